@@ -1,0 +1,3 @@
+//! The `einmesh` command.
+
+fn main() {}

@@ -1,0 +1,6 @@
+//! Codes E07xx: artifacts, checkpoints and inputs.
+
+use super::codes;
+
+codes! {
+}

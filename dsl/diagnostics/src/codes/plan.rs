@@ -1,0 +1,6 @@
+//! Codes E06xx: decorators, propagation and budgets.
+
+use super::codes;
+
+codes! {
+}

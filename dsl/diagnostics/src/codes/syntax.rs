@@ -1,0 +1,6 @@
+//! Codes E01xx: parsing and formatting.
+
+use super::codes;
+
+codes! {
+}
