@@ -1,0 +1,147 @@
+//! Kernels: self-contained pieces of work on strided memory.
+//!
+//! Expressions are the IR's, with ids local to the kernel: [`ValueId`] n is `values[n]`,
+//! [`IndexId`] n is `indices[n]`, and [`Expr::LoopVar`] n is the n-th number passed at launch
+//! (a loop counter or a mesh coordinate). [`Expr::Coord`] does not occur.
+
+use einmesh_ir::{DType, Expr, IndexId, Reducer, ValueId};
+
+/// A piece of work.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Kernel {
+    /// The names of the values it computes, joined by `+`. Not part of its identity.
+    pub name: String,
+    /// The memory it works on: operands first, in launch order, then locals.
+    pub values: Vec<Memory>,
+    /// The iteration space.
+    pub indices: Vec<Range>,
+    /// How many numbers are passed at launch.
+    pub ints: u32,
+    /// What is done.
+    pub body: Body,
+}
+
+/// A value as memory.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Memory {
+    /// The element type.
+    pub dtype: DType,
+    /// The extents, outermost first. Row-major and dense.
+    pub extents: Vec<u64>,
+    /// Who provides it.
+    pub role: Role,
+}
+
+/// Who provides a kernel's memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// A buffer that is only read.
+    Read,
+    /// A buffer that is only written, every element exactly once.
+    Write,
+    /// A buffer that is updated in place (stores and donated inputs).
+    Update,
+    /// Scratch memory of one iteration of a nest's outer indices, or the accumulator of a contraction.
+    Local,
+}
+
+/// An index of a kernel.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Range {
+    /// Its name in the source. Not part of the kernel's identity.
+    pub name: String,
+    /// It runs from 0 to here.
+    pub extent: u64,
+}
+
+/// What a kernel does.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Body {
+    /// Fused comprehensions.
+    Nest(Nest),
+    /// A matrix product, in the widest sense.
+    Contraction(Contraction),
+    /// A stable sort's permutation along a dim.
+    Argsort {
+        /// The operand sorted.
+        input: ValueId,
+        /// The operand written, i32.
+        output: ValueId,
+        /// The dim.
+        position: usize,
+    },
+}
+
+/// For every point of the outer indices (in parallel): stages, one after the other.
+///
+/// Softmax, layer norm and cross-entropy are nests: the rows outside, the passes over a row as stages,
+/// what only lives within the row as locals.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Nest {
+    /// Indices shared by all stages. Distinct points never write the same element, unless a
+    /// target's `combine` or a store makes them: then `serial` is set.
+    pub outer: Vec<IndexId>,
+    /// Whether points must run one after the other.
+    pub serial: bool,
+    /// The passes.
+    pub stages: Vec<Stage>,
+}
+
+/// One comprehension inside of a nest.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Stage {
+    /// Free indices besides the outer ones, in the target's order: the last is best contiguous.
+    pub free: Vec<IndexId>,
+    /// Reduced indices.
+    pub reduced: Vec<IndexId>,
+    /// How reduced points combine.
+    pub reducer: Reducer,
+    /// Points where this is false are not evaluated.
+    pub guard: Option<Expr>,
+    /// The number at each point; of the accumulator's dtype for reductions.
+    pub body: Expr,
+    /// Where it goes.
+    pub target: Target,
+}
+
+/// A place that is written.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Target {
+    /// The memory.
+    pub value: ValueId,
+    /// One subscript per extent.
+    pub subs: Vec<Expr>,
+    /// How it combines with what is there; [`Reducer::None`] overwrites.
+    pub combine: Reducer,
+    /// Whether subscripts may be out of range; such points are dropped. For free points of a store,
+    /// points whose guard is false leave the memory as it is.
+    pub store: bool,
+}
+
+/// `target[batch, m, n] = epilogue(Σ over k of lhs(batch, m, k) · rhs(batch, n, k))`.
+///
+/// Any group may hold several indices or none. `lhs` and `rhs` are usually loads with affine
+/// subscripts, but may be any expression of their indices: it is evaluated once per element while packing.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Contraction {
+    /// Indices of lhs, rhs and target.
+    pub batch: Vec<IndexId>,
+    /// Indices of lhs and target.
+    pub m: Vec<IndexId>,
+    /// Indices of rhs and target.
+    pub n: Vec<IndexId>,
+    /// Indices of lhs and rhs.
+    pub k: Vec<IndexId>,
+    /// The left factor.
+    pub lhs: Expr,
+    /// The right factor.
+    pub rhs: Expr,
+    /// The type in which products are summed.
+    pub accumulator: DType,
+    /// The local that stands for the finished sum in `epilogue`; it has no extents.
+    pub acc: ValueId,
+    /// What is stored, an expression of batch, m, n and `acc`.
+    pub epilogue: Expr,
+    /// Where it is stored; every point once.
+    pub target: Target,
+}
