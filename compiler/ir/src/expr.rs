@@ -91,6 +91,7 @@ pub enum UnaryOp {
     Erf,
     Floor,
     Ceil,
+    /// To the nearest whole number, halves to the even one.
     Round,
     IsFinite,
 }
@@ -104,10 +105,12 @@ pub enum BinaryOp {
     Mul,
     /// Division of floats.
     Div,
-    /// Integer division that rounds down.
+    /// Integer division that rounds down. By 0 it gives 0; the smallest number by −1 wraps.
     FloorDiv,
-    /// Remainder with the divisor's sign.
+    /// Remainder with the divisor's sign, of integers (0 where the divisor is 0) or of floats.
     Rem,
+    /// Power. Of integers it wraps, and a negative exponent truncates the reciprocal (1 and −1 have
+    /// one, all others give 0).
     Pow,
     /// The smaller; NaN if either is.
     Min,
@@ -157,7 +160,11 @@ impl Expr {
     }
     /// A load that is proven to be in range.
     pub fn load(value: ValueId, subs: impl IntoIterator<Item = Expr>) -> Expr {
-        Expr::Load(Load { value, subs: subs.into_iter().collect(), bounds: Bounds::Proven })
+        Expr::Load(Load {
+            value,
+            subs: subs.into_iter().collect(),
+            bounds: Bounds::Proven,
+        })
     }
     pub fn unary(op: UnaryOp, a: Expr) -> Expr {
         Expr::Unary(op, Box::new(a))

@@ -18,6 +18,7 @@
 //!
 //! What this crate must not know: syntax trees, placements' costs, targets, files.
 
+pub mod affine;
 pub mod arena;
 pub mod builder;
 pub mod directive;
@@ -25,8 +26,11 @@ pub mod dtype;
 pub mod expr;
 pub mod mesh;
 pub mod program;
+pub mod rng;
 pub mod spmd;
+pub mod typing;
 
+pub use affine::{Affine, Atom, Scope};
 pub use arena::{Arena, Id};
 pub use builder::Builder;
 pub use directive::Directives;

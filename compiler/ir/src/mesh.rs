@@ -3,6 +3,7 @@
 use crate::arena::Arena;
 use crate::define_id;
 use crate::program::Reducer;
+use std::collections::BTreeMap;
 
 define_id!(
     /// An axis of the device mesh.
@@ -45,8 +46,13 @@ pub struct Sharding {
 impl Mesh {
     /// A mesh with these axes, major to minor.
     pub fn new<'a>(axes: impl IntoIterator<Item = (&'a str, u64)>) -> Mesh {
-        let axes = axes.into_iter().map(|(name, size)| MeshAxis { name: name.to_owned(), size });
-        Mesh { axes: axes.collect() }
+        let axes = axes.into_iter().map(|(name, size)| MeshAxis {
+            name: name.to_owned(),
+            size,
+        });
+        Mesh {
+            axes: axes.collect(),
+        }
     }
 
     /// The number of devices.
@@ -56,7 +62,10 @@ impl Mesh {
 
     /// The axis of this name.
     pub fn axis(&self, name: &str) -> Option<MeshAxisId> {
-        self.axes.iter().find(|(_, a)| a.name == name).map(|(id, _)| id)
+        self.axes
+            .iter()
+            .find(|(_, a)| a.name == name)
+            .map(|(id, _)| id)
     }
 
     /// A rank's coordinate on each axis.
@@ -86,20 +95,15 @@ impl Mesh {
     /// their coordinates on `axes`, ordered by those coordinates, the first of `axes` slowest.
     pub fn groups(&self, axes: &[MeshAxisId]) -> Vec<Vec<Rank>> {
         use crate::arena::Id;
-        let mut groups: Vec<(Vec<u64>, Vec<(Vec<u64>, Rank)>)> = Vec::new();
+        // Keyed by the coordinates that a group's members share.
+        let mut groups: BTreeMap<Vec<u64>, Vec<(Vec<u64>, Rank)>> = BTreeMap::new();
         for rank in (0..self.devices()).map(Rank) {
-            let coordinates = self.coordinates(rank);
-            let within: Vec<u64> = axes.iter().map(|a| coordinates[a.index()]).collect();
-            let mut across = coordinates;
-            for axis in axes {
-                across[axis.index()] = 0;
-            }
-            match groups.iter_mut().find(|(key, _)| *key == across) {
-                Some((_, members)) => members.push((within, rank)),
-                None => groups.push((across, vec![(within, rank)])),
-            }
+            let mut shared = self.coordinates(rank);
+            let take = |a: &MeshAxisId| std::mem::take(&mut shared[a.index()]);
+            let within: Vec<u64> = axes.iter().map(take).collect();
+            groups.entry(shared).or_default().push((within, rank));
         }
-        let sorted = groups.into_iter().map(|(_, mut members)| {
+        let sorted = groups.into_values().map(|mut members| {
             members.sort();
             members.into_iter().map(|(_, rank)| rank).collect()
         });
@@ -110,7 +114,10 @@ impl Mesh {
 impl Sharding {
     /// The value is whole on every device.
     pub fn replicated(dims: usize) -> Sharding {
-        Sharding { spec: vec![Vec::new(); dims], partial: Vec::new() }
+        Sharding {
+            spec: vec![Vec::new(); dims],
+            partial: Vec::new(),
+        }
     }
 
     /// Whether the value is whole on every device.
@@ -121,5 +128,34 @@ impl Sharding {
     /// Whether `axis` splits some dim.
     pub fn splits(&self, axis: MeshAxisId) -> bool {
         self.spec.iter().any(|axes| axes.contains(&axis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_differ_only_on_their_axes() {
+        let mesh = Mesh::new([("a", 2), ("b", 2), ("c", 2)]);
+        let axis = |name| mesh.axis(name).unwrap();
+        let ranks = |groups: Vec<Vec<Rank>>| -> Vec<Vec<u64>> {
+            let numbers = |g: Vec<Rank>| g.into_iter().map(|r| r.0).collect();
+            groups.into_iter().map(numbers).collect()
+        };
+        let over_b = ranks(mesh.groups(&[axis("b")]));
+        assert_eq!(over_b, [[0, 2], [1, 3], [4, 6], [5, 7]]);
+        let over_c_then_a = ranks(mesh.groups(&[axis("c"), axis("a")]));
+        assert_eq!(over_c_then_a, [[0, 4, 1, 5], [2, 6, 3, 7]]);
+        assert_eq!(ranks(Mesh::default().groups(&[])), [[0]]);
+    }
+
+    #[test]
+    fn ranks_and_coordinates_are_inverse() {
+        let mesh = Mesh::new([("a", 3), ("b", 2)]);
+        assert_eq!(mesh.coordinates(Rank(5)), [2, 1]);
+        for rank in (0..6).map(Rank) {
+            assert_eq!(mesh.rank(&mesh.coordinates(rank)), rank);
+        }
     }
 }
