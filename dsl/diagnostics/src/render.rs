@@ -17,15 +17,32 @@ pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, color: bool) -> Stri
         }
     }
     let snippets = files.into_iter().map(|file| {
-        let labels = diagnostic.labels.iter().filter(move |l| l.span.file == file);
-        Snippet::source(sources.text(file)).path(sources.name(file)).annotations(labels.map(|label| {
-            let kind = if label.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
-            let range = label.span.start as usize..label.span.end as usize;
-            let annotation = kind.span(range);
-            if label.message.is_empty() { annotation } else { annotation.label(label.message.as_str()) }
-        }))
+        let labels = diagnostic
+            .labels
+            .iter()
+            .filter(move |l| l.span.file == file);
+        Snippet::source(sources.text(file))
+            .path(sources.name(file))
+            .annotations(labels.map(|label| {
+                let kind = if label.primary {
+                    AnnotationKind::Primary
+                } else {
+                    AnnotationKind::Context
+                };
+                let range = label.span.start as usize..label.span.end as usize;
+                let annotation = kind.span(range);
+                if label.message.is_empty() {
+                    annotation
+                } else {
+                    annotation.label(label.message.as_str())
+                }
+            }))
     });
-    let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()).id(code.as_str()));
+    let mut group = Group::with_title(
+        level
+            .primary_title(diagnostic.message.as_str())
+            .id(code.as_str()),
+    );
     for snippet in snippets {
         group = group.element(snippet);
     }
@@ -35,6 +52,10 @@ pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, color: bool) -> Stri
     for help in &diagnostic.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if color {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     renderer.render(&[group]).to_string()
 }
