@@ -2,17 +2,64 @@
 //!
 //! [`Plan`] is a side table over a program, which it leaves as it is; `einmesh_spmd::partition`
 //! makes it real. The sharding rules are derived from subscripts, never written per operation.
+//!
+//! [`plan`] goes through these steps, one file each:
+//! * `mesh` checks the devices, `requests` resolves what `@shard` asks of each value;
+//! * `groups` finds values that must be laid out alike, `rules` reads the sharding rule of each
+//!   operation off its subscripts;
+//! * then, for one mesh axis after another, `propagate` spreads splits to a fixed point and divides
+//!   every operation (`settle` weighs the choices), and `partial` delays reductions through
+//!   operations that are `linear`;
+//! * `fsdp` stores parameters in parts.
+//!
+//! Invariants of a plan without errors:
+//! * an axis splits a value at most once and a comprehension at most once, and is never both in a
+//!   value's `spec` and in its `partial`;
+//! * the values of a loop's state have one sharding, and so have a store's base and its result;
+//! * axes of size 1 occur nowhere;
+//! * the same program and directives give the same plan.
+//!
+//! What this crate must not know: syntax, how collectives are inserted, targets.
 
-use einmesh_ir::{Arena, Mesh, MeshAxisId, Sharding, ValueId};
-use std::collections::BTreeMap;
+pub mod cost;
+mod fsdp;
+mod groups;
+mod linear;
+mod mesh;
+mod names;
+mod partial;
+mod propagate;
+mod requests;
+mod rules;
+mod settle;
+
+use einmesh_diagnostics::Diagnostics;
+use einmesh_ir::{
+    Arena, Block, Directives, Id, Mesh, MeshAxisId, Op, Program, Reducer, Sharding, ValueId,
+};
+use groups::Groups;
+use rules::Rules;
+use settle::{Axis, Choice};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where everything is.
+///
+/// How operands reach a comprehension follows from `shardings` and `loops`. An operand's dim that is
+/// subscripted by a bare index of the same extent is needed as that index is split. Any other dim is
+/// needed whole, except that
+/// * a dim subscripted by an affine form in a split index needs only its block and a halo;
+/// * a dim subscripted by a loaded integer that is split over an axis which splits no index of the
+///   comprehension stays split: each device reads what it has and contributes 0 otherwise, and the
+///   contributions are added up over the axis (a lookup in a sharded vocabulary).
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Plan {
     /// The devices.
     pub mesh: Mesh,
     /// How each value is held between operations. A value may be held partial; then every reader
-    /// either is linear in it or gets it reduced.
+    /// is linear in its partial operands together (each additive term has exactly one), splits no
+    /// index over the axis, and so gives a partial result in turn. Partial sums are reduced to the
+    /// sharding of the value they are the sum of: by an all-reduce, or, if the axis splits one of
+    /// its dims, by a reduce-scatter along that.
     pub shardings: Arena<ValueId, Sharding>,
     /// For each comprehension, named by its output: the mesh axes that split each of its indices,
     /// in the order of [`einmesh_ir::Comprehension::indices`], major to minor. An axis occurs at
@@ -30,4 +77,127 @@ pub struct Reason {
     pub dim: String,
     /// The decorator that asked for it, as written.
     pub decorator: String,
+}
+
+/// Places every value and divides every comprehension of a program.
+///
+/// The plan is well formed even if there are errors; what they concern is left out of it.
+pub fn plan(program: &Program, directives: &Directives) -> (Plan, Diagnostics) {
+    let mut found = Diagnostics::new();
+    let Some(mesh) = mesh::resolve(directives, &mut found) else {
+        return (Plan::replicated(program, Mesh::default()), found);
+    };
+    let groups = Groups::of(program);
+    let rules = Rules::of(program, &groups);
+    let mut requests = requests::resolve(program, directives, &mesh, &groups, &mut found);
+    let mut plan = Plan::replicated(program, mesh);
+    for id in requests.order.clone() {
+        let size = plan.mesh.axes[id].size;
+        if size <= 1 {
+            continue;
+        }
+        let mut axis = Axis {
+            program,
+            groups: &groups,
+            rules: &rules,
+            id,
+            size,
+            states: requests.states(id, groups.len()),
+            choices: vec![Choice::Whole; rules.all.len()],
+            partial: BTreeSet::new(),
+            spread: plan.spread(),
+            reasons: BTreeMap::new(),
+        };
+        propagate::propagate(&mut axis);
+        partial::delay(&mut axis);
+        plan.adopt(axis);
+    }
+    plan.restore_own_orders(&requests);
+    fsdp::apply(
+        program,
+        directives,
+        &groups,
+        &mut plan,
+        &mut requests,
+        &mut found,
+    );
+    requests::warn_unused(directives, &plan.mesh, &requests.named, &mut found);
+    (plan, found)
+}
+
+impl Plan {
+    /// The plan in which every device does everything.
+    pub fn replicated(program: &Program, mesh: Mesh) -> Plan {
+        fn visit(block: &Block, loops: &mut BTreeMap<ValueId, Vec<Vec<MeshAxisId>>>) {
+            for op in &block.ops {
+                match op {
+                    Op::Compute(c) => {
+                        loops.insert(c.out, vec![Vec::new(); c.indices.len()]);
+                    }
+                    Op::Loop(l) => visit(&l.body, loops),
+                    Op::Argsort(_) | Op::Collective(_) => {}
+                }
+            }
+        }
+        let shardings = program
+            .values
+            .values()
+            .map(|v| Sharding::replicated(v.dims.len()));
+        let shardings = shardings.collect();
+        let mut loops = BTreeMap::new();
+        visit(&program.body, &mut loops);
+        Plan {
+            mesh,
+            shardings,
+            loops,
+            reasons: BTreeMap::new(),
+        }
+    }
+
+    /// For each value, on how many devices its parts are.
+    fn spread(&self) -> Vec<u64> {
+        let axes = self.shardings.values().map(|s| s.spec.iter().flatten());
+        axes.map(|axes| axes.map(|a| self.mesh.axes[*a].size).product())
+            .collect()
+    }
+
+    /// Takes over what was decided on one axis.
+    fn adopt(&mut self, axis: Axis) {
+        for (number, rule) in axis.rules.all.iter().enumerate() {
+            if let (Choice::Index(index), true) = (axis.choices[number], rule.is_comprehension)
+                && let Some(split) = self.loops.get_mut(&rule.out.value)
+            {
+                split[index].push(axis.id);
+            }
+        }
+        for value in axis.program.values.ids() {
+            if let Some(position) = axis.position(value) {
+                self.shardings[value].spec[position].push(axis.id);
+                let decorator = axis
+                    .split(value)
+                    .map(|s| s.decorator.clone())
+                    .unwrap_or_default();
+                let dim = propagate::dim_name(&axis, value, position);
+                self.reasons
+                    .insert((value, axis.id), Reason { dim, decorator });
+            }
+        }
+        for value in axis.partial {
+            let partial = &mut self.shardings[value].partial;
+            partial.push((axis.id, Reducer::Sum));
+            partial.sort_by_key(|(a, _)| a.index());
+        }
+        // How a value is computed says more about its collectives than how it is held.
+        for (value, reason) in axis.reasons {
+            self.reasons.insert((value, axis.id), reason);
+        }
+    }
+
+    /// Orders the axes of a dim as the value's own decorator lists them.
+    fn restore_own_orders(&mut self, requests: &requests::Requests) {
+        for ((value, position), order) in &requests.own_order {
+            let axes = &mut self.shardings[*value].spec[*position];
+            axes.sort_by_key(|axis| order.iter().position(|a| a == axis).unwrap_or(order.len()));
+        }
+    }
 }

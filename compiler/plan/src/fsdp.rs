@@ -1,0 +1,129 @@
+//! `@fsdp(axis: Record)`: parameters are stored in parts and gathered where they are used.
+//!
+//! This changes only how values are held between operations, never how operations are divided:
+//! readers find an operand split along a dim they need whole, and gather it, inside of the loop
+//! that reads one layer at a time.
+
+use crate::groups::Groups;
+use crate::mesh::{self, place};
+use crate::names::nearest;
+use crate::requests::Requests;
+use crate::{Plan, Reason};
+use einmesh_diagnostics::codes::plan as codes;
+use einmesh_diagnostics::{Diagnostic, Diagnostics};
+use einmesh_ir::directive::Fsdp;
+use einmesh_ir::{Directives, Input, MeshAxisId, Program};
+use std::collections::BTreeSet;
+
+/// Splits the leaves of the records that the `@fsdp` decorators name.
+pub(crate) fn apply(
+    program: &Program,
+    directives: &Directives,
+    groups: &Groups,
+    plan: &mut Plan,
+    requests: &mut Requests,
+    found: &mut Diagnostics,
+) {
+    for rule in &directives.fsdp {
+        let mesh = &plan.mesh;
+        let axis = mesh::axis(mesh, directives, &rule.axis, &rule.text, rule.span, found);
+        let leaves: Vec<&Input> = program
+            .inputs
+            .iter()
+            .filter(|i| i.records.contains(&rule.record))
+            .collect();
+        if leaves.is_empty() {
+            found.push(unknown_record(program, rule));
+            continue;
+        }
+        let Some(axis) = axis else { continue };
+        requests.named.insert(axis);
+        if plan.mesh.axes[axis].size > 1 {
+            for leaf in leaves {
+                split(program, groups, plan, rule, axis, leaf, found);
+            }
+        }
+    }
+}
+
+/// Splits one leaf on its first free divisible dim.
+fn split(
+    program: &Program,
+    groups: &Groups,
+    plan: &mut Plan,
+    rule: &Fsdp,
+    axis: MeshAxisId,
+    leaf: &Input,
+    found: &mut Diagnostics,
+) {
+    let sharding = &plan.shardings[leaf.value];
+    if sharding.splits(axis) {
+        return;
+    }
+    let size = plan.mesh.axes[axis].size;
+    let dims = &program.values[leaf.value].dims;
+    let stacked = leaf.tensor.matches("{}").count();
+    let free = (stacked..dims.len()).find(|position| {
+        let extent = program.dims[dims[*position]].extent;
+        sharding.spec[*position].is_empty() && extent > 0 && extent.is_multiple_of(size)
+    });
+    let Some(position) = free else {
+        let extents: Vec<String> = dims[stacked..]
+            .iter()
+            .map(|d| format!("{} = {}", program.dims[*d].name, program.dims[*d].extent))
+            .collect();
+        let message = format!(
+            "`{}` stays whole on every device of `{}`",
+            leaf.path, rule.axis
+        );
+        let warning = Diagnostic::warning(codes::FSDP_INDIVISIBLE, message).note(format!(
+            "{size} devices, and its dims are [{}]",
+            extents.join(", ")
+        ));
+        found.push(place(warning, rule.span, "no free dim divides evenly"));
+        return;
+    };
+    let slot = groups.slot(leaf.value, position);
+    for value in groups.members(groups.group(leaf.value)) {
+        let Some(position) = groups.position(*value, slot) else {
+            continue;
+        };
+        plan.shardings[*value].spec[position].push(axis);
+        let dim = program.dims[program.values[*value].dims[position]]
+            .name
+            .clone();
+        let reason = Reason {
+            dim,
+            decorator: rule.text.clone(),
+        };
+        plan.reasons.entry((*value, axis)).or_insert(reason);
+    }
+}
+
+fn unknown_record(program: &Program, rule: &Fsdp) -> Diagnostic {
+    let message = format!(
+        "`{}` names record `{}`, which no argument has",
+        rule.text, rule.record
+    );
+    let error = Diagnostic::error(codes::UNKNOWN_RECORD, message);
+    let error = place(
+        error,
+        rule.span,
+        &format!("no argument holds a `{}`", rule.record),
+    );
+    let names: BTreeSet<&str> = program
+        .inputs
+        .iter()
+        .flat_map(|i| i.records.iter().map(String::as_str))
+        .collect();
+    match nearest(&rule.record, names.iter().copied()) {
+        Some(near) => error.help(format!("did you mean `{near}`?")),
+        None if names.is_empty() => {
+            error.note(format!("no argument of `{}` is a record", program.name))
+        }
+        None => {
+            let all: Vec<&str> = names.into_iter().collect();
+            error.help(format!("the arguments' records are `{}`", all.join("`, `")))
+        }
+    }
+}
