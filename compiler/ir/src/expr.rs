@@ -16,6 +16,9 @@ define_id!(
 /// Types follow the operands: both operands of an arithmetic operation have the same dtype (lowering
 /// inserts the casts), comparisons and logic give [`DType::Bool`], and the numbers that are
 /// subscripts ([`Expr::Index`], [`Expr::LoopVar`], [`Expr::Coord`]) are [`DType::I32`].
+///
+/// Expressions of f16 and bf16 are computed in f32; they are rounded by a [`Expr::Cast`] to these types
+/// and where a value is assigned.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Expr {
     /// A constant.
@@ -33,7 +36,7 @@ pub enum Expr {
     /// A function of two numbers.
     Binary(BinaryOp, Box<Expr>, Box<Expr>),
     /// `Select(condition, then, otherwise)`; the branch not taken has no effect on the result, not
-    /// even when it is NaN.
+    /// even when it is NaN. Both branches' loads must be in range.
     Select(Box<Expr>, Box<Expr>, Box<Expr>),
     /// Conversion, rounding to nearest even; float to integer truncates and saturates, NaN is 0.
     Cast(DType, Box<Expr>),

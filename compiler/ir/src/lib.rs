@@ -24,11 +24,14 @@ pub mod builder;
 pub mod directive;
 pub mod dtype;
 pub mod expr;
+pub mod integer;
 pub mod mesh;
 pub mod program;
 pub mod rng;
+pub mod simplify;
 pub mod spmd;
 pub mod typing;
+pub mod verify;
 
 pub use affine::{Affine, Atom, Scope};
 pub use arena::{Arena, Id};
@@ -41,4 +44,6 @@ pub use program::{
     Argsort, Block, Carried, Collected, Comprehension, Dim, DimId, Index, Input, Loop, LoopVar,
     LoopVarId, Op, Origin, Output, Program, Reducer, Store, Value, ValueId,
 };
+pub use simplify::{simplify, simplify_comprehension, simplify_within};
 pub use spmd::{Collective, CollectiveKind, DimLayout, Layout, SpmdProgram};
+pub use verify::{Violation, verify, verify_spmd};
