@@ -55,6 +55,7 @@ pub struct Range {
 }
 
 /// What a kernel does.
+#[expect(clippy::large_enum_variant, reason = "a program has few kernels")]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Body {
     /// Fused comprehensions.
@@ -144,4 +145,15 @@ pub struct Contraction {
     pub epilogue: Expr,
     /// Where it is stored; every point once.
     pub target: Target,
+}
+
+impl Kernel {
+    /// Whether two kernels are equal but for names.
+    pub fn computes_the_same(&self, other: &Kernel) -> bool {
+        let extents = |k: &Kernel| k.indices.iter().map(|i| i.extent).collect::<Vec<_>>();
+        self.values == other.values
+            && self.ints == other.ints
+            && self.body == other.body
+            && extents(self) == extents(other)
+    }
 }

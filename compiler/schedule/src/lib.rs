@@ -1,11 +1,27 @@
 //! Scheduling: from a device's program to kernels, an order, and a static memory plan.
 //!
-//! Nothing here knows the target: a [`Kernel`](kernel::Kernel) says what is computed on which memory,
-//! `einmesh-codegen` decides how.
+//! The passes, in order: elementwise work is substituted into its readers ([`inline`]), comprehensions
+//! are grouped into kernels ([`fuse`], [`build`]), operations get an order ([`order`]), values get
+//! memory ([`memory`]), and all of it becomes the manifest's steps ([`steps`]).
+//!
+//! Nothing here knows the target: a [`Kernel`] says what is computed on which memory,
+//! `einmesh-codegen` decides how. Nothing here knows placements: extents are local already.
 
+mod build;
+mod contraction;
+mod fuse;
+mod inline;
 pub mod kernel;
+mod memory;
+mod order;
+mod steps;
+mod usage;
+
+#[cfg(test)]
+mod tests;
 
 use einmesh_artifact::{Buffer, Step, Tensor};
+use einmesh_ir::SpmdProgram;
 use kernel::Kernel;
 
 /// What a device does: kernels, and the steps that launch them on buffers.
@@ -27,4 +43,13 @@ pub struct KernelGraph {
     pub outputs: Vec<Tensor>,
     /// As in the manifest's report.
     pub peak_bytes: u64,
+}
+
+/// Schedules what one device runs.
+pub fn schedule(spmd: &SpmdProgram) -> KernelGraph {
+    let mut program = spmd.program.clone();
+    inline::inline(&mut program);
+    let order = order::order(&mut program);
+    let memory = memory::plan(&program, &order);
+    steps::assemble(spmd, &program, order, &memory)
 }

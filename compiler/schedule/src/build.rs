@@ -1,0 +1,486 @@
+//! From fused comprehensions to [`Kernel`]s: local numbering of values, indices and launch numbers.
+
+use crate::contraction::Product;
+use crate::inline::zero;
+use crate::kernel::{Body, Contraction, Kernel, Memory, Nest, Range, Role, Stage, Target};
+use crate::usage::Usage;
+use einmesh_ir::{
+    Argsort, BinaryOp, Comprehension, DType, DimId, Expr, Id, IndexId, LoopVarId, MeshAxisId,
+    Program, Reducer, ValueId,
+};
+
+/// A kernel with what it is launched on.
+#[derive(Debug)]
+pub struct Launch {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The program's values for the kernel's operands.
+    pub operands: Vec<ValueId>,
+    /// The numbers passed.
+    pub ints: Vec<Number>,
+}
+
+/// A number known only when a kernel is launched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Number {
+    /// The counter of an enclosing loop.
+    LoopVar(LoopVarId),
+    /// The device's coordinate.
+    Coord(MeshAxisId),
+}
+
+/// A matrix product with its epilogue as a kernel.
+pub fn contraction(
+    program: &Program,
+    sum: &Comprehension,
+    product: &Product,
+    epilogue: Option<&Comprehension>,
+) -> Launch {
+    let mut ctx = Ctx::new(program);
+    let writer = epilogue.unwrap_or(sum);
+    ctx.operand(writer.out, Role::Write);
+    // The sum's indices are the kernel's; the epilogue's are renamed to them.
+    let own: Vec<IndexId> = sum
+        .indices
+        .ids()
+        .map(|i| ctx.index(program, sum, i))
+        .collect();
+    let renamed = epilogue.map(|e| rename_to(e, sum, &own));
+    let lhs = ctx.localise(&product.lhs, &own);
+    let rhs = ctx.localise(&product.rhs, &own);
+    let acc_marker = sum.out;
+    let mut scaled = Expr::load(acc_marker, []);
+    let (factor_type, out_type) = (product.dtype, program.values[sum.out].dtype);
+    let accumulator = factor_type.accumulator();
+    for coefficient in &product.coefficients {
+        let wide = cast(factor_type, accumulator, coefficient.clone());
+        scaled = Expr::binary(BinaryOp::Mul, scaled, wide);
+    }
+    let finished = cast(accumulator, out_type, scaled);
+    let stored = match epilogue {
+        None => finished,
+        Some(e) => e.body.clone().map(&mut |node| match node {
+            Expr::Load(load) if load.value == sum.out => finished.clone(),
+            other => other,
+        }),
+    };
+    ctx.local(
+        acc_marker,
+        Memory {
+            dtype: accumulator,
+            extents: Vec::new(),
+            role: Role::Local,
+        },
+    );
+    let epilogue_ids = renamed.as_deref().unwrap_or(&own);
+    // The sum's coefficients have no indices, so that one table serves the whole expression.
+    let stored = ctx.localise(&stored, epilogue_ids);
+    let subs = writer
+        .free_indices()
+        .map(|i| Expr::Index(epilogue_ids[i.index()]))
+        .collect();
+    let target = Target {
+        value: writer.out,
+        subs,
+        combine: Reducer::None,
+        store: false,
+    };
+    let group = |ids: &[IndexId]| ids.iter().map(|i| own[i.index()]).collect();
+    let body = Body::Contraction(Contraction {
+        batch: group(&product.batch),
+        m: group(&product.m),
+        n: group(&product.n),
+        k: group(&product.k),
+        lhs,
+        rhs,
+        accumulator,
+        acc: acc_marker,
+        epilogue: stored,
+        target,
+    });
+    ctx.finish(program.values[writer.out].name.clone(), body)
+}
+
+/// The kernel index of each of the epilogue's indices: they walk the sum's points in other names.
+fn rename_to(epilogue: &Comprehension, sum: &Comprehension, own: &[IndexId]) -> Vec<IndexId> {
+    let load = epilogue
+        .exprs()
+        .flat_map(Expr::loads)
+        .find(|l| l.value == sum.out);
+    let load = load.expect("an epilogue reads the sum");
+    let of = |i: IndexId| {
+        let position = load.subs.iter().position(|s| *s == Expr::Index(i));
+        own[position.expect("an epilogue has the sum's points")]
+    };
+    epilogue.indices.ids().map(of).collect()
+}
+
+/// Comprehensions that share outer dims as a kernel.
+pub fn nest(
+    program: &Program,
+    usage: &Usage,
+    outer: Option<&[DimId]>,
+    members: &[Comprehension],
+) -> Launch {
+    let mut ctx = Ctx::new(program);
+    let outer: Vec<DimId> = match (outer, members) {
+        (Some(dims), [_, _, ..]) => dims.to_vec(),
+        _ => single_outer(program, &members[0]),
+    };
+    let shared: Vec<IndexId> = outer
+        .iter()
+        .map(|d| {
+            let member = &members[0];
+            let index = member.free_indices().find(|i| member.indices[*i].dim == *d);
+            ctx.index(program, member, index.expect("members have the outer dims"))
+        })
+        .collect();
+    for member in members {
+        let uses = usage.get(member.out);
+        let inside = members
+            .iter()
+            .filter(|m| m.reads().contains(&member.out))
+            .count();
+        if members.len() > 1 && uses.other == 0 && uses.comprehensions == inside {
+            let dims = &program.values[member.out].dims;
+            let own = dims.iter().filter(|d| !outer.contains(d));
+            let extents = own.map(|d| program.dims[*d].extent).collect();
+            let dtype = program.values[member.out].dtype;
+            ctx.local(
+                member.out,
+                Memory {
+                    dtype,
+                    extents,
+                    role: Role::Local,
+                },
+            );
+        } else {
+            let updates = member.store.is_some();
+            ctx.operand(member.out, if updates { Role::Update } else { Role::Write });
+        }
+    }
+    let mut serial = false;
+    let mut stages = Vec::new();
+    for member in members {
+        let ids: Vec<IndexId> = member
+            .indices
+            .ids()
+            .map(|i| {
+                let at = outer.iter().position(|d| *d == member.indices[i].dim);
+                match at {
+                    Some(position) if !member.is_reduced(i) => shared[position],
+                    _ => ctx.index(program, member, i),
+                }
+            })
+            .collect();
+        serial |= member
+            .store
+            .as_ref()
+            .is_some_and(|s| s.combine != Reducer::None);
+        stages.push(ctx.stage(program, member, &ids, &outer, &shared));
+    }
+    let names: Vec<&str> = members
+        .iter()
+        .map(|m| program.values[m.out].name.as_str())
+        .collect();
+    ctx.finish(
+        names.join("+"),
+        Body::Nest(Nest {
+            outer: shared,
+            serial,
+            stages,
+        }),
+    )
+}
+
+/// The dims of a lone comprehension that are walked outside: all free ones, but for the one that
+/// runs along memory, if it is free.
+fn single_outer(program: &Program, c: &Comprehension) -> Vec<DimId> {
+    let mut outer: Vec<DimId> = c.free_indices().map(|i| c.indices[i].dim).collect();
+    let along_reduced = c.exprs().flat_map(Expr::loads).any(|load| {
+        let last = load.subs.last();
+        last.is_some_and(
+            |s| matches!(s, Expr::Index(i) if c.is_reduced(*i) && !is_one(program, c, *i)),
+        )
+    });
+    if c.reducer == Reducer::None || !along_reduced {
+        outer.pop();
+    }
+    outer
+}
+
+fn is_one(program: &Program, c: &Comprehension, index: IndexId) -> bool {
+    program.dims[c.indices[index].dim].extent == 1
+}
+
+/// A sort as a kernel.
+pub fn argsort(program: &Program, op: &Argsort) -> Launch {
+    let mut ctx = Ctx::new(program);
+    ctx.operand(op.input, Role::Read);
+    ctx.operand(op.out, Role::Write);
+    let body = Body::Argsort {
+        input: op.input,
+        output: op.out,
+        position: op.position,
+    };
+    ctx.finish(program.values[op.out].name.clone(), body)
+}
+
+/// A kernel that writes one iteration's value into the stack of a loop's values.
+pub fn collect(
+    program: &Program,
+    value: ValueId,
+    result: ValueId,
+    position: usize,
+    var: LoopVarId,
+) -> Launch {
+    let mut ctx = Ctx::new(program);
+    ctx.operand(result, Role::Update);
+    ctx.operand(value, Role::Read);
+    let dims = &program.values[value].dims;
+    let ids: Vec<IndexId> = dims.iter().map(|d| ctx.range(program, *d)).collect();
+    let mut subs: Vec<Expr> = ids.iter().map(|i| Expr::Index(*i)).collect();
+    let body = Expr::load(value, subs.clone());
+    subs.insert(position, ctx.number(Number::LoopVar(var)));
+    let (free, outer) = match ids.split_last() {
+        Some((last, rest)) => (vec![*last], rest.to_vec()),
+        None => (Vec::new(), Vec::new()),
+    };
+    let stage = Stage {
+        free,
+        reduced: Vec::new(),
+        reducer: Reducer::None,
+        guard: None,
+        body,
+        target: Target {
+            value: result,
+            subs,
+            combine: Reducer::None,
+            store: false,
+        },
+    };
+    let nest = Nest {
+        outer,
+        serial: false,
+        stages: vec![stage],
+    };
+    ctx.finish(program.values[result].name.clone(), Body::Nest(nest))
+}
+
+/// The numbering of one kernel. Values keep the program's ids until [`Ctx::finish`].
+struct Ctx<'a> {
+    program: &'a Program,
+    operands: Vec<(ValueId, Role)>,
+    locals: Vec<(ValueId, Memory)>,
+    indices: Vec<Range>,
+    ints: Vec<Number>,
+}
+
+impl<'a> Ctx<'a> {
+    fn new(program: &'a Program) -> Self {
+        Ctx {
+            program,
+            operands: vec![],
+            locals: vec![],
+            indices: vec![],
+            ints: vec![],
+        }
+    }
+
+    fn operand(&mut self, value: ValueId, role: Role) {
+        if !self.operands.iter().any(|(v, _)| *v == value) {
+            self.operands.push((value, role));
+        }
+    }
+
+    fn local(&mut self, value: ValueId, memory: Memory) {
+        self.locals.push((value, memory));
+    }
+
+    fn range(&mut self, program: &Program, dim: DimId) -> IndexId {
+        let dim = &program.dims[dim];
+        self.indices.push(Range {
+            name: dim.name.to_lowercase(),
+            extent: dim.extent,
+        });
+        IndexId::from_index(self.indices.len() - 1)
+    }
+
+    fn index(&mut self, program: &Program, c: &Comprehension, index: IndexId) -> IndexId {
+        let id = self.range(program, c.indices[index].dim);
+        self.indices[id.index()]
+            .name
+            .clone_from(&c.indices[index].name);
+        id
+    }
+
+    fn number(&mut self, number: Number) -> Expr {
+        let slot = match self.ints.iter().position(|n| *n == number) {
+            Some(slot) => slot,
+            None => {
+                self.ints.push(number);
+                self.ints.len() - 1
+            }
+        };
+        Expr::LoopVar(LoopVarId::from_index(slot))
+    }
+
+    /// Translates a comprehension's expression: its index i becomes `ids[i]`.
+    fn localise(&mut self, expr: &Expr, ids: &[IndexId]) -> Expr {
+        expr.clone().map(&mut |e| match e {
+            Expr::Index(i) => Expr::Index(ids[i.index()]),
+            Expr::LoopVar(var) => self.number(Number::LoopVar(var)),
+            Expr::Coord(axis) => self.number(Number::Coord(axis)),
+            Expr::Load(load) => {
+                if !self.locals.iter().any(|(v, _)| *v == load.value) {
+                    self.operand(load.value, Role::Read);
+                }
+                Expr::Load(load)
+            }
+            other => other,
+        })
+    }
+
+    fn stage(
+        &mut self,
+        program: &Program,
+        c: &Comprehension,
+        ids: &[IndexId],
+        outer: &[DimId],
+        shared: &[IndexId],
+    ) -> Stage {
+        let body_type = program.dtype_of(&c.body);
+        let wide = match c.reducer {
+            Reducer::Sum | Reducer::Prod | Reducer::LogSumExp => body_type.accumulator(),
+            _ => body_type,
+        };
+        let body = cast(body_type, wide, self.localise(&c.body, ids));
+        let guard = c.guard.as_ref().map(|g| self.localise(g, ids));
+        let subs: Vec<Expr> = match &c.store {
+            Some(store) => store.subs.iter().map(|s| self.localise(s, ids)).collect(),
+            None => {
+                let local = self.locals.iter().any(|(v, _)| *v == c.out);
+                let all = c.free_indices().map(|i| (c.indices[i].dim, ids[i.index()]));
+                let kept = all.filter(|(d, _)| !local || !outer.contains(d));
+                kept.map(|(_, id)| Expr::Index(id)).collect()
+            }
+        };
+        let free = c
+            .free_indices()
+            .map(|i| ids[i.index()])
+            .filter(|i| !shared.contains(i))
+            .collect();
+        let target = Target {
+            value: c.out,
+            subs,
+            combine: c.store.as_ref().map_or(Reducer::None, |s| s.combine),
+            store: c.store.is_some(),
+        };
+        let reduced = c.reduced_indices().map(|i| ids[i.index()]).collect();
+        let stage = Stage {
+            free,
+            reduced,
+            reducer: c.reducer,
+            guard,
+            body,
+            target,
+        };
+        self.drop_outer_of_locals(program, stage, outer)
+    }
+
+    /// Locals belong to one outer point: their loads keep the inner subscripts only.
+    fn drop_outer_of_locals(&self, program: &Program, mut stage: Stage, outer: &[DimId]) -> Stage {
+        let exprs = std::iter::once(&mut stage.body)
+            .chain(&mut stage.guard)
+            .chain(&mut stage.target.subs);
+        for expr in exprs {
+            let taken = std::mem::replace(expr, zero(DType::Bool));
+            *expr = taken.map(&mut |node| match node {
+                Expr::Load(mut load) if self.locals.iter().any(|(v, _)| *v == load.value) => {
+                    let dims = &program.values[load.value].dims;
+                    let mut kept = dims.iter().map(|d| !outer.contains(d));
+                    load.subs.retain(|_| kept.next().unwrap_or(true));
+                    Expr::Load(load)
+                }
+                other => other,
+            });
+        }
+        stage
+    }
+
+    /// Renumbers values: operands in launch order, then locals.
+    fn finish(self, name: String, mut body: Body) -> Launch {
+        let order: Vec<ValueId> = self
+            .operands
+            .iter()
+            .map(|(v, _)| *v)
+            .chain(self.locals.iter().map(|(v, _)| *v))
+            .collect();
+        let of = |value: ValueId| {
+            let position = order.iter().position(|v| *v == value);
+            ValueId::from_index(position.expect("every value of a kernel is numbered"))
+        };
+        renumber(&mut body, &of);
+        let memory = |(value, role): &(ValueId, Role)| Memory {
+            dtype: self.program.values[*value].dtype,
+            extents: self.program.extents(*value),
+            role: *role,
+        };
+        let operands = self.operands.iter().map(memory);
+        let values = operands
+            .chain(self.locals.iter().map(|(_, m)| m.clone()))
+            .collect();
+        let ints = u32::try_from(self.ints.len()).expect("fewer than 2^32 launch numbers");
+        Launch {
+            kernel: Kernel {
+                name,
+                values,
+                indices: self.indices,
+                ints,
+                body,
+            },
+            operands: self.operands.into_iter().map(|(v, _)| v).collect(),
+            ints: self.ints,
+        }
+    }
+}
+
+/// Replaces every value id in a kernel's body.
+fn renumber(body: &mut Body, of: &impl Fn(ValueId) -> ValueId) {
+    let expr = |e: &mut Expr| {
+        let taken = std::mem::replace(e, zero(DType::Bool));
+        *e = taken.map(&mut |node| match node {
+            Expr::Load(mut load) => {
+                load.value = of(load.value);
+                Expr::Load(load)
+            }
+            other => other,
+        });
+    };
+    match body {
+        Body::Nest(nest) => {
+            for stage in &mut nest.stages {
+                expr(&mut stage.body);
+                stage.guard.iter_mut().for_each(expr);
+                stage.target.subs.iter_mut().for_each(expr);
+                stage.target.value = of(stage.target.value);
+            }
+        }
+        Body::Contraction(c) => {
+            [&mut c.lhs, &mut c.rhs, &mut c.epilogue]
+                .into_iter()
+                .for_each(expr);
+            c.target.subs.iter_mut().for_each(expr);
+            c.target.value = of(c.target.value);
+            c.acc = of(c.acc);
+        }
+        Body::Argsort { input, output, .. } => {
+            *input = of(*input);
+            *output = of(*output);
+        }
+    }
+}
+
+fn cast(from: DType, to: DType, e: Expr) -> Expr {
+    if from == to { e } else { Expr::cast(to, e) }
+}

@@ -1,0 +1,290 @@
+//! Fusion into kernels: which comprehensions of a block run together.
+//!
+//! Two shapes are formed. A matrix product takes the elementwise work on its result as its epilogue. A
+//! nest takes comprehensions that share outer indices and pass values along them: the passes of a
+//! softmax or a layer norm over one row.
+//!
+//! A group runs where its last member stood. That is sound because a member joins only if nobody
+//! outside reads the group's values before.
+
+use crate::contraction::{self, Product};
+use crate::usage::{Usage, loaded};
+use einmesh_ir::{Block, Comprehension, DimId, Expr, IndexId, Op, Program, Reducer, ValueId};
+
+/// A row with more elements than this is not kept in scratch memory.
+const MAX_LOCAL_ELEMENTS: u64 = 1 << 20;
+
+/// Nests with fewer outer points than this only form where there is little work to distribute.
+const MIN_OUTER_POINTS: u64 = 16;
+
+/// Below this many points, running on one thread is as good.
+const LITTLE_WORK: u64 = 1 << 16;
+
+/// A block's operation after fusion.
+#[expect(clippy::large_enum_variant, reason = "a block has few operations")]
+#[derive(Debug)]
+pub enum Unit {
+    /// A matrix product, with the elementwise work on its result.
+    Contraction {
+        /// The sum of products.
+        sum: Comprehension,
+        /// How to read it as a product.
+        product: Product,
+        /// The elementwise reader of the sum.
+        epilogue: Option<Comprehension>,
+    },
+    /// Comprehensions that share outer dims.
+    Nest {
+        /// The dims that all members have as free indices, in order; `None` if nothing asked for an
+        /// inner dimension.
+        outer: Option<Vec<DimId>>,
+        /// The members, in order.
+        members: Vec<Comprehension>,
+    },
+    /// Any other operation.
+    Other(Op),
+}
+
+/// Groups a block's operations. Loops keep their bodies, to be fused in turn.
+pub fn fuse(program: &Program, usage: &Usage, block: &Block) -> Vec<Unit> {
+    let mut ctx = Ctx {
+        program,
+        usage,
+        ops: &block.ops,
+        groups: Vec::new(),
+    };
+    for position in 0..block.ops.len() {
+        ctx.place(position);
+    }
+    let mut groups = ctx.groups;
+    groups.sort_by_key(|g| g.last);
+    groups.into_iter().map(|g| g.unit).collect()
+}
+
+struct Group {
+    first: usize,
+    last: usize,
+    unit: Unit,
+}
+
+struct Ctx<'a> {
+    program: &'a Program,
+    usage: &'a Usage,
+    ops: &'a [Op],
+    groups: Vec<Group>,
+}
+
+impl Ctx<'_> {
+    fn place(&mut self, position: usize) {
+        let unit = match &self.ops[position] {
+            Op::Compute(c) => {
+                if let Some(product) = contraction::classify(self.program, c) {
+                    Unit::Contraction {
+                        sum: c.clone(),
+                        product,
+                        epilogue: None,
+                    }
+                } else if self.join_epilogue(position, c) || self.join_nest(position, c) {
+                    return;
+                } else {
+                    let outer = (c.reducer != Reducer::None).then(|| self.free_dims(c));
+                    Unit::Nest {
+                        outer,
+                        members: vec![c.clone()],
+                    }
+                }
+            }
+            op => Unit::Other(op.clone()),
+        };
+        self.groups.push(Group {
+            first: position,
+            last: position,
+            unit,
+        });
+    }
+
+    fn free_dims(&self, c: &Comprehension) -> Vec<DimId> {
+        c.free_indices().map(|i| c.indices[i].dim).collect()
+    }
+
+    /// Makes an elementwise reader of a sum its epilogue.
+    fn join_epilogue(&mut self, position: usize, c: &Comprehension) -> bool {
+        if c.reducer != Reducer::None || c.store.is_some() || c.guard.is_some() {
+            return false;
+        }
+        let (program, usage) = (self.program, self.usage);
+        for group in self.groups.iter_mut().rev() {
+            let Unit::Contraction {
+                sum,
+                epilogue: epilogue @ None,
+                ..
+            } = &mut group.unit
+            else {
+                continue;
+            };
+            let uses = usage.get(sum.out);
+            let only_reader = uses.comprehensions == 1 && uses.other == 0;
+            if only_reader && reads_same_points(program, c, sum.out) {
+                *epilogue = Some(c.clone());
+                group.last = position;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Adds a comprehension to a nest whose values it reads along the nest's outer dims.
+    fn join_nest(&mut self, position: usize, c: &Comprehension) -> bool {
+        if c.store.is_some() {
+            return false;
+        }
+        for g in (0..self.groups.len()).rev() {
+            let Some(outer) = self.shared_outer(&self.groups[g], c) else {
+                continue;
+            };
+            if self.read_between(&self.groups[g], position) {
+                continue;
+            }
+            let group = &mut self.groups[g];
+            let Unit::Nest {
+                outer: shared,
+                members,
+            } = &mut group.unit
+            else {
+                continue;
+            };
+            *shared = outer;
+            members.push(c.clone());
+            group.last = position;
+            return true;
+        }
+        false
+    }
+
+    /// The outer dims of a group after `c` joined it, if it can.
+    fn shared_outer(&self, group: &Group, c: &Comprehension) -> Option<Option<Vec<DimId>>> {
+        let Unit::Nest { outer, members } = &group.unit else {
+            return None;
+        };
+        if members.iter().any(|m| m.store.is_some()) {
+            return None;
+        }
+        let produced: Vec<ValueId> = members.iter().map(|m| m.out).collect();
+        if !loaded(c).iter().any(|v| produced.contains(v)) {
+            return None;
+        }
+        let free = self.free_dims(c);
+        let dims = match outer {
+            Some(dims) => dims.clone(),
+            // Elementwise members only: the first reduction decides.
+            None if c.reducer != Reducer::None => free.clone(),
+            None => return None,
+        };
+        let members_fit = members.iter().all(|m| {
+            let has = self.free_dims(m);
+            dims.iter().all(|d| has.contains(d))
+        });
+        let fits = members_fit
+            && dims.iter().all(|d| free.contains(d))
+            && self.along(c, &produced, &dims)
+            && members.iter().all(|m| self.along(m, &produced, &dims))
+            && self.local_elements(c, &dims) <= MAX_LOCAL_ELEMENTS
+            && members
+                .iter()
+                .all(|m| self.local_elements(m, &dims) <= MAX_LOCAL_ELEMENTS)
+            && self.keeps_parallelism(c, &dims);
+        fits.then_some(Some(dims))
+    }
+
+    /// Whether `c` reads each of `produced` at its own point of the outer dims.
+    fn along(&self, c: &Comprehension, produced: &[ValueId], outer: &[DimId]) -> bool {
+        c.exprs()
+            .flat_map(Expr::loads)
+            .filter(|l| produced.contains(&l.value))
+            .all(|load| {
+                let dims = &self.program.values[load.value].dims;
+                outer.iter().all(|d| {
+                    let own = c.free_indices().find(|i| c.indices[*i].dim == *d);
+                    let position = dims.iter().position(|x| x == d);
+                    match (own, position) {
+                        (Some(own), Some(p)) => load.subs[p] == Expr::Index(own),
+                        _ => false,
+                    }
+                })
+            })
+    }
+
+    fn points(&self, dims: &[DimId]) -> u64 {
+        dims.iter().map(|d| self.program.dims[*d].extent).product()
+    }
+
+    fn local_elements(&self, c: &Comprehension, outer: &[DimId]) -> u64 {
+        self.program.elements(c.out) / self.points(outer).max(1)
+    }
+
+    fn keeps_parallelism(&self, c: &Comprehension, outer: &[DimId]) -> bool {
+        let all: u64 = c
+            .indices
+            .values()
+            .map(|i| self.program.dims[i.dim].extent)
+            .product();
+        self.points(outer) >= MIN_OUTER_POINTS || all <= LITTLE_WORK
+    }
+
+    /// Whether an operation outside of the group, before `position`, reads the group's values.
+    fn read_between(&self, group: &Group, position: usize) -> bool {
+        let Unit::Nest { members, .. } = &group.unit else {
+            return true;
+        };
+        let produced: Vec<ValueId> = members.iter().map(|m| m.out).collect();
+        self.ops[group.first..position].iter().any(|op| {
+            let member = matches!(op, Op::Compute(c) if produced.contains(&c.out));
+            !member && reads(op).iter().any(|v| produced.contains(v))
+        })
+    }
+}
+
+/// Every value an operation reads, its inner blocks included.
+fn reads(op: &Op) -> Vec<ValueId> {
+    match op {
+        Op::Compute(c) => c.reads(),
+        Op::Loop(l) => {
+            let carried = l.carried.iter().flat_map(|c| [c.init, c.exit]);
+            let collected = l.collected.iter().map(|c| c.value);
+            let inner = l.body.ops.iter().flat_map(reads);
+            carried.chain(collected).chain(inner).collect()
+        }
+        Op::Argsort(a) => vec![a.input],
+        Op::Collective(c) => vec![c.input],
+    }
+}
+
+/// Whether `c` has the points of `value` as its own, and reads it only there.
+fn reads_same_points(program: &Program, c: &Comprehension, value: ValueId) -> bool {
+    let loads: Vec<_> = c
+        .exprs()
+        .flat_map(Expr::loads)
+        .filter(|l| l.value == value)
+        .collect();
+    let Some(first) = loads.first() else {
+        return false;
+    };
+    let mut seen: Vec<IndexId> = Vec::new();
+    for sub in &first.subs {
+        match sub {
+            Expr::Index(i) if !seen.contains(i) => seen.push(*i),
+            _ => return false,
+        }
+    }
+    let covers = seen.len() == c.indices.len();
+    // A role or subrange reads fewer points than there are.
+    let whole = first
+        .subs
+        .iter()
+        .zip(program.extents(value))
+        .all(|(sub, extent)| match sub {
+            Expr::Index(i) => program.dims[c.indices[*i].dim].extent == extent,
+            _ => false,
+        });
+    covers && whole && loads.iter().all(|l| l.subs == first.subs)
+}

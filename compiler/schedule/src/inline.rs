@@ -1,0 +1,224 @@
+//! Fusion of elementwise work into its readers: substitution of one body into another's loads.
+//!
+//! A producer without reduction disappears into its reader when that costs no work: it has one
+//! reader, which evaluates each of its elements once, or its body is so cheap that evaluating it
+//! again is better than memory.
+
+use crate::contraction;
+use crate::usage::{Usage, loaded};
+use einmesh_ir::{
+    BinaryOp, Block, Bounds, Comprehension, DType, Expr, IndexId, Literal, Load, Op, Program,
+    Reducer, UnaryOp, ValueId,
+};
+use std::collections::BTreeMap;
+
+/// Substitutes elementwise producers into their readers, block by block.
+pub fn inline(program: &mut Program) {
+    loop {
+        let usage = Usage::of(program);
+        let mut body = std::mem::take(&mut program.body);
+        let changed = block(program, &usage, &mut body);
+        program.body = body;
+        if !changed {
+            return;
+        }
+    }
+}
+
+/// One sweep over a block: marks producers, substitutes them in the block's readers, drops them.
+fn block(program: &Program, usage: &Usage, block: &mut Block) -> bool {
+    let mut changed = false;
+    let mut producers: BTreeMap<ValueId, Comprehension> = BTreeMap::new();
+    let mut kept: Vec<Op> = Vec::with_capacity(block.ops.len());
+    let readers = readers_in(block);
+    for mut op in std::mem::take(&mut block.ops) {
+        match &mut op {
+            Op::Compute(c) => {
+                for value in loaded(c) {
+                    if let Some(producer) = producers.get(&value) {
+                        substitute(program, c, producer);
+                        changed = true;
+                    }
+                }
+                if disappears(program, usage, &readers, c) {
+                    producers.insert(c.out, c.clone());
+                    continue;
+                }
+            }
+            Op::Loop(l) => changed |= self::block(program, usage, &mut l.body),
+            Op::Argsort(_) | Op::Collective(_) => {}
+        }
+        kept.push(op);
+    }
+    block.ops = kept;
+    changed
+}
+
+/// The comprehensions directly in a block that read each value.
+fn readers_in(block: &Block) -> BTreeMap<ValueId, Vec<Comprehension>> {
+    let mut readers: BTreeMap<ValueId, Vec<Comprehension>> = BTreeMap::new();
+    for op in &block.ops {
+        if let Op::Compute(c) = op {
+            for value in loaded(c) {
+                readers.entry(value).or_default().push(c.clone());
+            }
+        }
+    }
+    readers
+}
+
+fn disappears(
+    program: &Program,
+    usage: &Usage,
+    readers: &BTreeMap<ValueId, Vec<Comprehension>>,
+    producer: &Comprehension,
+) -> bool {
+    let uses = usage.get(producer.out);
+    let here = readers.get(&producer.out).map_or(&[][..], Vec::as_slice);
+    // A reader inside of an inner loop would evaluate the producer in every iteration.
+    let all_here = uses.other == 0 && uses.comprehensions == here.len() && !here.is_empty();
+    if producer.reducer != Reducer::None || producer.store.is_some() || !all_here {
+        return false;
+    }
+    let copy = is_copy(&producer.body) && producer.guard.is_none();
+    here.iter().all(|reader| {
+        let once = here.len() == 1 && reads_once(program, reader, producer.out);
+        let in_contraction = contraction::classify(program, reader).is_some();
+        let cheap = producer.guard.is_none() && is_cheap(&producer.body);
+        let sized = |v: ValueId| program.elements(v);
+        match (copy, in_contraction) {
+            // Packing reads through any strides: a copy costs nothing.
+            (true, _) => true,
+            (false, true) => false,
+            (false, false) => once || (cheap && sized(producer.out) >= sized(reader.out)),
+        }
+    })
+}
+
+/// Whether a reader evaluates each element of `value` at most once: one load, whose subscripts are
+/// distinct indices, and no other index in the reader.
+fn reads_once(program: &Program, reader: &Comprehension, value: ValueId) -> bool {
+    let loads: Vec<&Load> = reader
+        .exprs()
+        .flat_map(Expr::loads)
+        .filter(|l| l.value == value)
+        .collect();
+    let [load] = loads.as_slice() else {
+        return false;
+    };
+    let mut seen: Vec<IndexId> = Vec::new();
+    for sub in &load.subs {
+        match sub {
+            Expr::Index(i) if !seen.contains(i) => seen.push(*i),
+            _ => return false,
+        }
+    }
+    let others = reader.indices.iter().filter(|(i, _)| !seen.contains(i));
+    others
+        .map(|(_, index)| program.dims[index.dim].extent)
+        .product::<u64>()
+        == 1
+}
+
+/// A load, perhaps converted: nothing is computed.
+fn is_copy(body: &Expr) -> bool {
+    match body {
+        Expr::Load(load) => load.bounds == Bounds::Proven,
+        Expr::Cast(_, inner) => is_copy(inner),
+        _ => false,
+    }
+}
+
+/// At most a few additions and multiplications.
+fn is_cheap(body: &Expr) -> bool {
+    let mut cost = 0;
+    body.walk(&mut |e| {
+        cost += match e {
+            Expr::Unary(UnaryOp::Neg | UnaryOp::Not | UnaryOp::Abs, _) => 1,
+            Expr::Unary(..) => 100,
+            Expr::Binary(BinaryOp::Pow, ..) => 100,
+            Expr::Binary(..) | Expr::Select(..) => 1,
+            Expr::Load(load) if load.bounds != Bounds::Proven => 100,
+            _ => 0,
+        }
+    });
+    cost <= 4
+}
+
+/// Replaces every load of the producer in `reader` by the producer's body.
+fn substitute(program: &Program, reader: &mut Comprehension, producer: &Comprehension) {
+    let dtype = program.values[producer.out].dtype;
+    for expr in reader.exprs_mut() {
+        let taken = std::mem::replace(expr, Expr::Literal(Literal::Bool(false)));
+        *expr = taken.map(&mut |e| match e {
+            Expr::Load(load) if load.value == producer.out => {
+                expand(program, load, producer, dtype)
+            }
+            other => other,
+        });
+    }
+}
+
+/// The producer's element at a load's subscripts.
+fn expand(program: &Program, load: Load, producer: &Comprehension, dtype: DType) -> Expr {
+    let subs = match load.bounds {
+        Bounds::Clamp => {
+            let extents = program.extents(producer.out);
+            load.subs
+                .iter()
+                .zip(extents)
+                .map(|(s, n)| clamp(s.clone(), n))
+                .collect()
+        }
+        Bounds::Proven | Bounds::Else(_) => load.subs.clone(),
+    };
+    let at = |e: &Expr| {
+        e.clone().map(&mut |e| match e {
+            Expr::Index(i) => subs[i.0 as usize].clone(),
+            other => other,
+        })
+    };
+    let body = at(&producer.body);
+    let guarded = match &producer.guard {
+        Some(guard) => Expr::select(at(guard), body, zero(dtype)),
+        None => body,
+    };
+    match load.bounds {
+        Bounds::Else(default) => {
+            let inside = subs
+                .iter()
+                .zip(program.extents(producer.out))
+                .map(|(s, n)| in_range(s, n));
+            let all = inside.reduce(|a, b| Expr::binary(BinaryOp::And, a, b));
+            match all {
+                Some(condition) => Expr::select(condition, guarded, *default),
+                None => guarded,
+            }
+        }
+        _ => guarded,
+    }
+}
+
+fn clamp(sub: Expr, extent: u64) -> Expr {
+    let last = Expr::int(extent as i64 - 1);
+    Expr::binary(
+        BinaryOp::Max,
+        Expr::binary(BinaryOp::Min, sub, last),
+        Expr::int(0),
+    )
+}
+
+fn in_range(sub: &Expr, extent: u64) -> Expr {
+    let low = Expr::binary(BinaryOp::Ge, sub.clone(), Expr::int(0));
+    let high = Expr::binary(BinaryOp::Lt, sub.clone(), Expr::int(extent as i64));
+    Expr::binary(BinaryOp::And, low, high)
+}
+
+/// The zero of a dtype.
+pub fn zero(dtype: DType) -> Expr {
+    Expr::Literal(match dtype {
+        DType::Bool => Literal::Bool(false),
+        d if d.is_float() => Literal::Float(d, 0.0),
+        d => Literal::Int(d, 0),
+    })
+}

@@ -1,0 +1,127 @@
+//! Schedules of small programs: what is fused, what shares memory.
+
+use crate::kernel::Body;
+use crate::{KernelGraph, schedule};
+use einmesh_artifact::Step;
+use einmesh_ir::{
+    BinaryOp, Builder, DType, DimLayout, Expr, Layout, Mesh, Program, Reducer, SpmdProgram,
+    UnaryOp, ValueId,
+};
+
+fn whole(program: Program) -> SpmdProgram {
+    let layout = |value: ValueId| Layout {
+        dims: program
+            .extents(value)
+            .into_iter()
+            .map(|n| DimLayout {
+                global: n,
+                local: n,
+                axes: Vec::new(),
+            })
+            .collect(),
+    };
+    let inputs = program.inputs.iter().map(|i| layout(i.value)).collect();
+    let outputs = program.outputs.iter().map(|o| layout(o.value)).collect();
+    SpmdProgram {
+        program,
+        mesh: Mesh::default(),
+        inputs,
+        outputs,
+    }
+}
+
+fn kinds(graph: &KernelGraph) -> Vec<&'static str> {
+    let kind = |body: &Body| match body {
+        Body::Nest(_) => "nest",
+        Body::Contraction(_) => "contraction",
+        Body::Argsort { .. } => "argsort",
+    };
+    graph.kernels.iter().map(|k| kind(&k.body)).collect()
+}
+
+#[test]
+fn bias_and_activation_become_the_epilogue() {
+    let mut b = Builder::new("linear");
+    let (m, n, k) = (b.dim("M", 5), b.dim("N", 7), b.dim("K", 3));
+    let x = b.input("x", DType::F32, &[m, k]);
+    let w = b.input("w", DType::F32, &[k, n]);
+    let bias = b.input("bias", DType::F32, &[n]);
+    let y = b.einsum("y", &[m, n], x, w);
+    let z = b.compute("z", DType::F32, &[m, n], &[], Reducer::None, |i| {
+        let sum = Expr::load(y, [i[0].clone(), i[1].clone()]);
+        Expr::binary(BinaryOp::Add, sum, Expr::load(bias, [i[1].clone()]))
+    });
+    let out = b.compute("out", DType::F32, &[m, n], &[], Reducer::None, |i| {
+        Expr::unary(UnaryOp::Tanh, Expr::load(z, [i[0].clone(), i[1].clone()]))
+    });
+    b.output(out);
+    let graph = schedule(&whole(b.finish()));
+    assert_eq!(kinds(&graph), ["contraction"]);
+    assert_eq!(graph.arena_bytes, 0);
+    let Body::Contraction(c) = &graph.kernels[0].body else {
+        unreachable!()
+    };
+    assert_eq!(
+        (c.batch.len(), c.m.len(), c.n.len(), c.k.len()),
+        (0, 1, 1, 1)
+    );
+    let mut tanh = false;
+    c.epilogue
+        .walk(&mut |e| tanh |= matches!(e, Expr::Unary(UnaryOp::Tanh, _)));
+    assert!(tanh);
+}
+
+#[test]
+fn softmax_is_one_nest_with_locals() {
+    let mut b = Builder::new("softmax");
+    let (t, u) = (b.dim("T", 64), b.dim("U", 32));
+    let x = b.input("x", DType::F32, &[t, u]);
+    let top = b.compute("top", DType::F32, &[t], &[u], Reducer::Max, |i| {
+        Expr::load(x, i.to_vec())
+    });
+    let e = b.compute("e", DType::F32, &[t, u], &[], Reducer::None, |i| {
+        let at = Expr::load(top, [i[0].clone()]);
+        let shifted = Expr::binary(BinaryOp::Sub, Expr::load(x, i.to_vec()), at);
+        Expr::unary(UnaryOp::Exp, shifted)
+    });
+    let sum = b.compute("sum", DType::F32, &[t], &[u], Reducer::Sum, |i| {
+        Expr::load(e, i.to_vec())
+    });
+    let out = b.compute("out", DType::F32, &[t, u], &[], Reducer::None, |i| {
+        let total = Expr::load(sum, [i[0].clone()]);
+        Expr::binary(BinaryOp::Div, Expr::load(e, i.to_vec()), total)
+    });
+    b.output(out);
+    let graph = schedule(&whole(b.finish()));
+    assert_eq!(kinds(&graph), ["nest"]);
+    let Body::Nest(nest) = &graph.kernels[0].body else {
+        unreachable!()
+    };
+    assert_eq!((nest.outer.len(), nest.stages.len()), (1, 4));
+    assert_eq!(graph.arena_bytes, 0);
+}
+
+#[test]
+fn dead_values_give_their_memory_to_later_ones() {
+    let mut b = Builder::new("chain");
+    let (m, n) = (b.dim("M", 16), b.dim("N", 16));
+    let k = b.dim("K", 16);
+    let x = b.input("x", DType::F32, &[m, n]);
+    let w = b.input("w", DType::F32, &[n, k]);
+    let v = b.input("v", DType::F32, &[k, n]);
+    let mut last = x;
+    for step in 0..6 {
+        let wide = b.einsum(&format!("a{step}"), &[m, k], last, w);
+        last = b.einsum(&format!("b{step}"), &[m, n], wide, v);
+    }
+    b.output(last);
+    let graph = schedule(&whole(b.finish()));
+    let launches = graph
+        .steps
+        .iter()
+        .filter(|s| matches!(s, Step::Launch { .. }))
+        .count();
+    assert_eq!(launches, 12);
+    assert_eq!(graph.kernels.len(), 1, "equal kernels are shared");
+    assert_eq!(graph.arena_bytes, 2 * 16 * 16 * 4);
+}
