@@ -39,14 +39,17 @@ pub(crate) fn apply(
         let Some(axis) = axis else { continue };
         requests.named.insert(axis);
         if plan.mesh.axes[axis].size > 1 {
-            for leaf in leaves {
-                split(program, groups, plan, rule, axis, leaf, found);
-            }
+            let whole: Vec<&Input> = leaves
+                .into_iter()
+                .filter(|leaf| !split(program, groups, plan, rule, axis, leaf))
+                .collect();
+            warn_whole(program, plan, rule, axis, &whole, found);
         }
     }
 }
 
-/// Splits one leaf on its first free divisible dim.
+/// Splits one leaf on its first free divisible dim. False if there are free dims, but no divisible
+/// one.
 fn split(
     program: &Program,
     groups: &Groups,
@@ -54,34 +57,25 @@ fn split(
     rule: &Fsdp,
     axis: MeshAxisId,
     leaf: &Input,
-    found: &mut Diagnostics,
-) {
+) -> bool {
     let sharding = &plan.shardings[leaf.value];
     if sharding.splits(axis) {
-        return;
+        return true;
     }
     let size = plan.mesh.axes[axis].size;
     let dims = &program.values[leaf.value].dims;
-    let stacked = leaf.tensor.matches("{}").count();
-    let free = (stacked..dims.len()).find(|position| {
+    let mut free = (stacked(leaf)..dims.len())
+        .filter(|p| sharding.spec[*p].is_empty())
+        .peekable();
+    if free.peek().is_none() {
+        return true;
+    }
+    let divisible = free.find(|position| {
         let extent = program.dims[dims[*position]].extent;
-        sharding.spec[*position].is_empty() && extent > 0 && extent.is_multiple_of(size)
+        extent > 0 && extent.is_multiple_of(size)
     });
-    let Some(position) = free else {
-        let extents: Vec<String> = dims[stacked..]
-            .iter()
-            .map(|d| format!("{} = {}", program.dims[*d].name, program.dims[*d].extent))
-            .collect();
-        let message = format!(
-            "`{}` stays whole on every device of `{}`",
-            leaf.path, rule.axis
-        );
-        let warning = Diagnostic::warning(codes::FSDP_INDIVISIBLE, message).note(format!(
-            "{size} devices, and its dims are [{}]",
-            extents.join(", ")
-        ));
-        found.push(place(warning, rule.span, "no free dim divides evenly"));
-        return;
+    let Some(position) = divisible else {
+        return false;
     };
     let slot = groups.slot(leaf.value, position);
     for value in groups.members(groups.group(leaf.value)) {
@@ -98,6 +92,48 @@ fn split(
         };
         plan.reasons.entry((*value, axis)).or_insert(reason);
     }
+    true
+}
+
+/// How many of the leaf's first dims stack layers.
+fn stacked(leaf: &Input) -> usize {
+    leaf.tensor.matches("{}").count()
+}
+
+/// Names the leaves that stay whole.
+fn warn_whole(
+    program: &Program,
+    plan: &Plan,
+    rule: &Fsdp,
+    axis: MeshAxisId,
+    whole: &[&Input],
+    found: &mut Diagnostics,
+) {
+    let Some(first) = whole.first() else { return };
+    let more = match whole.len() {
+        1 => String::new(),
+        2 => " and one more leaf".to_owned(),
+        n => format!(" and {} more leaves", n - 1),
+    };
+    let size = plan.mesh.axes[axis].size;
+    let message = format!(
+        "`{}`{more} cannot be split over the {size} devices of `{}`",
+        first.path, rule.axis
+    );
+    let mut warning = Diagnostic::warning(codes::FSDP_INDIVISIBLE, message);
+    warning = place(warning, rule.span, "every device keeps all of it");
+    for leaf in whole {
+        let dims = program.values[leaf.value].dims[stacked(leaf)..].iter();
+        let dims: Vec<String> = dims
+            .map(|d| format!("{} = {}", program.dims[*d].name, program.dims[*d].extent))
+            .collect();
+        warning = warning.note(format!(
+            "{size} divides no free dim of `{}`: {}",
+            leaf.path,
+            dims.join(", ")
+        ));
+    }
+    found.push(warning);
 }
 
 fn unknown_record(program: &Program, rule: &Fsdp) -> Diagnostic {
