@@ -110,11 +110,14 @@ This works:
 "`@fsdp` splits a leaf on the first dim that no other axis splits and that the devices divide
 evenly. A leaf without such a dim stays whole on every device.
 
-With D = 6 and 4 devices along data this warns for `bias: f32[D]`:
+With 4 devices along data this warns for `bias: f32[D]`:
 
-    @fsdp(data: Params)
+    dim D = 6
+    plan pod for loss { @mesh(data: 4) @fsdp(data: Params) }
 
-It is harmless for small leaves. Otherwise choose an extent that the devices divide, such as D = 8.";
+It is harmless for small leaves. Otherwise choose an extent that the devices divide:
+
+    dim D = 8";
 
     NO_EFFECT = 610, "A decorator places nothing",
 "Every decorator should place something in the entry it is applied to; this one meets no value

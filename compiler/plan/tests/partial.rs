@@ -1,0 +1,237 @@
+//! Partial sums are reduced once, and as late as that is free.
+
+mod common;
+
+use common::inspect::{reductions, shown};
+use common::*;
+use einmesh_ir::{BinaryOp, DType, Directives, Expr, Program, Reducer, UnaryOp};
+use einmesh_plan::{Plan, plan};
+
+/// Two products partial over `tensor`, `a = x·w` and `c = y·w`, both `[b, d]`, and what follows.
+fn products(then: impl FnOnce(&mut Make, [einmesh_ir::ValueId; 2])) -> Program {
+    let mut m = Make::new("main", &[("B", 8), ("D", 16), ("H", 12), ("E", 16)]);
+    let x = m.input("x", DType::F32, "b h");
+    let y = m.input("y", DType::F32, "b h");
+    let w = m.input("w", DType::F32, "h d");
+    let a = m.einsum("a", "b d", "h", (x, "b h"), (w, "h d"));
+    let c = m.einsum("c", "b d", "h", (y, "b h"), (w, "h d"));
+    then(&mut m, [a, c]);
+    let last = m.b.program.values.ids().next_back().expect("a value");
+    m.b.output(last);
+    m.b.finish()
+}
+
+fn directives(program: &Program) -> Directives {
+    let mut directives = mesh(&[("tensor", 4)]);
+    directives.shard.push(shard(program, "tensor", &["H"], 10));
+    directives
+}
+
+fn planned(program: &Program, directives: &Directives) -> Plan {
+    let (plan, found) = plan(program, directives);
+    assert!(found.is_empty(), "{found:?}");
+    plan
+}
+
+fn sites(program: &Program) -> Vec<String> {
+    reductions(program, &planned(program, &directives(program)), "tensor")
+}
+
+#[test]
+fn a_sum_of_partial_sums_is_reduced_once() {
+    let program = products(|m, [a, c]| {
+        m.compute("y", "b d", Reducer::None, "", |l| {
+            add(l(a, "b d"), l(c, "b d"))
+        });
+    });
+    let plan = planned(&program, &directives(&program));
+    assert_eq!(reductions(&program, &plan, "tensor"), ["all_reduce sum y"]);
+    assert_eq!(
+        shown(&program, &plan, value(&program, "a")),
+        "[B, D]+tensor"
+    );
+    assert_eq!(shown(&program, &plan, value(&program, "y")), "[B, D]");
+    let key = (
+        value(&program, "y"),
+        plan.mesh.axis("tensor").expect("tensor"),
+    );
+    assert_eq!(
+        plan.reasons[&key].dim, "H",
+        "the reduction of y is due to the split of h"
+    );
+}
+
+#[test]
+fn scaling_negation_and_sums_are_linear() {
+    let program = products(|m, [a, c]| {
+        let scale = m.input("scale", DType::F32, "d");
+        let half = m.compute("half", "b d", Reducer::None, "", |l| {
+            mul(l(a, "b d"), l(scale, "d"))
+        });
+        let neg = m.compute("neg", "b d", Reducer::None, "", |l| {
+            Expr::binary(
+                BinaryOp::Div,
+                Expr::unary(UnaryOp::Neg, l(c, "b d")),
+                float(2.0),
+            )
+        });
+        m.typed("y", DType::F64, "b", Reducer::Sum, "d", |l| {
+            Expr::cast(DType::F64, sub(l(half, "b d"), l(neg, "b d")))
+        });
+    });
+    assert_eq!(sites(&program), ["all_reduce sum y"]);
+}
+
+#[test]
+fn widening_alone_is_not_worth_the_delay() {
+    let program = products(|m, [a, _]| {
+        m.typed("y", DType::F64, "b d", Reducer::None, "", |l| {
+            Expr::cast(DType::F64, l(a, "b d"))
+        });
+    });
+    assert_eq!(sites(&program)[0], "all_reduce sum a");
+}
+
+#[test]
+fn a_bias_or_a_function_ends_the_delay() {
+    let program = products(|m, [a, c]| {
+        let bias = m.input("bias", DType::F32, "d");
+        m.compute("y", "b d", Reducer::None, "", |l| {
+            add(add(l(a, "b d"), l(bias, "d")), exp(l(c, "b d")))
+        });
+    });
+    assert_eq!(sites(&program), ["all_reduce sum a", "all_reduce sum c"]);
+}
+
+#[test]
+fn a_product_of_partial_sums_is_not_linear() {
+    let program = products(|m, [a, c]| {
+        m.compute("y", "b d", Reducer::None, "", |l| {
+            mul(l(a, "b d"), l(c, "b d"))
+        });
+    });
+    assert_eq!(sites(&program), ["all_reduce sum a", "all_reduce sum c"]);
+}
+
+#[test]
+fn a_reader_that_is_not_linear_stops_the_others() {
+    let program = products(|m, [a, c]| {
+        let sum = m.compute("sum", "b d", Reducer::None, "", |l| {
+            add(l(a, "b d"), l(c, "b d"))
+        });
+        m.compute("y", "b d", Reducer::None, "", |l| {
+            mul(l(sum, "b d"), exp(l(a, "b d")))
+        });
+    });
+    assert_eq!(sites(&program), ["all_reduce sum a", "all_reduce sum c"]);
+}
+
+#[test]
+fn broadcasting_is_not_worth_the_delay() {
+    let program = products(|m, [a, _]| {
+        let small = m.compute("small", "b", Reducer::Sum, "d", |l| l(a, "b d"));
+        let w = m.input("w2", DType::F32, "b e");
+        m.compute("y", "b e", Reducer::None, "", |l| {
+            mul(l(small, "b"), l(w, "b e"))
+        });
+    });
+    // `a` is summed over d while partial (8 elements instead of 128), but not spread over e.
+    assert_eq!(sites(&program)[..1], ["all_reduce sum c"]);
+    assert_eq!(sites(&program)[1..], ["all_reduce sum small"]);
+}
+
+#[test]
+fn narrow_sums_are_reduced_before_they_are_rounded() {
+    let program = products(|m, [a, c]| {
+        m.typed("y", DType::Bf16, "b d", Reducer::None, "", |l| {
+            Expr::cast(DType::Bf16, add(l(a, "b d"), l(c, "b d")))
+        });
+    });
+    assert_eq!(sites(&program), ["all_reduce sum a", "all_reduce sum c"]);
+}
+
+#[test]
+fn maxima_are_not_delayed_as_sums() {
+    let mut m = Make::new("main", &[("B", 8), ("H", 12)]);
+    let x = m.input("x", DType::F32, "b h");
+    let top = m.compute("top", "b", Reducer::Max, "h", |l| l(x, "b h"));
+    let sum = m.compute("sum", "b", Reducer::Sum, "h", |l| l(x, "b h"));
+    let y = m.compute("y", "b", Reducer::None, "", |l| {
+        add(l(top, "b"), l(sum, "b"))
+    });
+    m.b.output(y);
+    let program = m.b.finish();
+    assert_eq!(
+        sites(&program),
+        ["all_reduce max top", "all_reduce sum sum"]
+    );
+}
+
+#[test]
+fn a_split_result_is_scattered_once() {
+    let program = products(|m, [a, c]| {
+        m.compute("y", "b d", Reducer::None, "", |l| {
+            add(l(a, "b d"), l(c, "b d"))
+        });
+    });
+    let mut directives = directives(&program);
+    directives
+        .shard_values
+        .push(shard_value(&program, "y", &[("D", &["tensor"])], true, 20));
+    let plan = planned(&program, &directives);
+    assert_eq!(
+        reductions(&program, &plan, "tensor"),
+        ["reduce_scatter sum y"]
+    );
+    assert_eq!(
+        shown(&program, &plan, value(&program, "y")),
+        "[B, D@tensor]"
+    );
+    assert_eq!(
+        shown(&program, &plan, value(&program, "a")),
+        "[B, D]+tensor"
+    );
+}
+
+#[test]
+fn loops_do_not_carry_partial_sums_and_are_not_entered_with_them() {
+    use einmesh_ir::{Block, Carried, Loop, LoopVar, Op};
+    let mut m = Make::new("main", &[("B", 8), ("D", 16), ("H", 12), ("L", 3)]);
+    let over = m.dim("L");
+    let var = m.b.program.loop_vars.push(LoopVar {
+        name: "l".to_owned(),
+        dim: over,
+    });
+    let x = m.input("x", DType::F32, "b h");
+    let w = m.input("w", DType::F32, "h d");
+    let init = m.einsum("init", "b d", "h", (x, "b h"), (w, "h d"));
+    let step = m.einsum("step", "b d", "h", (x, "b h"), (w, "h d"));
+    let dims = m.b.program.values[init].dims.clone();
+    let entry = m.b.value("s", DType::F32, &dims);
+    let exit = m.compute("exit", "b d", Reducer::None, "", |l| {
+        add(l(entry, "b d"), l(step, "b d"))
+    });
+    let body = Block {
+        ops: m.b.program.body.ops.split_off(2),
+    };
+    let result = m.b.value("s", DType::F32, &dims);
+    let carried = vec![Carried {
+        init,
+        entry,
+        exit,
+        result,
+    }];
+    m.b.program.body.ops.push(Op::Loop(Loop {
+        var,
+        reversed: false,
+        carried,
+        collected: vec![],
+        body,
+    }));
+    m.b.output(result);
+    let program = m.b.finish();
+    assert_eq!(
+        sites(&program),
+        ["all_reduce sum init", "all_reduce sum step"]
+    );
+}
