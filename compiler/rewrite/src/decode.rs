@@ -1,0 +1,547 @@
+//! From a choice of nodes back to operations.
+//!
+//! Values keep their ids where the program had them, so that names, origins and placements asked
+//! for by name stay; roots always do. Unused values stay in the program's arena, undefined.
+
+use crate::index::{IndexNumber, IndexSet};
+use crate::kernels::{Kernel, Kernels, is_loaded, primary};
+use crate::lang::{MapFn, Node};
+use crate::substitute::{in_order, substitute};
+use crate::view::{Choice, Shape, Substitution, View, parts};
+use egg::Language;
+use einmesh_ir::{
+    Arena, BinaryOp, Comprehension, DType, Dim, DimId, Expr, Id as _, Index, IndexId, Literal, Op,
+    Program, Reducer, UnaryOp, Value, ValueId,
+};
+use std::collections::BTreeMap;
+
+/// The operations that compute a choice; new values and dims are added to `program`.
+pub(crate) fn decode(
+    program: &mut Program,
+    view: &View,
+    choice: &Choice,
+    kernels: &Kernels,
+    roots: &[ValueId],
+    classes: &BTreeMap<ValueId, usize>,
+    original: &[Op],
+) -> Vec<Op> {
+    let mut ctx = Ctx {
+        program,
+        view,
+        choice,
+        roots,
+        classes,
+        arrays: BTreeMap::new(),
+        ops: vec![],
+    };
+    let labels = ctx.labels(kernels);
+    for class in &kernels.order {
+        ctx.emit(*class, labels.get(class).copied());
+    }
+    for (value, class) in &kernels.copies {
+        ctx.copy(*class, *value);
+    }
+    in_order(ctx.ops, original)
+}
+
+/// A value in memory and the block's index of each of its axes.
+#[derive(Clone, Debug)]
+struct Array {
+    value: ValueId,
+    axes: Vec<IndexNumber>,
+}
+
+struct Ctx<'a> {
+    program: &'a mut Program,
+    view: &'a View<'a>,
+    choice: &'a Choice,
+    roots: &'a [ValueId],
+    classes: &'a BTreeMap<ValueId, usize>,
+    arrays: BTreeMap<usize, Array>,
+    ops: Vec<Op>,
+}
+
+impl Ctx<'_> {
+    /// For each stored class, the value of the program whose computation it serves: it gives new
+    /// values their name and origin.
+    fn labels(&self, kernels: &Kernels) -> BTreeMap<usize, ValueId> {
+        let mut labels = BTreeMap::new();
+        for class in kernels.order.iter().rev() {
+            let own = primary(self.view, *class, self.roots);
+            let Some(label) = own.or_else(|| labels.get(class).copied()) else {
+                continue;
+            };
+            labels.insert(*class, label);
+            let mut todo: Vec<usize> = vec![*class];
+            let mut steps = 0;
+            while let Some(at) = todo.pop() {
+                for child in self.view.node(self.choice, at).children() {
+                    let child = usize::from(*child);
+                    labels.entry(child).or_insert(label);
+                    steps += 1;
+                    if !kernels.stored[child] && steps < 4 * self.view.classes.len() {
+                        todo.push(child);
+                    }
+                }
+            }
+        }
+        labels
+    }
+
+    fn array(&self, class: usize) -> Array {
+        if let Some(array) = self.arrays.get(&class) {
+            return array.clone();
+        }
+        let Node::Leaf(value) = self.view.node(self.choice, class) else {
+            unreachable!("kernels come after what they read")
+        };
+        Array {
+            value: *value,
+            axes: self.view.table.axes(*value).collect(),
+        }
+    }
+
+    fn emit(&mut self, class: usize, label: Option<ValueId>) {
+        let view = self.view;
+        let node = view.kernel_node(self.choice, class);
+        match node {
+            Node::Opaque(op, _) => self.keep(class, *op),
+            Node::Result(n, [child]) => {
+                let Node::Opaque(op, _) = view.node(self.choice, usize::from(*child)) else {
+                    unreachable!("a result is of a kept operation")
+                };
+                let value = view
+                    .table
+                    .opaque_result(*op, *n)
+                    .expect("an existing result");
+                let axes = view.table.axes(value).collect();
+                self.arrays.insert(class, Array { value, axes });
+            }
+            _ => {
+                let array = self.output(class, node, label);
+                let op = self.comprehension(class, node, &array);
+                self.ops.push(Op::Compute(op));
+                self.arrays.insert(class, array);
+            }
+        }
+    }
+
+    /// The value that a class is stored as.
+    fn output(&mut self, class: usize, node: &Node, label: Option<ValueId>) -> Array {
+        if let Some(value) = primary(self.view, class, self.roots) {
+            return Array {
+                value,
+                axes: self.view.table.axes(value).collect(),
+            };
+        }
+        let axes = self.axes(class, node);
+        let (name, origin) = label.map_or(("part".to_owned(), Default::default()), |v| {
+            let value = &self.program.values[v];
+            (format!("{}_part", value.name), value.origin.clone())
+        });
+        let mut dims: Vec<DimId> = Vec::new();
+        for axis in &axes {
+            let info = &self.view.table.indices[*axis as usize];
+            let dim = if dims.contains(&info.dim) {
+                self.role(info.dim, &dims)
+            } else {
+                info.dim
+            };
+            dims.push(dim);
+        }
+        let dtype = self.view.classes[class]
+            .facts
+            .dtype
+            .expect("a stored term has a dtype");
+        let value = self.program.values.push(Value {
+            name,
+            dtype,
+            dims,
+            origin,
+        });
+        Array { value, axes }
+    }
+
+    /// A type names no dim twice: a second axis of a dim has a role of that dim.
+    fn role(&mut self, of: DimId, used: &[DimId]) -> DimId {
+        let Dim { name, extent, .. } = self.program.dims[of].clone();
+        let is_role = |(id, d): &(DimId, &Dim)| {
+            d.role_of == Some(of)
+                && d.extent == extent
+                && !used.contains(id)
+                && d.name.starts_with(&name)
+        };
+        if let Some((id, _)) = self.program.dims.iter().find(is_role) {
+            return id;
+        }
+        let name = format!("{name}_{}", self.program.dims.len());
+        self.program.dims.push(Dim {
+            name,
+            extent,
+            role_of: Some(of),
+        })
+    }
+
+    /// The axes of a new value, in the order of its operands' axes.
+    fn axes(&self, class: usize, node: &Node) -> Vec<IndexNumber> {
+        let mut left = self.view.indices(class);
+        let mut axes = Vec::new();
+        for child in node.children() {
+            let names = Substitution::IDENTITY;
+            let (base, names) = self.view.resolve(self.choice, usize::from(*child), &names);
+            let own: Vec<IndexNumber> = match self.arrays.get(&base) {
+                Some(array) => array.axes.clone(),
+                None => match self.view.node(self.choice, base) {
+                    Node::Leaf(v) => self.view.table.axes(*v).collect(),
+                    _ => self.view.indices(base).iter().collect(),
+                },
+            };
+            for axis in own.into_iter().map(|a| names.apply(a)) {
+                if left.contains(axis) {
+                    left = left - IndexSet::single(axis);
+                    axes.push(axis);
+                }
+            }
+        }
+        axes.extend(left.iter());
+        axes
+    }
+
+    fn comprehension(&self, class: usize, node: &Node, out: &Array) -> Comprehension {
+        let view = self.view;
+        let space = view.indices(class) | view.inner_indices(node);
+        let reducer = match view.shape(node) {
+            Shape::Reduction(reducer) => reducer,
+            _ => Reducer::None,
+        };
+        let body = Body::new(self, out, space, reducer != Reducer::None);
+        let (guard, _) = parts(node);
+        let names = Substitution::IDENTITY;
+        Comprehension {
+            out: out.value,
+            indices: body.indices(),
+            free: out.axes.len(),
+            reducer,
+            guard: guard.map(|g| body.expr(g, &names)),
+            body: body.node(node, class, &names, true),
+            store: None,
+        }
+    }
+
+    /// Writes a class into a value of its own.
+    fn copy(&mut self, class: usize, value: ValueId) {
+        let out = Array {
+            value,
+            axes: self.view.table.axes(value).collect(),
+        };
+        let body = Body::new(self, &out, self.view.indices(class), false);
+        let stored = self.arrays.contains_key(&class);
+        let names = Substitution::IDENTITY;
+        let expr = if stored {
+            body.load(class, &names)
+        } else {
+            body.expr(class, &names)
+        };
+        let op = Comprehension {
+            out: value,
+            indices: body.indices(),
+            free: out.axes.len(),
+            reducer: Reducer::None,
+            guard: None,
+            body: expr,
+            store: None,
+        };
+        self.ops.push(Op::Compute(op));
+    }
+
+    /// A kept operation, reading what its operands have become.
+    fn keep(&mut self, class: usize, op: u32) {
+        let (op, defines) = self.view.table.opaque[op as usize].clone();
+        let mut map = BTreeMap::new();
+        for value in crate::encode::reads(&op) {
+            map.insert(value, self.exact(value));
+        }
+        self.ops.push(substitute(op, &map));
+        if let [value] = defines[..] {
+            let axes = self.view.table.axes(value).collect();
+            self.arrays.insert(class, Array { value, axes });
+        }
+    }
+
+    /// A value of exactly the type that `value` had in the program.
+    fn exact(&mut self, value: ValueId) -> ValueId {
+        let class = self.classes[&value];
+        let (base, _) = self
+            .view
+            .resolve(self.choice, class, &Substitution::IDENTITY);
+        let array = self.array(base);
+        if array.value == value
+            || self.program.values[array.value].dims == self.program.values[value].dims
+        {
+            return array.value;
+        }
+        let done = self.ops.iter().any(|op| op.defines().contains(&value));
+        if !done {
+            self.copy(class, value);
+        }
+        value
+    }
+}
+
+/// Expressions over the indices of one comprehension.
+struct Body<'c, 'p> {
+    ctx: &'c Ctx<'p>,
+    out: &'c Array,
+    locals: Vec<IndexNumber>,
+    space: IndexSet,
+    reduces: bool,
+}
+
+impl<'c, 'p> Body<'c, 'p> {
+    fn new(ctx: &'c Ctx<'p>, out: &'c Array, space: IndexSet, reduces: bool) -> Body<'c, 'p> {
+        let free: IndexSet = out.axes.iter().copied().collect();
+        let locals = out
+            .axes
+            .iter()
+            .copied()
+            .chain((space - free).iter())
+            .collect();
+        Body {
+            ctx,
+            out,
+            locals,
+            space,
+            reduces,
+        }
+    }
+
+    fn indices(&self) -> Arena<IndexId, Index> {
+        let mut names: Vec<String> = Vec::new();
+        let mut arena = Arena::new();
+        for (n, i) in self.locals.iter().enumerate() {
+            let info = &self.ctx.view.table.indices[*i as usize];
+            let mut name = info.name.clone();
+            while names.contains(&name) {
+                name.push_str("_2");
+            }
+            names.push(name.clone());
+            let dims = &self.ctx.program.values[self.out.value].dims;
+            arena.push(Index {
+                name,
+                dim: dims.get(n).copied().unwrap_or(info.dim),
+            });
+        }
+        arena
+    }
+
+    fn index(&self, index: IndexNumber) -> Expr {
+        let at = self.locals.iter().position(|l| *l == index);
+        Expr::Index(IndexId::from_index(at.expect("an index of the kernel")))
+    }
+
+    fn expr(&self, class: usize, names: &Substitution) -> Expr {
+        let view = self.ctx.view;
+        let (base, names) = view.resolve(self.ctx.choice, class, names);
+        let same_points = names.apply_set(view.indices(base)) == self.space;
+        if is_loaded(
+            view,
+            self.ctx.choice,
+            base,
+            Kernel {
+                reduces: self.reduces,
+                same_points,
+            },
+        ) {
+            return self.load(base, &names);
+        }
+        self.node(view.node(self.ctx.choice, base), base, &names, false)
+    }
+
+    fn load(&self, class: usize, names: &Substitution) -> Expr {
+        let array = self.ctx.array(class);
+        Expr::load(
+            array.value,
+            array.axes.iter().map(|a| self.index(names.apply(*a))),
+        )
+    }
+
+    /// The expression of a node; at the top of a comprehension the guard is the comprehension's.
+    fn node(&self, node: &Node, class: usize, names: &Substitution, top: bool) -> Expr {
+        let (guard, rest) = parts(node);
+        let dtype = || self.dtype(rest[0]);
+        match node {
+            Node::Const(dtype, bits) => Expr::Literal(crate::build::literal(*dtype, *bits)),
+            Node::Position(i) => self.index(names.apply(*i)),
+            Node::LoopVar(v) => Expr::LoopVar(*v),
+            Node::Access(..) => self.access(node, names),
+            Node::Leaf(_) => self.load(class, names),
+            Node::Ein { coefficient, .. } => {
+                let product = self.product(coefficient.value(), &rest, names);
+                match guard {
+                    Some(g) if !top => {
+                        Expr::select(self.expr(g, names), product, Expr::float(dtype(), 0.0))
+                    }
+                    _ => product,
+                }
+            }
+            Node::Add(_) => self.sum(&rest, names),
+            Node::Map(f, _) => {
+                let mut args = rest.iter().map(|c| self.expr(*c, names));
+                let mut next = || args.next().expect("a function has its arguments");
+                match f {
+                    MapFn::Unary(op) => Expr::unary(*op, next()),
+                    MapFn::Recip => Expr::binary(BinaryOp::Div, Expr::float(dtype(), 1.0), next()),
+                    MapFn::Binary(op) => Expr::binary(*op, next(), next()),
+                    MapFn::Select => Expr::select(next(), next(), next()),
+                    MapFn::Cast(to) => Expr::cast(*to, next()),
+                }
+            }
+            Node::Reduce { .. } => self.expr(rest[0], names),
+            Node::Rename(..) | Node::Opaque(..) | Node::Result(..) | Node::Root(_) => {
+                unreachable!("only terms have expressions")
+            }
+        }
+    }
+
+    fn dtype(&self, class: usize) -> DType {
+        self.ctx.view.classes[class]
+            .facts
+            .dtype
+            .expect("a term has a dtype")
+    }
+
+    /// `coefficient · Π factors`, reciprocals as divisions.
+    fn product(&self, coefficient: f64, factors: &[usize], names: &Substitution) -> Expr {
+        let dtype = self.dtype(factors[0]);
+        let (mut numerator, mut divisors) = (Vec::new(), Vec::new());
+        for factor in factors {
+            match self.divisor(*factor, names) {
+                Some((divisor, names)) => divisors.push(self.expr(divisor, &names)),
+                None => numerator.push(self.expr(*factor, names)),
+            }
+        }
+        let mut product = numerator
+            .into_iter()
+            .reduce(|a, b| Expr::binary(BinaryOp::Mul, a, b));
+        if coefficient.abs() != 1.0 || product.is_none() {
+            let factor = literal(dtype, coefficient);
+            product = Some(match product {
+                Some(p) => Expr::binary(BinaryOp::Mul, p, factor),
+                None => factor,
+            });
+        } else if coefficient == -1.0 {
+            product = product.map(|p| Expr::unary(UnaryOp::Neg, p));
+        }
+        let product = product.expect("a coefficient at least");
+        divisors
+            .into_iter()
+            .fold(product, |p, d| Expr::binary(BinaryOp::Div, p, d))
+    }
+
+    /// What a factor divides by, if it is a reciprocal computed in place.
+    fn divisor(&self, factor: usize, names: &Substitution) -> Option<(usize, Substitution)> {
+        let (view, choice) = (self.ctx.view, self.ctx.choice);
+        let (base, names) = view.resolve(choice, factor, names);
+        let same_points = names.apply_set(view.indices(base)) == self.space;
+        let loaded = is_loaded(
+            view,
+            choice,
+            base,
+            Kernel {
+                reduces: self.reduces,
+                same_points,
+            },
+        );
+        match view.node(choice, base) {
+            Node::Map(MapFn::Recip, args) if !loaded => Some((usize::from(args[0]), names)),
+            _ => None,
+        }
+    }
+
+    /// A sum, terms with a negative coefficient subtracted.
+    fn sum(&self, terms: &[usize], names: &Substitution) -> Expr {
+        let (mut plus, mut minus) = (Vec::new(), Vec::new());
+        for term in terms {
+            match self.negated(*term, names) {
+                Some(expr) => minus.push(expr),
+                None => plus.push(self.expr(*term, names)),
+            }
+        }
+        let first = match plus.is_empty() {
+            true => Expr::unary(UnaryOp::Neg, minus.remove(0)),
+            false => plus.remove(0),
+        };
+        let sum = plus
+            .into_iter()
+            .fold(first, |a, b| Expr::binary(BinaryOp::Add, a, b));
+        minus
+            .into_iter()
+            .fold(sum, |a, b| Expr::binary(BinaryOp::Sub, a, b))
+    }
+
+    /// The negated term, if it is a product with a negative coefficient computed in place.
+    fn negated(&self, term: usize, names: &Substitution) -> Option<Expr> {
+        let (view, choice) = (self.ctx.view, self.ctx.choice);
+        let (base, names) = view.resolve(choice, term, names);
+        let same_points = names.apply_set(view.indices(base)) == self.space;
+        if is_loaded(
+            view,
+            choice,
+            base,
+            Kernel {
+                reduces: self.reduces,
+                same_points,
+            },
+        ) {
+            return None;
+        }
+        match view.node(choice, base) {
+            node @ Node::Ein {
+                coefficient,
+                guarded: false,
+                ..
+            } if coefficient.value() < 0.0 => {
+                Some(self.product(-coefficient.value(), &parts(node).1, &names))
+            }
+            _ => None,
+        }
+    }
+
+    fn access(&self, node: &Node, names: &Substitution) -> Expr {
+        let Node::Access(number, children) = node else {
+            unreachable!("called on a load")
+        };
+        let view = self.ctx.view;
+        let template = &view.table.templates[*number as usize];
+        template.expr.clone().map(&mut |e| match e {
+            Expr::Index(i) => self.index(names.apply(i.0 as IndexNumber)),
+            Expr::Load(mut load) => {
+                let slot = load.value.index();
+                let child = usize::from(children[slot]);
+                let identity = Substitution::IDENTITY;
+                let (base, inner) = view.resolve(self.ctx.choice, child, &identity);
+                let array = self.ctx.array(base);
+                let place = |axis: &IndexNumber| {
+                    let axis = inner.apply(*axis);
+                    let at = template.slots[slot].iter().position(|a| *a == axis);
+                    load.subs[at.expect("the same axes in another order")].clone()
+                };
+                let subs = array.axes.iter().map(place).collect();
+                load.value = array.value;
+                load.subs = subs;
+                Expr::Load(load)
+            }
+            other => other,
+        })
+    }
+}
+
+/// A float constant rounded to its dtype.
+fn literal(dtype: DType, value: f64) -> Expr {
+    let value = if dtype == DType::F32 {
+        f64::from(value as f32)
+    } else {
+        value
+    };
+    Expr::Literal(Literal::Float(dtype, value))
+}

@@ -1,0 +1,242 @@
+//! What a choice of nodes computes: which classes become comprehensions and which are written
+//! inside the bodies of others. Cost and decoding both follow it.
+
+use crate::lang::{MapFn, Node};
+use crate::view::{Choice, Shape, Substitution, View, parts};
+use egg::Language;
+use einmesh_ir::ValueId;
+
+/// The operations of a choice, in an order in which each comes after what it reads.
+pub(crate) struct Kernels {
+    /// The classes that exist in memory and are computed by a comprehension or a kept operation.
+    pub order: Vec<usize>,
+    /// For each class, whether it is in `order`.
+    pub stored: Vec<bool>,
+    /// Root values that need a copy of their class: it is a leaf, or another root has its value.
+    pub copies: Vec<(ValueId, usize)>,
+}
+
+/// Finds the kernels of a choice; `None` if it needs a class to compute itself.
+pub(crate) fn kernels(view: &View, choice: &Choice, roots: &[ValueId]) -> Option<Kernels> {
+    let n = view.classes.len();
+    let mut ctx = Ctx {
+        view,
+        choice,
+        state: vec![State::New; n],
+        order: Vec::new(),
+    };
+    let Node::Root(children) = view.node(choice, view.root) else {
+        return None;
+    };
+    let mut copies = Vec::new();
+    for (child, value) in children.iter().zip(roots) {
+        let class = usize::from(*child);
+        if view.classes[class].names.contains(value) {
+            let computed = matches!(
+                view.shape(view.node(choice, class)),
+                Shape::Elementwise | Shape::Reduction(_) | Shape::Kept
+            );
+            if !computed || primary(view, class, roots) != Some(*value) {
+                copies.push((*value, class));
+            }
+            if !computed {
+                ctx.reads_of_copy(class)?;
+                continue;
+            }
+        }
+        ctx.store(class)?;
+    }
+    let stored = ctx.state.iter().map(|s| *s == State::Done).collect();
+    Some(Kernels {
+        order: ctx.order,
+        stored,
+        copies,
+    })
+}
+
+/// The value of the program that a stored class is written as: a root if it has one.
+pub(crate) fn primary(view: &View, class: usize, roots: &[ValueId]) -> Option<ValueId> {
+    let names = &view.classes[class].names;
+    names
+        .iter()
+        .find(|v| roots.contains(v))
+        .or(names.first())
+        .copied()
+}
+
+/// Whether a reader inside a kernel of shape `kernel` over `points` loads the class (renamings
+/// resolved) from memory rather than computing it in place.
+///
+/// Reductions are stored, and so is every value that has a name in the program, so that placements
+/// asked for a value still find it. An expression that the program wrote inside a body stays
+/// inside. A new expression is stored only where computing it in place would repeat it.
+pub(crate) fn is_loaded(view: &View, choice: &Choice, class: usize, kernel: Kernel) -> bool {
+    let info = &view.classes[class];
+    let node = view.node(choice, class);
+    match view.shape(node) {
+        Shape::Transparent => match node {
+            Node::Leaf(_) => true,
+            // A named gather happens once; a named slice is read where it lies.
+            Node::Access(t, _) => {
+                !view.table.templates[*t as usize].slice && !info.names.is_empty()
+            }
+            _ => false,
+        },
+        Shape::Kept | Shape::Reduction(_) => true,
+        Shape::Elementwise if !info.names.is_empty() => true,
+        Shape::Elementwise if info.given.is_some() => false,
+        Shape::Elementwise => {
+            let read = |c: &egg::Id| {
+                let (base, _) = view.resolve(choice, usize::from(*c), &Substitution::IDENTITY);
+                matches!(
+                    view.shape(view.node(choice, base)),
+                    Shape::Transparent | Shape::Kept | Shape::Reduction(_)
+                ) || !view.classes[base].names.is_empty()
+            };
+            let light = node.children().iter().all(read);
+            let conversion = matches!(node, Node::Map(MapFn::Cast(_), _))
+                || matches!(node, Node::Ein { guarded: false, children, .. } if children.len() == 1);
+            if kernel.reduces {
+                !(light && conversion)
+            } else {
+                !light && !kernel.same_points
+            }
+        }
+    }
+}
+
+/// Where an expression is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel {
+    /// Whether the kernel combines points.
+    pub reduces: bool,
+    /// Whether the expression has all the indices of the kernel.
+    pub same_points: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    New,
+    Open,
+    Done,
+}
+
+struct Ctx<'a> {
+    view: &'a View<'a>,
+    choice: &'a Choice,
+    state: Vec<State>,
+    order: Vec<usize>,
+}
+
+impl Ctx<'_> {
+    /// Puts a class and what it reads into the order.
+    fn store(&mut self, class: usize) -> Option<()> {
+        let (class, _) = self
+            .view
+            .resolve(self.choice, class, &Substitution::IDENTITY);
+        let node = self.view.node(self.choice, class);
+        let shape = self.view.shape(node);
+        if shape == Shape::Transparent {
+            // A root that is only read, or an operand of a kept operation.
+            return if matches!(node, Node::Leaf(_)) {
+                Some(())
+            } else {
+                self.mark(class)
+            };
+        }
+        self.mark(class)
+    }
+
+    fn mark(&mut self, class: usize) -> Option<()> {
+        match self.state[class] {
+            State::Done => return Some(()),
+            State::Open => return None,
+            State::New => self.state[class] = State::Open,
+        }
+        let view = self.view;
+        let node = view.kernel_node(self.choice, class);
+        match node {
+            Node::Opaque(_, children) | Node::Access(_, children) => {
+                children
+                    .iter()
+                    .try_for_each(|c| self.store(usize::from(*c)))?;
+            }
+            Node::Result(_, [child]) => self.store(usize::from(*child))?,
+            _ => {
+                let reduces = matches!(view.shape(node), Shape::Reduction(_));
+                let space = view.indices(class) | view.inner_indices(node);
+                for child in node.children() {
+                    self.read(
+                        usize::from(*child),
+                        reduces,
+                        space,
+                        &Substitution::IDENTITY,
+                        0,
+                    )?;
+                }
+            }
+        }
+        self.state[class] = State::Done;
+        self.order.push(class);
+        Some(())
+    }
+
+    fn reads_of_copy(&mut self, class: usize) -> Option<()> {
+        let space = self.view.indices(class);
+        self.read(class, false, space, &Substitution::IDENTITY, 0)
+    }
+
+    /// Stores what a kernel over `space` needs for reading `class`.
+    fn read(
+        &mut self,
+        class: usize,
+        reduces: bool,
+        space: crate::index::IndexSet,
+        names: &Substitution,
+        depth: usize,
+    ) -> Option<()> {
+        if depth > self.view.classes.len() {
+            return None;
+        }
+        let view = self.view;
+        let (base, names) = resolve_acyclic(view, self.choice, class, names)?;
+        let same_points = names.apply_set(view.indices(base)) == space;
+        if is_loaded(
+            view,
+            self.choice,
+            base,
+            Kernel {
+                reduces,
+                same_points,
+            },
+        ) {
+            return self.store(base);
+        }
+        let node = view.node(self.choice, base);
+        let children = parts(node);
+        if let Node::Access(_, values) = node {
+            return values.iter().try_for_each(|c| self.store(usize::from(*c)));
+        }
+        for child in children.0.into_iter().chain(children.1) {
+            self.read(child, reduces, space, &names, depth + 1)?;
+        }
+        Some(())
+    }
+}
+
+/// As [`View::resolve`]; `None` if renamings lead in a circle.
+fn resolve_acyclic(
+    view: &View,
+    choice: &Choice,
+    class: usize,
+    names: &Substitution,
+) -> Option<(usize, Substitution)> {
+    let mut at = class;
+    for _ in 0..=view.classes.len() {
+        match view.node(choice, at) {
+            Node::Rename(_, [child]) => at = usize::from(*child),
+            _ => return Some(view.resolve(choice, class, names)),
+        }
+    }
+    None
+}
