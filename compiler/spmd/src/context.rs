@@ -4,11 +4,11 @@ use crate::grid::Grid;
 use einmesh_ir::spmd::Provenance;
 use einmesh_ir::{
     Arena, Block, Collective, CollectiveKind, Comprehension, DType, Dim, DimId, DimLayout, Expr,
-    Index, IndexId, Layout, LoopVarId, MeshAxisId, Op, Origin, Program, Reducer, Sharding, Value,
-    ValueId,
+    Id, Index, IndexId, Layout, LoopVarId, MeshAxisId, Op, Origin, Program, Reducer, Sharding,
+    Value, ValueId,
 };
 use einmesh_plan::Plan;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A value as it exists on the devices.
 #[derive(Clone, PartialEq, Debug)]
@@ -49,18 +49,17 @@ pub(crate) struct Ctx {
     pub local: Program,
     /// The enclosing blocks, outermost first.
     pub frames: Vec<Frame>,
-    /// The axes over which a comprehension passes on partial operands though its output is held
-    /// reduced: terms that are added before they are reduced.
-    pub delayed: BTreeSet<(ValueId, MeshAxisId)>,
     /// The name of the index whose split makes a value partial over an axis.
     pub summed: BTreeMap<(ValueId, MeshAxisId), String>,
     /// The statement that is being partitioned.
     pub reader: ValueId,
     dims: BTreeMap<(DimId, u64), DimId>,
+    /// The number of values of the whole program; those beyond are temporaries.
+    named: usize,
 }
 
 impl Ctx {
-    pub fn new(source: &Program, plan: Plan, delayed: BTreeSet<(ValueId, MeshAxisId)>) -> Ctx {
+    pub fn new(source: &Program, plan: Plan) -> Ctx {
         let global = Program {
             body: Block::default(),
             ..source.clone()
@@ -77,16 +76,21 @@ impl Ctx {
             plan,
             local,
             frames: vec![Frame::default()],
-            delayed,
             summed: BTreeMap::new(),
             reader: ValueId(0),
             dims: BTreeMap::new(),
+            named: source.values.len(),
         }
     }
 
     /// The planned sharding of a global value.
     pub fn held(&self, value: ValueId) -> &Sharding {
         &self.plan.shardings[value]
+    }
+
+    /// Whether partitioning added a value.
+    pub fn is_temporary(&self, value: ValueId) -> bool {
+        value.index() >= self.named
     }
 
     pub fn extent(&self, dim: DimId) -> u64 {

@@ -35,12 +35,11 @@ pub use check::check;
 use context::{Ctx, Version};
 use einmesh_ir::{Block, Layout, Program, Sharding, SpmdProgram};
 use einmesh_plan::Plan;
-use std::collections::BTreeSet;
 
 /// The program that every device runs under a well-formed plan: one for which [`check`] finds
 /// nothing.
 pub fn partition(program: &Program, plan: &Plan) -> SpmdProgram {
-    let mut ctx = Ctx::new(program, normal::normalize(program, plan), BTreeSet::new());
+    let mut ctx = Ctx::new(program, normal::normalize(program, plan));
     let inputs = ctx.inputs(program);
     ctx.block(&program.body);
     let outputs = ctx.outputs(program);

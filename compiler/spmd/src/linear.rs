@@ -8,8 +8,9 @@
 use crate::context::Ctx;
 use crate::grid::identity;
 use crate::nest::Nest;
+use crate::path::local_bytes;
 use einmesh_ir::{
-    BinaryOp, Bounds, Comprehension, DType, Expr, Load, MeshAxisId, Reducer, UnaryOp,
+    BinaryOp, Bounds, Comprehension, DType, Expr, Load, MeshAxisId, Reducer, UnaryOp, ValueId,
 };
 
 /// An expression seen from one axis.
@@ -28,7 +29,9 @@ struct Commutes<'a> {
 impl Ctx {
     /// The body that runs on partial operands, and the axes over which it does, with their reducer.
     ///
-    /// Those are axes over which the output is to be partial and that split no index.
+    /// Those are axes that split no index and over which the body commutes with combining. Operands
+    /// that are planned partial are meant to be read so; of those that partitioning made partial
+    /// itself, only if the output is planned partial or has fewer elements to combine.
     pub fn delay(
         &self,
         nest: &Nest,
@@ -37,28 +40,20 @@ impl Ctx {
         guard: Option<&Expr>,
     ) -> (Expr, Vec<(MeshAxisId, Reducer)>) {
         let mut kept: Vec<(MeshAxisId, Reducer)> = Vec::new();
-        let reduces = nest.axes[c.free..].iter().any(|axes| !axes.is_empty());
         for axis in self.grid.mesh.axes.ids().filter(|a| !nest.uses(*a)) {
-            let over = |v| {
-                self.held(v)
-                    .partial
-                    .iter()
-                    .find(|(a, _)| *a == axis)
-                    .map(|(_, r)| *r)
+            let over = |load: &&Load| {
+                let partial = &self.held(load.value).partial;
+                partial.iter().find(|(a, _)| *a == axis).map(|(_, r)| *r)
             };
-            let Some(reducer) = body.loads().iter().find_map(|l| over(l.value)) else {
+            let loads = body.loads();
+            let Some(reducer) = loads.iter().find_map(over) else {
                 continue;
             };
-            let planned = self.held(c.out).partial.contains(&(axis, reducer));
             let uniform = kept.iter().all(|(_, r)| *r == reducer);
             let alike = c.reducer == Reducer::None || c.reducer == reducer;
-            let in_guard = guard.is_some_and(|g| g.loads().iter().any(|l| over(l.value).is_some()));
-            if !(planned || self.delayed.contains(&(c.out, axis)))
-                || !uniform
-                || !alike
-                || in_guard
-                || (reduces && c.reducer != reducer)
-            {
+            let in_guard = guard.is_some_and(|g| g.loads().iter().any(|l| over(l).is_some()));
+            let late = self.late(c.out, &body);
+            if !uniform || !alike || in_guard || !late || !self.worthwhile(nest, c, axis, &loads) {
                 continue;
             }
             let commutes = Commutes {
@@ -77,13 +72,36 @@ impl Ctx {
         }
         (body, kept)
     }
-}
 
-/// Whether `body` commutes with combining `values` by `reducer`; for decisions ahead of
-/// partitioning, with the placements that `ctx` has.
-pub(crate) fn commutes(ctx: &Ctx, axis: MeshAxisId, reducer: Reducer, body: &Expr) -> bool {
-    let term = Commutes { ctx, axis, reducer }.term(body);
-    term.is_some_and(|t| t.partial)
+    /// Whether nothing is rounded before it is complete.
+    fn late(&self, out: ValueId, body: &Expr) -> bool {
+        let dtype = self.global.values[out].dtype;
+        dtype.accumulator() == dtype && self.global.dtype_of(body) == dtype
+    }
+
+    fn worthwhile(
+        &self,
+        nest: &Nest,
+        c: &Comprehension,
+        axis: MeshAxisId,
+        loads: &[&Load],
+    ) -> bool {
+        let over = |v: ValueId| self.held(v).partial.iter().any(|(a, _)| *a == axis);
+        let mut operands: Vec<ValueId> =
+            loads.iter().map(|l| l.value).filter(|v| over(*v)).collect();
+        operands.sort();
+        operands.dedup();
+        if over(c.out) || operands.iter().any(|v| !self.is_temporary(*v)) {
+            return true;
+        }
+        let elements =
+            |v: &ValueId| local_bytes(&self.grid, &self.global.extents(*v), self.held(*v), 1);
+        let free = c.free_indices();
+        let computed: u64 = free
+            .map(|i| self.grid.local(self.index_extent(nest, i), nest.axes_of(i)))
+            .product();
+        computed <= operands.iter().map(elements).sum()
+    }
 }
 
 impl Commutes<'_> {

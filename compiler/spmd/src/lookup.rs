@@ -123,15 +123,19 @@ impl Ctx {
         if owned.is_empty() || want.access.iter().any(halo) {
             return None;
         }
-        let over: Vec<MeshAxisId> = owned.iter().flat_map(|k| held.spec[*k].clone()).collect();
-        let part = self.lookup_nest(nest, load, &over)?;
-        if !self.pays_off(&part, load, &want, &over) {
-            return None;
-        }
+        let axes: Vec<MeshAxisId> = owned.iter().flat_map(|k| held.spec[*k].clone()).collect();
+        let over = Over { dims: owned, axes };
         let Part {
             nest: mut inner,
             map,
-        } = part;
+        } = self.lookup_nest(nest, load, &over.axes)?;
+        if !self.pays_off(nest, &inner, load, &want, &over) {
+            return None;
+        }
+        let Over {
+            dims: owned,
+            axes: over,
+        } = over;
         let renamed = |e: &Expr| {
             e.clone().map(&mut |e| match e {
                 Expr::Index(i) => Expr::Index(map[i.0 as usize].expect("a used index")),
@@ -280,23 +284,30 @@ impl Ctx {
         })
     }
 
-    /// Whether summing what was found moves no more bytes than gathering the looked-up dims.
-    fn pays_off(&self, part: &Part, load: &Load, want: &Want, over: &[MeshAxisId]) -> bool {
-        let indices = part.nest.indices.ids();
-        let found: u64 = indices
-            .map(|i| {
-                self.grid
-                    .local(self.index_extent(&part.nest, i), part.nest.axes_of(i))
-            })
-            .product();
+    /// Whether to sum what was found rather than gather the looked-up dims: where a plan counts on
+    /// it, which is for loaded subscripts and axes that split no index, and else if it moves no
+    /// more bytes.
+    fn pays_off(&self, whole: &Nest, part: &Nest, load: &Load, want: &Want, over: &Over) -> bool {
+        let loaded = |k: &usize| !load.subs[*k].loads().is_empty();
+        if over.dims.iter().any(loaded) && !over.axes.iter().any(|a| whole.uses(*a)) {
+            return true;
+        }
+        let indices = part.indices.ids();
+        let block = |i| self.grid.local(self.index_extent(part, i), part.axes_of(i));
+        let found: u64 = indices.map(block).product();
         let extents = self.global.extents(load.value);
         let gathered = |k: usize| self.grid.local(extents[k], &want.sharding.spec[k]);
         let gathered: u64 = (0..extents.len()).map(gathered).product();
-        // The plan counts on it where it wants the result partial.
-        let planned = &self.held(self.reader).partial;
-        planned.iter().any(|(axis, _)| over.contains(axis))
-            || 2 * found * self.trips_since(self.home(load.value)) <= gathered
+        2 * found * self.trips_since(self.home(load.value)) <= gathered
     }
+}
+
+/// What a lookup is over.
+struct Over {
+    /// The positions of the split dims.
+    dims: Vec<usize>,
+    /// The axes that split them.
+    axes: Vec<MeshAxisId>,
 }
 
 /// An index space that is part of another.
