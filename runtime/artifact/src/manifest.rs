@@ -206,12 +206,25 @@ pub enum Reduction {
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Collective {
-    AllReduce { reduction: Reduction },
-    AllGather { position: u32 },
-    ReduceScatter { reduction: Reduction, position: u32 },
-    AllToAll { split: u32, concat: u32 },
+    AllReduce {
+        reduction: Reduction,
+    },
+    AllGather {
+        position: u32,
+    },
+    ReduceScatter {
+        reduction: Reduction,
+        position: u32,
+    },
+    AllToAll {
+        split: u32,
+        concat: u32,
+    },
     /// Member m gets the input of member m − `shift`: zeros outside of the group unless `wrap`.
-    CollectivePermute { shift: i64, wrap: bool },
+    CollectivePermute {
+        shift: i64,
+        wrap: bool,
+    },
 }
 
 /// A compiled kernel: phases that run one after the other, each over independent tiles.

@@ -1,0 +1,128 @@
+//! Ranks, coordinates and groups of the device mesh.
+
+use crate::manifest::{DimLayout, Manifest, Tensor};
+
+impl Manifest {
+    /// The number of devices.
+    pub fn devices(&self) -> u64 {
+        self.mesh.iter().map(|a| a.size).product()
+    }
+
+    /// A rank's coordinate on each mesh axis; the last axis varies fastest.
+    pub fn coordinates(&self, rank: u64) -> Vec<u64> {
+        let mut rest = rank;
+        let mut coordinates: Vec<u64> = Vec::with_capacity(self.mesh.len());
+        for axis in self.mesh.iter().rev() {
+            coordinates.push(rest % axis.size);
+            rest /= axis.size;
+        }
+        coordinates.reverse();
+        coordinates
+    }
+
+    /// The product of these axes' sizes.
+    pub fn group_size(&self, axes: &[u32]) -> u64 {
+        axes.iter().map(|a| self.mesh[*a as usize].size).product()
+    }
+
+    /// The groups of a collective over `axes`: each lists the ranks that differ only on `axes`, in the
+    /// order of their coordinates there, the first of `axes` slowest.
+    pub fn groups(&self, axes: &[u32]) -> Vec<Vec<u64>> {
+        let size = self.group_size(axes) as usize;
+        // The groups' first members are the ranks whose coordinates on `axes` are all zero. The
+        // others follow at the sum of the strides of their coordinates.
+        let on_axes = |rank: &u64| {
+            let coordinates = self.coordinates(*rank);
+            axes.iter().all(|a| coordinates[*a as usize] == 0)
+        };
+        let offsets: Vec<u64> = (0..size as u64)
+            .map(|member| {
+                let mut rest = member;
+                let mut offset = 0;
+                for axis in axes.iter().rev() {
+                    let size = self.mesh[*axis as usize].size;
+                    offset += rest % size * self.stride(*axis);
+                    rest /= size;
+                }
+                offset
+            })
+            .collect();
+        let firsts = (0..self.devices()).filter(on_axes);
+        firsts
+            .map(|first| offsets.iter().map(|offset| first + offset).collect())
+            .collect()
+    }
+
+    /// How far apart in rank neighbours on this axis are.
+    fn stride(&self, axis: u32) -> u64 {
+        let inner = &self.mesh[axis as usize + 1..];
+        inner.iter().map(|a| a.size).product()
+    }
+
+    /// Which block of a dim the device at these coordinates holds.
+    pub fn block(&self, dim: &DimLayout, coordinates: &[u64]) -> u64 {
+        let along = dim.axes.iter().map(|a| *a as usize);
+        along.fold(0, |block, a| block * self.mesh[a].size + coordinates[a])
+    }
+}
+
+impl Tensor {
+    /// The extents of the whole tensor, one per dim.
+    pub fn shape(&self) -> Vec<u64> {
+        self.dims.iter().map(|d| d.global).collect()
+    }
+
+    /// How many of the dims are stacked: the first ones, one per `{}` of the checkpoint's name.
+    pub fn stacked(&self) -> usize {
+        self.tensor.matches("{}").count()
+    }
+
+    /// The shape of the tensor in a checkpoint (of one of the stacked ones): product axes as one.
+    pub fn checkpoint_shape(&self) -> Vec<u64> {
+        let mut dims = self.dims[self.stacked()..].iter();
+        let axes = self.axes.iter();
+        axes.map(|n| dims.by_ref().take(*n as usize).map(|d| d.global).product())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::MeshAxis;
+
+    fn cube() -> Manifest {
+        let axis = |name: &str, size| MeshAxis {
+            name: name.to_owned(),
+            size,
+        };
+        Manifest {
+            mesh: vec![axis("a", 2), axis("b", 3), axis("c", 2)],
+            ..Manifest::default()
+        }
+    }
+
+    #[test]
+    fn groups_differ_only_on_their_axes() {
+        let manifest = cube();
+        let over_b = [[0, 2, 4], [1, 3, 5], [6, 8, 10], [7, 9, 11]];
+        assert_eq!(manifest.groups(&[1]), over_b);
+        let over_c_then_a = [[0, 6, 1, 7], [2, 8, 3, 9], [4, 10, 5, 11]];
+        assert_eq!(manifest.groups(&[2, 0]), over_c_then_a);
+        assert_eq!(Manifest::default().groups(&[]), [[0]]);
+    }
+
+    #[test]
+    fn blocks_count_row_major_over_the_axes_as_written() {
+        let manifest = cube();
+        let dim = DimLayout {
+            name: "B".to_owned(),
+            global: 24,
+            local: 4,
+            axes: vec![1, 0],
+        };
+        assert_eq!(manifest.coordinates(11), [1, 2, 1]);
+        assert_eq!(manifest.block(&dim, &[1, 2, 1]), 5);
+        assert_eq!(manifest.block(&dim, &[1, 0, 1]), 1);
+    }
+}

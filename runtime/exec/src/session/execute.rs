@@ -1,0 +1,292 @@
+//! The executor: walks the steps once, doing each for all devices before the next.
+
+use super::launch::{self, Arguments, guard};
+use super::machine::Machine;
+use crate::collective::{Members, Pattern, compute};
+use crate::error::RunError;
+use einmesh_artifact::{Collective, Int, Step};
+use std::collections::BTreeMap;
+
+/// Runs all steps. Returns which memory each buffer has afterwards.
+pub(super) fn execute(machine: &Machine) -> Result<Vec<u32>, RunError> {
+    machine.progress.restart();
+    let mut ctx = Ctx {
+        machine,
+        slots: machine.initial_slots(),
+        counters: vec![0; machine.manifest().loops as usize],
+        groups: BTreeMap::new(),
+        arguments: Arguments::default(),
+    };
+    ctx.block(&machine.manifest().steps)?;
+    ctx.settle_donated();
+    Ok(ctx.slots)
+}
+
+struct Ctx<'a> {
+    machine: &'a Machine,
+    /// For each buffer, whose home memory it has: swaps exchange the entries.
+    slots: Vec<u32>,
+    /// The loops' counters.
+    counters: Vec<i64>,
+    /// The groups of the collectives' axes, once they have been needed.
+    groups: BTreeMap<&'a [u32], Vec<Vec<u64>>>,
+    /// The arguments of the launch under way; kept to reuse the memory.
+    arguments: Arguments,
+}
+
+impl<'a> Ctx<'a> {
+    fn block(&mut self, steps: &'a [Step]) -> Result<(), RunError> {
+        let machine = self.machine;
+        machine.progress.enter();
+        for (i, step) in steps.iter().enumerate() {
+            machine.progress.reach(i);
+            self.step(step)?;
+        }
+        machine.progress.leave();
+        Ok(())
+    }
+
+    fn step(&mut self, step: &'a Step) -> Result<(), RunError> {
+        match step {
+            Step::Launch {
+                kernel,
+                operands,
+                ints,
+            } => self.launch(*kernel, operands, ints),
+            Step::Loop {
+                counter,
+                extent,
+                reversed,
+                steps,
+            } => {
+                for i in 0..*extent {
+                    self.machine.progress.iterate(i, *extent);
+                    let position = if *reversed { extent - 1 - i } else { i };
+                    self.counters[*counter as usize] = position as i64;
+                    self.block(steps)?;
+                }
+                Ok(())
+            }
+            Step::Copy { from, to } => self.copy(*from, *to),
+            Step::Swap { a, b } => {
+                self.slots.swap(*a as usize, *b as usize);
+                Ok(())
+            }
+            Step::Collective {
+                kind,
+                axes,
+                input,
+                output,
+            } => self.collective(kind, axes, *input, *output),
+        }
+    }
+
+    fn launch(&mut self, kernel: u32, operands: &[u32], ints: &[Int]) -> Result<(), RunError> {
+        let machine = self.machine;
+        let mut arguments = std::mem::take(&mut self.arguments);
+        arguments.operands.clear();
+        arguments.ints.clear();
+        arguments.operands_each = operands.len();
+        arguments.ints_each = ints.len();
+        for (device, place) in machine.devices.iter().enumerate() {
+            let pointers = operands.iter().map(|b| self.pointer(device, *b));
+            arguments.operands.extend(pointers);
+            arguments.ints.extend(ints.iter().map(|int| match int {
+                Int::Counter(counter) => self.counters[*counter as usize],
+                Int::Coord(axis) => place.coordinates[*axis as usize] as i64,
+            }));
+        }
+        let touched = operands.iter().map(|b| machine.sizes[*b as usize]);
+        let bytes = touched.sum::<u64>() * machine.devices.len() as u64;
+        for phase in &machine.module.kernels[kernel as usize] {
+            launch::phase(machine, phase, &arguments, bytes)?;
+        }
+        self.arguments = arguments;
+        Ok(())
+    }
+
+    fn copy(&mut self, from: u32, to: u32) -> Result<(), RunError> {
+        let machine = self.machine;
+        let each = machine.sizes[to as usize];
+        let total = each * machine.devices.len() as u64;
+        let (slots, this) = (&self.slots, &*self);
+        if slots[from as usize] == slots[to as usize] {
+            return Ok(());
+        }
+        let addresses = (0..machine.devices.len()).map(|device| {
+            let pair = (this.pointer(device, from), this.pointer(device, to));
+            (pair.0 as usize, pair.1 as usize)
+        });
+        let addresses: Vec<(usize, usize)> = addresses.collect();
+        // Ranges may be copied in any order only if source and destination are apart.
+        let apart = addresses
+            .iter()
+            .all(|(from, to)| from.abs_diff(*to) as u64 >= each);
+        let total_or_one = if apart { total } else { 0 };
+        launch::parallel(machine, total_or_one, total, |begin, end| {
+            let mut next = begin;
+            while next < end {
+                let (device, offset) = ((next / each) as usize, (next % each) as usize);
+                let count = (each - next % each).min(end - next);
+                let (from, to) = addresses[device];
+                // SAFETY: both buffers have `each` bytes, and the range lies inside of them.
+                unsafe {
+                    let from = (from as *const u8).add(offset);
+                    (to as *mut u8).add(offset).copy_from(from, count as usize);
+                }
+                next += count;
+            }
+            Ok(())
+        })?;
+        if !apart {
+            for (from, to) in addresses {
+                // SAFETY: both buffers have `each` bytes; overlapping is allowed.
+                unsafe { (to as *mut u8).copy_from(from as *const u8, each as usize) };
+            }
+        }
+        Ok(())
+    }
+
+    fn collective(
+        &mut self,
+        kind: &Collective,
+        axes: &'a [u32],
+        input: u32,
+        output: u32,
+    ) -> Result<(), RunError> {
+        let machine = self.machine;
+        let manifest = machine.manifest();
+        self.refuse_overlap(kind, input, output)?;
+        let groups = self
+            .groups
+            .entry(axes)
+            .or_insert_with(|| manifest.groups(axes));
+        let size = groups.first().map_or(1, Vec::len) as u64;
+        let pointer = |rank: u64, buffer: u32| {
+            let slot = self.slots[buffer as usize] as usize;
+            machine.devices[rank as usize].home[slot]
+        };
+        let members = groups.iter().map(|group| Members {
+            inputs: group
+                .iter()
+                .map(|r| pointer(*r, input).cast_const())
+                .collect(),
+            outputs: group.iter().map(|r| pointer(*r, output)).collect(),
+        });
+        let members = Shared(members.collect());
+        let buffer = &manifest.buffers[input as usize];
+        let pattern = Pattern::new(kind, size, &buffer.extents);
+        let reduction = match kind {
+            Collective::AllReduce { reduction } => Some(*reduction),
+            Collective::ReduceScatter { reduction, .. } => Some(*reduction),
+            _ => None,
+        };
+        let each = pattern.elements;
+        let total = each * groups.len() as u64;
+        let bytes = machine.sizes[input as usize] * machine.devices.len() as u64;
+        launch::parallel(machine, total, bytes, |begin, end| {
+            let mut next = begin;
+            while next < end {
+                let (group, from) = ((next / each) as usize, next % each);
+                let count = (each - from).min(end - next);
+                let members = &members.get()[group];
+                guard(groups[group][0], || {
+                    // SAFETY: validation checked the buffers' extents against the collective's.
+                    // Ranges of different tasks are disjoint, inputs are written by nobody during
+                    // the step, and overlapping inputs and outputs have been refused.
+                    unsafe {
+                        let end = from + count;
+                        compute(&pattern, reduction, buffer.dtype, members, from, end);
+                    }
+                })?;
+                next += count;
+            }
+            Ok(())
+        })
+    }
+
+    /// Members read each other's inputs while outputs are written: their memory must be apart, but
+    /// for all-reduce in place, where each element is read from all before it is written.
+    fn refuse_overlap(&self, kind: &Collective, input: u32, output: u32) -> Result<(), RunError> {
+        let in_place = matches!(kind, Collective::AllReduce { .. });
+        for rank in 0..self.machine.devices.len() {
+            let from = self.pointer(rank, input) as u64;
+            let to = self.pointer(rank, output) as u64;
+            if in_place && from == to {
+                continue;
+            }
+            let sizes = &self.machine.sizes;
+            let (given, received) = (sizes[input as usize], sizes[output as usize]);
+            if from < to + received && to < from + given {
+                let reason =
+                    "its input and output overlap in memory; this is a bug of the compiler";
+                return Err(launch::failed(self.machine, rank as u64, reason.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts outputs that take over an input's memory there, if swaps have left them elsewhere: the
+    /// next run starts without swaps. Contents are exchanged, so that nothing is lost.
+    fn settle_donated(&mut self) {
+        let machine = self.machine;
+        for output in machine
+            .manifest()
+            .outputs
+            .iter()
+            .filter(|o| o.donor.is_some())
+        {
+            let (buffer, slot) = (output.buffer, self.slots[output.buffer as usize]);
+            if slot == buffer {
+                continue;
+            }
+            let Some(tenant) = self.slots.iter().position(|s| *s == buffer) else {
+                // Slots are a permutation: some buffer has it.
+                continue;
+            };
+            for device in &machine.devices {
+                let (a, b) = (device.home[buffer as usize], device.home[slot as usize]);
+                let bytes = machine.sizes[buffer as usize] as usize;
+                // SAFETY: swaps only exchange buffers of the same size, both are this device's, and
+                // no task runs any more. The two are different buffers' memory; should a compiler
+                // have laid them over each other, neither could have held a value at the end.
+                unsafe { swap_bytes(a, b, bytes) };
+            }
+            self.slots.swap(buffer as usize, tenant);
+        }
+    }
+
+    fn pointer(&self, device: usize, buffer: u32) -> *mut u8 {
+        self.machine.devices[device].home[self.slots[buffer as usize] as usize]
+    }
+}
+
+/// Exchanges two blocks of memory, byte by byte in order, whether or not they overlap.
+///
+/// # Safety
+///
+/// Both must be valid for this many bytes.
+unsafe fn swap_bytes(a: *mut u8, b: *mut u8, bytes: usize) {
+    for i in 0..bytes {
+        // SAFETY: the caller vouches for the range; single bytes never overlap partially.
+        unsafe {
+            let (x, y) = (a.add(i).read(), b.add(i).read());
+            a.add(i).write(y);
+            b.add(i).write(x);
+        }
+    }
+}
+
+/// The members of all groups, for all tasks.
+struct Shared(Vec<Members>);
+
+// SAFETY: tasks only read the lists; the memory they lead to is read and written as `collective`
+// argues.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// The list: a method, so that closures capture the whole and with it the promise to be shared.
+    fn get(&self) -> &[Members] {
+        &self.0
+    }
+}

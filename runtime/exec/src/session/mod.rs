@@ -1,0 +1,190 @@
+//! Sessions: a module with memory for all devices of its mesh.
+
+mod execute;
+mod launch;
+mod machine;
+mod progress;
+mod shards;
+
+use crate::error::RunError;
+use crate::module::Module;
+use crate::tensors::{ElementType, Tensor, Value};
+use einmesh_artifact::Manifest;
+use machine::Machine;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+/// How a session runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Threads that compute. Results do not depend on it.
+    pub threads: usize,
+    /// How long a run may make no progress before it is given up.
+    pub watchdog: Duration,
+}
+
+impl Default for Options {
+    /// As many threads as the process may use CPUs, and five minutes.
+    fn default() -> Options {
+        Options {
+            threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            watchdog: Duration::from_secs(300),
+        }
+    }
+}
+
+/// A loaded program with its memory: bind all inputs, run, read the outputs; again as often as wanted.
+pub struct Session {
+    machine: Arc<Machine>,
+    pool: rayon::ThreadPool,
+    watchdog: Duration,
+    bound: Vec<bool>,
+    /// Which memory each buffer has had since the last run's swaps.
+    slots: Vec<u32>,
+    /// The first error of a run, after which memory is in no known state.
+    poisoned: Option<String>,
+}
+
+impl Session {
+    /// Allocates the memory of all devices and starts the threads.
+    pub fn new(module: Module, options: Options) -> Result<Session, RunError> {
+        let threads = options.threads.max(1);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("einmesh-{i}"))
+            .build()
+            .map_err(|e| RunError::Threads {
+                threads,
+                reason: e.to_string(),
+            })?;
+        let machine = Machine::new(module, threads)?;
+        Ok(Session {
+            bound: vec![false; machine.manifest().inputs.len()],
+            slots: machine.initial_slots(),
+            machine: Arc::new(machine),
+            pool,
+            watchdog: options.watchdog,
+            poisoned: None,
+        })
+    }
+
+    /// The program's description.
+    pub fn manifest(&self) -> &Manifest {
+        self.machine.manifest()
+    }
+
+    /// Cuts a whole tensor into the devices' shards and converts its elements. `input` counts
+    /// [`Manifest::inputs`]. A donated input must be bound again before its old value is run again.
+    pub fn bind(&mut self, input: usize, value: &Value) -> Result<(), RunError> {
+        self.refuse_if_poisoned()?;
+        let Some(tensor) = self.machine.manifest().inputs.get(input) else {
+            return Err(RunError::Bind {
+                path: format!("#{input}"),
+                reason: "there is no such input".to_owned(),
+            });
+        };
+        let bound = shards::cut(&self.machine, input, value);
+        bound.map_err(|reason| RunError::Bind {
+            path: tensor.path.clone(),
+            reason,
+        })?;
+        self.bound[input] = true;
+        Ok(())
+    }
+
+    /// Runs all steps on all devices.
+    pub fn run(&mut self) -> Result<(), RunError> {
+        self.refuse_if_poisoned()?;
+        if let Some(input) = self.bound.iter().position(|bound| !bound) {
+            return Err(RunError::Unbound {
+                path: self.machine.manifest().inputs[input].path.clone(),
+            });
+        }
+        match self.run_watched() {
+            Ok(slots) => {
+                self.slots = slots;
+                Ok(())
+            }
+            Err(error) => {
+                self.poisoned = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts an output together. `output` counts [`Manifest::outputs`].
+    pub fn output(&self, output: usize) -> Result<Tensor, RunError> {
+        self.refuse_if_poisoned()?;
+        let tensor = &self.machine.manifest().outputs[output];
+        let mut shape: Vec<u64> = tensor.shape();
+        shape.truncate(tensor.stacked());
+        shape.extend(tensor.checkpoint_shape());
+        Ok(Tensor {
+            dtype: ElementType::of(tensor.dtype),
+            shape,
+            bytes: shards::assemble(&self.machine, output, &self.slots),
+        })
+    }
+
+    fn refuse_if_poisoned(&self) -> Result<(), RunError> {
+        match &self.poisoned {
+            Some(reason) => Err(RunError::Poisoned(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs on the pool and waits while there is progress.
+    ///
+    /// If there is none, the run is abandoned, not stopped: native code cannot be. Its thread holds
+    /// the machine's last reference, so that the memory it may still write stays allocated.
+    fn run_watched(&self) -> Result<Vec<u32>, RunError> {
+        let (sender, receiver) = sync_channel(1);
+        let machine = Arc::clone(&self.machine);
+        self.pool.spawn(move || {
+            let result = catch_unwind(AssertUnwindSafe(|| execute::execute(&machine)));
+            // Dropped first, so that the waiting side is the only owner once it has the result.
+            drop(machine);
+            // Nobody waits any more if the watchdog has given up.
+            let _ = sender.send(result);
+        });
+        let mut seen = self.machine.progress.ticks();
+        let mut since = Instant::now();
+        loop {
+            // Looked at several times within the limit, so that it is overrun by a quarter at most.
+            let pause = (self.watchdog / 4).max(Duration::from_millis(1));
+            match receiver.recv_timeout(pause) {
+                Ok(Ok(result)) => return result,
+                Ok(Err(panic)) => return Err(self.failed(launch::panic_message(&*panic))),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(self.failed("the thread ended without a result".to_owned()));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let ticks = self.machine.progress.ticks();
+                    if ticks != seen {
+                        (seen, since) = (ticks, Instant::now());
+                    } else if since.elapsed() >= self.watchdog {
+                        let (op, place) = self.machine.whereabouts();
+                        return Err(RunError::Stalled {
+                            waited: since.elapsed(),
+                            op,
+                            place,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// A failure of the executor itself, which runs for all ranks.
+    fn failed(&self, reason: String) -> RunError {
+        let (op, place) = self.machine.whereabouts();
+        RunError::Device {
+            rank: 0,
+            op,
+            place,
+            reason,
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Artifacts with machine code assembled by hand, from bytes to results.
+
+mod support;
+
+use einmesh_artifact::{DType, Int, Step};
+use einmesh_exec::{Module, RunError, Session, TileFn};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use support::{ADD, Builder, Dim, f32s, options, session, to_f32s};
+
+/// z = x + y over a split dim of uneven size, on this mesh.
+fn add(mesh: &[(&str, u64)], axes: &[u32], n: u64) -> Builder {
+    let mut b = Builder::new(mesh);
+    let dims = || [Dim("N", n, axes)];
+    let x = b.input("x", DType::F32, &dims());
+    let y = b.input("y", DType::F32, &dims());
+    let z = b.output("z", DType::F32, &dims());
+    let tiles = b.manifest.buffers[0].extents[0];
+    let kernel = b.kernel("add", 0, tiles);
+    b.launch(kernel, &[x, y, z], &[]);
+    b
+}
+
+#[test]
+fn machine_code_adds_on_one_and_many_devices() {
+    let meshes: [(&[(&str, u64)], &[u32]); 3] = [
+        (&[], &[]),
+        (&[("data", 4)], &[0]),
+        (&[("a", 2), ("b", 2)], &[1, 0]),
+    ];
+    for (mesh, axes) in meshes {
+        for n in [1, 5, 1003, 100_003] {
+            let artifact = add(mesh, axes, n).artifact(Some(ADD), &[]);
+            let x: Vec<f32> = (0..n).map(|i| i as f32).collect();
+            let y: Vec<f32> = (0..n).map(|i| 0.5 - 3.0 * i as f32).collect();
+            let expected: Vec<f32> = x.iter().zip(&y).map(|(x, y)| x + y).collect();
+            for threads in [1, 2, 5] {
+                let mut session = session(&artifact, threads);
+                session.bind(0, &f32s(&x, &[n]).value()).unwrap();
+                session.bind(1, &f32s(&y, &[n]).value()).unwrap();
+                session.run().unwrap();
+                let z = session.output(0).unwrap();
+                assert_eq!(z.shape, [n]);
+                assert_eq!(
+                    to_f32s(&z),
+                    expected,
+                    "mesh {mesh:?}, n {n}, {threads} threads"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn code_calls_what_it_imports() {
+    let code = [
+        0x48, 0x8B, 0x3F, // mov rdi, [rdi]
+        0xBE, 0x07, 0, 0, 0, // mov esi, 7
+        0xBA, 0x08, 0, 0, 0, // mov edx, 8
+        0xFF, 0x25, 0xF5, 0x0F, 0, 0, // jmp [rip + 0xff5]: the slot at 4096 + 8
+        0x90,
+    ];
+    // The jump ends at 19; the second slot is at 4096 + 8 = 19 + 0xff5.
+    let mut b = Builder::new(&[]);
+    let out = b.output("out", DType::I32, &[Dim("N", 3, &[])]);
+    let kernel = b.kernel("fill", 0, 1);
+    b.launch(kernel, &[out], &[]);
+    let artifact = b.artifact(Some(&code), &["memcpy", "memset"]);
+    let mut session = session(&artifact, 1);
+    session.run().unwrap();
+    let bytes = session.output(0).unwrap().bytes;
+    assert_eq!(bytes, [7, 7, 7, 7, 7, 7, 7, 7, 0, 0, 0, 0]);
+}
+
+/// out[0] = 10 · out[0] + ints[0]: shows the order of calls.
+unsafe extern "C-unwind" fn append(
+    operands: *const *mut u8,
+    ints: *const i64,
+    _: *mut u8,
+    _: *mut u8,
+    _: i64,
+    _: i64,
+) {
+    // SAFETY: the tests give one operand of one f32 at least, and one number.
+    unsafe {
+        let out = (*operands).cast::<f32>();
+        *out = 10.0 * *out + *ints as f32;
+    }
+}
+
+/// A session whose kernels are functions of the test.
+fn native(b: Builder, kernels: &[Vec<(TileFn, u64)>], threads: usize) -> Session {
+    // SAFETY: the tests' functions stay within their operands.
+    let module = unsafe { Module::from_functions(b.manifest, kernels) };
+    Session::new(module, options(threads)).unwrap()
+}
+
+#[test]
+fn loops_count_up_and_down_and_nest() {
+    let mut b = Builder::new(&[("data", 2)]);
+    b.input("s", DType::F32, &[Dim("N", 2, &[0])]);
+    let s = b.donated("s", 0);
+    let launch = |int| Step::Launch {
+        kernel: 0,
+        operands: vec![s],
+        ints: vec![int],
+    };
+    b.step(Step::Loop {
+        counter: 0,
+        extent: 2,
+        reversed: true,
+        steps: vec![
+            Step::Loop {
+                counter: 2,
+                extent: 2,
+                reversed: false,
+                steps: vec![launch(Int::Counter(2))],
+            },
+            launch(Int::Counter(0)),
+        ],
+    });
+    b.step(launch(Int::Coord(0)));
+    let mut session = native(b, &[vec![(append as TileFn, 1)]], 2);
+    session.bind(0, &f32s(&[0.0, 1.0], &[2]).value()).unwrap();
+    session.run().unwrap();
+    let s = to_f32s(&session.output(0).unwrap());
+    // 0 1 1, 0 1 0, then the rank's coordinate; the second device began with a 1.
+    assert_eq!(s, [110_100.0, 10_110_101.0]);
+}
+
+#[test]
+fn swaps_exchange_memory_and_donated_inputs_come_home() {
+    for extent in [1, 2, 3] {
+        let mut b = Builder::new(&[("data", 2)]);
+        let dims = || [Dim("N", 6, &[0])];
+        let _ = b.input("s", DType::F32, &dims());
+        let s = b.donated("s", 0);
+        let old = b.output("old", DType::F32, &dims());
+        b.step(Step::Copy { from: s, to: old });
+        b.step(Step::Loop {
+            counter: 0,
+            extent,
+            reversed: false,
+            steps: vec![
+                Step::Swap { a: s, b: old },
+                Step::Launch {
+                    kernel: 0,
+                    operands: vec![s],
+                    ints: vec![Int::Counter(0)],
+                },
+            ],
+        });
+        let mut session = native(b, &[vec![(append as TileFn, 1)]], 2);
+        let mut numbers = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        session.bind(0, &f32s(&numbers, &[6]).value()).unwrap();
+        // The second run goes on from the first one's result.
+        for _ in 0..2 {
+            session.run().unwrap();
+            let mut pair = [numbers, numbers];
+            for i in 0..extent {
+                pair.swap(0, 1);
+                for device in [0, 3] {
+                    pair[0][device] = 10.0 * pair[0][device] + i as f32;
+                }
+            }
+            assert_eq!(
+                to_f32s(&session.output(0).unwrap()),
+                pair[0],
+                "{extent} swaps"
+            );
+            assert_eq!(
+                to_f32s(&session.output(1).unwrap()),
+                pair[1],
+                "{extent} swaps"
+            );
+            numbers = pair[0];
+        }
+    }
+}
+
+/// Panics in the tiles whose second number is below the first.
+unsafe extern "C-unwind" fn panic_from(
+    _: *const *mut u8,
+    ints: *const i64,
+    _: *mut u8,
+    _: *mut u8,
+    _: i64,
+    _: i64,
+) {
+    // SAFETY: the tests give two numbers.
+    let (least, rank) = unsafe { (*ints, *ints.add(1)) };
+    assert!(rank < least, "injected on {rank}");
+}
+
+#[test]
+fn a_panic_names_the_rank_and_the_step_and_poisons_the_session() {
+    for threads in [1, 4] {
+        let mut b = Builder::new(&[("data", 4)]);
+        let out = b.output("out", DType::F32, &[Dim("N", 400_000, &[0])]);
+        b.step(Step::Loop {
+            counter: 1,
+            extent: 7,
+            reversed: true,
+            steps: vec![Step::Launch {
+                kernel: 0,
+                operands: vec![out],
+                ints: vec![Int::Counter(1), Int::Coord(0)],
+            }],
+        });
+        b.manifest.kernels.push(einmesh_artifact::Kernel {
+            name: "gelu+mul".to_owned(),
+            phases: Vec::new(),
+        });
+        let mut session = native(b, &[vec![(panic_from as TileFn, 10)]], threads);
+        // Counters 6, 5, 4 are above all ranks; at 3, rank 3 panics.
+        let message = session.run().unwrap_err().to_string();
+        let expected = "rank 3 failed in kernel `gelu+mul`, at step 0, iteration 3 of 7, step 0: \
+                        injected on 3";
+        assert_eq!(message, expected, "{threads} threads");
+        assert!(matches!(session.run(), Err(RunError::Poisoned(_))));
+        assert!(matches!(session.output(0), Err(RunError::Poisoned(_))));
+    }
+}
+
+/// Released by the test after the watchdog has given up.
+static RELEASED: AtomicU64 = AtomicU64::new(0);
+
+unsafe extern "C-unwind" fn hang(
+    _: *const *mut u8,
+    _: *const i64,
+    _: *mut u8,
+    _: *mut u8,
+    begin: i64,
+    end: i64,
+) {
+    while (begin..end).contains(&5) && RELEASED.load(Ordering::Relaxed) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn an_endless_kernel_is_given_up() {
+    let mut b = Builder::new(&[("data", 2)]);
+    let out = b.output("out", DType::F32, &[Dim("N", 400_000, &[0])]);
+    b.launch(0, &[out], &[]);
+    b.manifest.kernels.push(einmesh_artifact::Kernel {
+        name: "endless".to_owned(),
+        phases: Vec::new(),
+    });
+    // SAFETY: the kernel touches no memory.
+    let module = unsafe { Module::from_functions(b.manifest, &[vec![(hang as TileFn, 10)]]) };
+    let mut options = options(2);
+    options.watchdog = Duration::from_millis(200);
+    let mut session = Session::new(module, options).unwrap();
+    let message = session.run().unwrap_err().to_string();
+    assert!(
+        message.contains("kernel `endless` at step 0 has not finished"),
+        "{message}"
+    );
+    assert!(matches!(session.run(), Err(RunError::Poisoned(_))));
+    drop(session);
+    RELEASED.store(1, Ordering::Relaxed);
+}
+
+#[test]
+fn an_unbound_input_is_named() {
+    let mut session = session(&add(&[], &[], 4).artifact(Some(ADD), &[]), 1);
+    session.bind(0, &f32s(&[0.0; 4], &[4]).value()).unwrap();
+    let message = session.run().unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "the input `y` has no value: bind it before running"
+    );
+    let short = session.bind(1, &f32s(&[0.0; 3], &[3]).value());
+    assert!(matches!(short, Err(RunError::Bind { .. })));
+}
