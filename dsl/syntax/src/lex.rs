@@ -2,15 +2,17 @@
 //!
 //! The grammar itself is pest's. Tokens never fail: what is not a token is an [`Kind::Unknown`] one.
 
-/// A token of the text.
+use einmesh_diagnostics::{FileId, Span};
+
+/// A token of the text. Files have at most 16 MiB, so places fit 32 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Token {
     /// What it is.
     pub kind: Kind,
     /// Its first byte.
-    pub start: usize,
+    pub start: u32,
     /// One past its last byte.
-    pub end: usize,
+    pub end: u32,
     /// Whether it is the first token of its line.
     pub first: bool,
 }
@@ -45,12 +47,28 @@ pub(crate) const ITEM_KEYWORDS: &[&str] = &[
     "use", "dim", "type", "const", "record", "fn", "export", "plan",
 ];
 
-/// Punctuation, longer ones first. The last row is not in the language, but people type it.
-const PUNCT: &[&str] = &[
-    ":=", "+=", "->", "<=", ">=", "==", "!=", "..", "&&", "||", "**", "=>", "-=", "*=", "/=", "^",
-    "*", "/", "%", "+", "-", "<", ">", "=", "(", ")", "[", "]", "{", "}", ",", ":", ".", "|", "@",
-    "!", "&", ";",
-];
+/// The bytes of the punctuation or operator here, 0 if there is none. Some are not in the language, but
+/// people type them.
+fn punctuation(bytes: &[u8]) -> usize {
+    match bytes {
+        [
+            b':' | b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' | b'!',
+            b'=',
+            ..,
+        ] => 2,
+        [b'-' | b'=', b'>', ..] => 2,
+        [b'.', b'.', ..] | [b'&', b'&', ..] | [b'|', b'|', ..] | [b'*', b'*', ..] => 2,
+        [
+            b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b':' | b'.' | b'|' | b'@' | b'=',
+            ..,
+        ] => 1,
+        [
+            b'^' | b'*' | b'/' | b'%' | b'+' | b'-' | b'<' | b'>' | b'!' | b'&' | b';',
+            ..,
+        ] => 1,
+        _ => 0,
+    }
+}
 
 /// All tokens, comments included.
 pub(crate) fn tokens(text: &str) -> Vec<Token> {
@@ -68,8 +86,8 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
                 let (kind, end) = token(text, at);
                 out.push(Token {
                     kind,
-                    start: at,
-                    end,
+                    start: at as u32,
+                    end: end as u32,
                     first,
                 });
                 first = false;
@@ -116,20 +134,29 @@ fn token(text: &str, at: usize) -> (Kind, usize) {
             }
         }
         b'/' if bytes.get(at + 1) == Some(&b'/') => (Kind::Comment, run(at, |b| *b != b'\n')),
-        _ => match PUNCT.iter().find(|p| text[at..].starts_with(**p)) {
-            Some(punct) => (Kind::Punct, at + punct.len()),
-            None => (
+        _ => match punctuation(&bytes[at..]) {
+            0 => (
                 Kind::Unknown,
                 at + text[at..].chars().next().map_or(1, char::len_utf8),
             ),
+            length => (Kind::Punct, at + length),
         },
     }
 }
 
 impl Token {
+    /// Its place.
+    pub fn span(&self, file: FileId) -> Span {
+        Span {
+            file,
+            start: self.start,
+            end: self.end,
+        }
+    }
+
     /// Its text.
     pub fn text<'t>(&self, text: &'t str) -> &'t str {
-        &text[self.start..self.end]
+        &text[self.start as usize..self.end as usize]
     }
 
     /// Whether it is this punctuation or word.

@@ -8,10 +8,12 @@
 
 pub mod ast;
 mod build;
+mod explain;
 mod grammar;
 mod lex;
 mod limits;
 mod parse;
+mod recover;
 mod split;
 
 pub use build::MAX_TREE_DEPTH;

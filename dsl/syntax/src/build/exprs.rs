@@ -112,6 +112,9 @@ impl Builder<'_> {
             };
             let (inner, height) = built;
             let inner = Box::new(inner);
+            if let ExprKind::Number(number) = &inner.kind {
+                self.suffix_of_number(number, suffix.as_str(), span);
+            }
             let (kind, other) = match suffix.as_rule() {
                 Rule::member => (
                     ExprKind::Field(inner, self.name(Children::of(suffix).required())),

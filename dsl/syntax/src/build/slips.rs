@@ -38,6 +38,27 @@ impl Builder<'_> {
         self.diagnostics.push(error);
     }
 
+    /// `1.e5`, `2(x)`: the grammar reads a field or a call of a number.
+    pub(super) fn suffix_of_number(&mut self, number: &str, suffix: &str, at: Span) {
+        let suffix = suffix.trim();
+        let message =
+            format!("`{number}` can be followed by neither a field, a subscript nor a call");
+        let error = Diagnostic::error(codes::NUMBER, message).at(at, "not a number");
+        let exponent = suffix
+            .strip_prefix('.')
+            .filter(|rest| rest.starts_with(['e', 'E']));
+        self.diagnostics.push(match exponent {
+            Some(exponent) => error.help(format!(
+                "digits stand on both sides of the point: write `{number}.0{exponent}`"
+            )),
+            None if suffix.starts_with('(') => error.help(format!(
+                "for a product write `{number} * {}`",
+                short(suffix)
+            )),
+            None => error,
+        });
+    }
+
     /// `a == not b`, `-not b`.
     pub(super) fn misplaced_not(&mut self, at: Span, whole: Span) {
         let operand = self.source[at.end as usize..whole.end as usize].trim();
@@ -46,7 +67,16 @@ impl Builder<'_> {
             "`not` binds looser than the operator before it",
         )
         .at(at, "an operand is expected here");
-        let corrected = format!("put it in parentheses: `(not {operand})`");
+        let corrected = format!("put it in parentheses: `(not {})`", short(operand));
         self.diagnostics.push(error.help(corrected));
+    }
+}
+
+/// Text for a help line: long or broken texts are left out.
+fn short(text: &str) -> &str {
+    if text.len() <= 60 && !text.contains('\n') {
+        text
+    } else {
+        "(…)"
     }
 }

@@ -3,8 +3,8 @@
 use super::{Builder, Children};
 use crate::ast::*;
 use crate::grammar::Rule;
-use crate::limits::MAX_NESTING;
-use einmesh_diagnostics::{Diagnostic, Span, codes::syntax as codes};
+use crate::limits::{self, MAX_NESTING};
+use einmesh_diagnostics::Span;
 use pest::iterators::Pair;
 
 impl Builder<'_> {
@@ -89,7 +89,7 @@ impl Builder<'_> {
     }
 
     /// The counter, what it ranges over, and whether it counts down.
-    pub(crate) fn for_head(&mut self, pair: Pair<'_, Rule>) -> (Name, Expr, bool) {
+    fn for_head(&mut self, pair: Pair<'_, Rule>) -> (Name, Expr, bool) {
         let mut children = Children::of(pair);
         (
             self.name(children.required()),
@@ -99,7 +99,7 @@ impl Builder<'_> {
     }
 
     /// The condition and the limit.
-    pub(crate) fn while_head(&mut self, pair: Pair<'_, Rule>) -> (Expr, Expr) {
+    fn while_head(&mut self, pair: Pair<'_, Rule>) -> (Expr, Expr) {
         let mut children = Children::of(pair);
         (
             self.expr(children.required()),
@@ -108,7 +108,7 @@ impl Builder<'_> {
     }
 
     /// The condition.
-    pub(crate) fn if_head(&mut self, pair: Pair<'_, Rule>) -> Expr {
+    fn if_head(&mut self, pair: Pair<'_, Rule>) -> Expr {
         self.expr(Children::of(pair).required())
     }
 
@@ -126,11 +126,7 @@ impl Builder<'_> {
             }
             let head = self.span(&child);
             if depth + arms.len() > MAX_NESTING {
-                let message = format!("conditions are nested deeper than {MAX_NESTING}");
-                let error =
-                    Diagnostic::error(codes::NESTING, message).at(head, "one `else if` too many");
-                self.diagnostics
-                    .push(error.help("split the chain into several shorter ones"));
+                self.diagnostics.push(limits::too_many_arms(head));
                 break;
             }
             let condition = self.if_head(child);
@@ -166,8 +162,52 @@ impl Builder<'_> {
         }
     }
 
+    /// A loop's or conditional's decorators, and the statement without its body. Of a bare `else` the
+    /// condition is [`ExprKind::Error`].
+    pub(crate) fn compound(&mut self, pair: Pair<'_, Rule>) -> (Vec<Decorator>, StmtKind) {
+        let span = self.span(&pair);
+        let mut children = Children::of(pair);
+        let mut decorators = Vec::new();
+        while let Some(decorator) = children.optional(Rule::decorator) {
+            decorators.push(self.decorator(decorator));
+        }
+        let body = Block::default();
+        let kind = match children.next() {
+            Some(head) if head.as_rule() == Rule::for_head => {
+                let (var, over, reversed) = self.for_head(head);
+                StmtKind::For {
+                    var,
+                    over,
+                    reversed,
+                    body,
+                }
+            }
+            Some(head) if head.as_rule() == Rule::while_head => {
+                let (condition, limit) = self.while_head(head);
+                StmtKind::While {
+                    condition,
+                    limit,
+                    body,
+                }
+            }
+            head => {
+                let error = Expr {
+                    kind: ExprKind::Error,
+                    span,
+                };
+                let condition = head.map_or(error, |head| self.if_head(head));
+                StmtKind::If {
+                    condition,
+                    then: body,
+                    otherwise: None,
+                }
+            }
+        };
+        (decorators, kind)
+    }
+
     /// A left side.
-    pub(crate) fn lhs(&mut self, pair: Pair<'_, Rule>) -> Lhs {
+    fn lhs(&mut self, pair: Pair<'_, Rule>) -> Lhs {
         let span = self.span(&pair);
         let mut children = Children::of(pair);
         let name = self.name(children.required());
