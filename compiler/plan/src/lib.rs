@@ -10,7 +10,9 @@
 //! * then, for one mesh axis after another, `propagate` spreads splits to a fixed point and divides
 //!   every operation (`settle` weighs the choices), and `partial` delays reductions through
 //!   operations that are `linear`;
-//! * `fsdp` stores parameters in parts.
+//! * `fsdp` stores parameters in parts; `remat` checks what the backward pass is told.
+//!
+//! [`report::report`] describes a plan; [`cost`] has the formulas for bytes and work.
 //!
 //! Invariants of a plan without errors:
 //! * an axis splits a value at most once and a comprehension at most once, and is never both in a
@@ -29,6 +31,8 @@ mod mesh;
 mod names;
 mod partial;
 mod propagate;
+mod remat;
+pub mod report;
 mod requests;
 mod rules;
 mod settle;
@@ -68,6 +72,8 @@ pub struct Plan {
     pub loops: BTreeMap<ValueId, Vec<Vec<MeshAxisId>>>,
     /// Why a mesh axis splits a value (or the loops that compute it).
     pub reasons: BTreeMap<(ValueId, MeshAxisId), Reason>,
+    /// What was accepted without an effect on placement.
+    pub notes: Vec<String>,
 }
 
 /// Why a value is split.
@@ -121,6 +127,7 @@ pub fn plan(program: &Program, directives: &Directives) -> (Plan, Diagnostics) {
         &mut requests,
         &mut found,
     );
+    plan.notes = remat::check(program, directives, &mut found);
     requests::warn_unused(directives, &plan.mesh, &requests.named, &mut found);
     (plan, found)
 }
@@ -151,6 +158,7 @@ impl Plan {
             shardings,
             loops,
             reasons: BTreeMap::new(),
+            notes: Vec::new(),
         }
     }
 

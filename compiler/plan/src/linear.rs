@@ -5,7 +5,7 @@
 //! would be added once per device.
 
 use einmesh_ir::{
-    BinaryOp, Bounds, Comprehension, DType, Expr, Literal, Reducer, UnaryOp, ValueId,
+    BinaryOp, Bounds, Comprehension, DType, Expr, Literal, Program, Reducer, UnaryOp, ValueId,
 };
 use std::collections::BTreeSet;
 
@@ -24,12 +24,15 @@ enum Kind {
 
 /// Whether a comprehension may be computed on partial operands, its result then being partial.
 /// `partial` are those of its operands that are held partial; at least one must be read.
-pub(crate) fn is_linear(c: &Comprehension, partial: &BTreeSet<ValueId>) -> bool {
+pub(crate) fn is_linear(program: &Program, c: &Comprehension, partial: &BTreeSet<ValueId>) -> bool {
     let unread = |e: &Expr| e.loads().iter().all(|load| !partial.contains(&load.value));
+    let dtype = program.values[c.out].dtype;
     c.store.is_none()
         && matches!(c.reducer, Reducer::None | Reducer::Sum)
+        && keeps_precision(dtype)
+        && program.dtype_of(&c.body) == dtype
         && c.guard.as_ref().is_none_or(unread)
-        && kind(&c.body, partial) == Kind::Linear
+        && Terms { program, partial }.kind(&c.body) == Kind::Linear
 }
 
 /// Whether partial results of this dtype may be added up later without losing digits: nothing is
@@ -38,53 +41,65 @@ pub(crate) fn keeps_precision(dtype: DType) -> bool {
     matches!(dtype, DType::F64 | DType::F32 | DType::I64 | DType::I32)
 }
 
-fn kind(e: &Expr, partial: &BTreeSet<ValueId>) -> Kind {
-    use Kind::{Free, Linear, Mixed, Zero};
-    match e {
-        Expr::Literal(Literal::Float(_, 0.0) | Literal::Int(_, 0)) => Zero,
-        Expr::Literal(_) | Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_) => Free,
-        Expr::Load(load) => {
-            if load.subs.iter().any(|sub| dependent(sub, partial)) {
-                return Mixed;
+struct Terms<'a> {
+    program: &'a Program,
+    partial: &'a BTreeSet<ValueId>,
+}
+
+impl Terms<'_> {
+    fn kind(&self, e: &Expr) -> Kind {
+        use Kind::{Free, Linear, Mixed, Zero};
+        match e {
+            Expr::Literal(Literal::Float(_, 0.0) | Literal::Int(_, 0)) => Zero,
+            Expr::Literal(_) | Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_) => Free,
+            Expr::Load(load) => {
+                if load.subs.iter().any(|sub| self.dependent(sub)) {
+                    return Mixed;
+                }
+                let otherwise = match &load.bounds {
+                    Bounds::Else(default) => self.kind(default),
+                    Bounds::Proven | Bounds::Clamp => Zero,
+                };
+                let read = if self.partial.contains(&load.value) {
+                    Linear
+                } else {
+                    Free
+                };
+                sum(read, otherwise)
             }
-            let otherwise = match &load.bounds {
-                Bounds::Else(default) => kind(default, partial),
-                Bounds::Proven | Bounds::Clamp => Zero,
-            };
-            let read = if partial.contains(&load.value) {
-                Linear
-            } else {
-                Free
-            };
-            sum(read, otherwise)
+            Expr::Unary(UnaryOp::Neg, a) => self.kind(a),
+            Expr::Cast(to, a) => match self.kind(a) {
+                // Any other conversion rounds, or wraps, before the sum is complete.
+                Linear if (self.program.dtype_of(a), *to) != (DType::F32, DType::F64) => Mixed,
+                other => other,
+            },
+            Expr::Binary(BinaryOp::Add | BinaryOp::Sub, a, b) => sum(self.kind(a), self.kind(b)),
+            Expr::Binary(BinaryOp::Mul, a, b) => match (self.kind(a), self.kind(b)) {
+                (Mixed, _) | (_, Mixed) | (Linear, Linear) => Mixed,
+                (Linear, _) | (_, Linear) => Linear,
+                (Zero, _) | (_, Zero) => Zero,
+                (Free, Free) => Free,
+            },
+            Expr::Binary(BinaryOp::Div, a, b) => match (self.kind(a), self.kind(b)) {
+                (Linear, Free) => Linear,
+                (Free | Zero, Free | Zero) => Free,
+                _ => Mixed,
+            },
+            Expr::Select(condition, a, b) => match self.kind(condition) {
+                Free | Zero => sum(self.kind(a), self.kind(b)),
+                Linear | Mixed => Mixed,
+            },
+            Expr::Unary(..) | Expr::Binary(..) => match self.dependent(e) {
+                true => Mixed,
+                false => Free,
+            },
         }
-        Expr::Unary(UnaryOp::Neg, a) => kind(a, partial),
-        Expr::Cast(to, a) => match kind(a, partial) {
-            Linear if !keeps_precision(*to) || !to.is_float() => Mixed,
-            other => other,
-        },
-        Expr::Binary(BinaryOp::Add | BinaryOp::Sub, a, b) => {
-            sum(kind(a, partial), kind(b, partial))
-        }
-        Expr::Binary(BinaryOp::Mul, a, b) => match (kind(a, partial), kind(b, partial)) {
-            (Mixed, _) | (_, Mixed) | (Linear, Linear) => Mixed,
-            (Linear, _) | (_, Linear) => Linear,
-            (Zero, _) | (_, Zero) => Zero,
-            (Free, Free) => Free,
-        },
-        Expr::Binary(BinaryOp::Div, a, b) => match (kind(a, partial), kind(b, partial)) {
-            (Linear, Free) => Linear,
-            (Free | Zero, Free | Zero) => Free,
-            _ => Mixed,
-        },
-        Expr::Select(condition, a, b) => match kind(condition, partial) {
-            Free | Zero => sum(kind(a, partial), kind(b, partial)),
-            Linear | Mixed => Mixed,
-        },
-        Expr::Unary(..) | Expr::Binary(..) => match dependent(e, partial) {
-            true => Mixed,
-            false => Free,
-        },
+    }
+
+    fn dependent(&self, e: &Expr) -> bool {
+        e.loads()
+            .iter()
+            .any(|load| self.partial.contains(&load.value))
     }
 }
 
@@ -97,8 +112,4 @@ fn sum(a: Kind, b: Kind) -> Kind {
         (Linear, Linear) => Linear,
         _ => Mixed,
     }
-}
-
-fn dependent(e: &Expr, partial: &BTreeSet<ValueId>) -> bool {
-    e.loads().iter().any(|load| partial.contains(&load.value))
 }

@@ -87,7 +87,7 @@ impl Ctx<'_, '_> {
     /// The operands that an operation would take partial; `None` if it cannot.
     fn partial_operands(&self, number: usize) -> Option<BTreeSet<ValueId>> {
         let rule = &self.axis.rules.all[number];
-        if self.delayed.contains(&number) || !keeps_precision(self.dtype(rule.out.value)) {
+        if self.delayed.contains(&number) {
             return None;
         }
         match self.axis.choices[number] {
@@ -99,7 +99,8 @@ impl Ctx<'_, '_> {
         let reads = rule.reads.iter().map(|operand| operand.value);
         let operands: BTreeSet<ValueId> = reads.filter(|v| self.can_be_held(*v)).collect();
         let comprehension = self.comprehensions.get(&rule.out.value)?;
-        (!operands.is_empty() && is_linear(comprehension, &operands)).then_some(operands)
+        (!operands.is_empty() && is_linear(self.axis.program, comprehension, &operands))
+            .then_some(operands)
     }
 
     fn dtype(&self, value: ValueId) -> einmesh_ir::DType {

@@ -5,6 +5,7 @@
 //! nothing here depends on what the body computes.
 
 use crate::groups::Groups;
+use einmesh_ir::affine::Affine;
 use einmesh_ir::{Argsort, Block, Comprehension, Expr, Id, IndexId, Op, Program, Reducer, ValueId};
 use std::collections::BTreeSet;
 
@@ -39,7 +40,7 @@ pub(crate) struct RuleIndex {
     pub(crate) extent: u64,
     /// The name of its dim.
     pub(crate) dim: String,
-    /// Whether it is reduced.
+    /// Whether devices that divide its positions have partial results.
     pub(crate) reduced: bool,
     /// Whether devices may divide its positions among them.
     pub(crate) splittable: bool,
@@ -54,7 +55,7 @@ pub(crate) struct Rule {
     pub(crate) reads: Vec<Operand>,
     /// Its index space.
     pub(crate) indices: Vec<RuleIndex>,
-    /// How reduced points combine.
+    /// How partial results combine.
     pub(crate) reducer: Reducer,
     /// How often it runs: the product of the extents of the loops around it.
     pub(crate) trips: u64,
@@ -158,21 +159,22 @@ fn comprehension(program: &Program, c: &Comprehension, trips: u64) -> Rule {
             ..out.clone()
         });
     }
+    let reducer = c.store.as_ref().map_or(c.reducer, |store| store.combine);
     let indices = c.indices.iter().map(|(id, index)| {
-        let reduced = c.is_reduced(id);
         let dim = &program.dims[index.dim];
-        // A stored point belongs to the device that owns its place, which only a bare subscript
-        // tells before running. The position of a maximum cannot be combined without the maximum.
-        let splittable = match (&c.store, reduced) {
-            (Some(_), _) => out.along(id.index()).next().is_some(),
-            (None, true) => !matches!(c.reducer, Reducer::ArgMax | Reducer::ArgMin | Reducer::None),
-            (None, false) => true,
+        let owned = out.along(id.index()).next().is_some();
+        // Whether partial results of devices that divide the index combine to the whole. Points
+        // that are overwritten do not, nor points that are first reduced in another way.
+        let combines = match c.store {
+            None => true,
+            Some(_) => matches!(c.reducer, Reducer::None) || c.reducer == reducer,
         };
-        let splittable = splittable && dim.extent > 1;
+        let combines = combines && reducer != Reducer::None;
+        let splittable = dim.extent > 1 && (owned || combines);
         RuleIndex {
             extent: dim.extent,
             dim: dim.name.clone(),
-            reduced,
+            reduced: !owned,
             splittable,
         }
     });
@@ -219,13 +221,13 @@ fn argsort(program: &Program, a: &Argsort, trips: u64) -> Rule {
 fn operand(program: &Program, c: &Comprehension, value: ValueId, subs: &[Expr]) -> Operand {
     let dims = program.values[value].dims.iter();
     let kinds = subs.iter().zip(dims).map(|(sub, dim)| {
-        if let Expr::Index(index) = sub
-            && program.dims[c.indices[*index].dim].extent == program.dims[*dim].extent
-        {
-            return Sub::Index(index.index());
-        }
         if !sub.loads().is_empty() {
             return Sub::Gather;
+        }
+        if let Some(index) = Affine::of(sub).and_then(|form| form.as_index())
+            && program.dims[c.indices[index].dim].extent == program.dims[*dim].extent
+        {
+            return Sub::Index(index.index());
         }
         match mentioned(c, sub) {
             none if none.is_empty() => Sub::Fixed,

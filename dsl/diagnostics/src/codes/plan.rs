@@ -165,4 +165,62 @@ With `for l in L { h[l,b,d] = … }` this fails:
 Split a dim that an iteration's value has:
 
     @shard(h: [D: tensor])";
+
+    BUDGET = 614, "A budget of @expect is exceeded",
+"`@expect` states what a plan may cost per device and call; a plan that costs more is not built. The
+collectives that count towards the budget are listed with the statements that need them.
+
+With two all-reduces per layer forward this fails for L = 12:
+
+    @expect(count(all_reduce, tensor) <= 12)
+
+This works:
+
+    @expect(count(all_reduce, tensor) <= 2 * L + 1)";
+
+    REMAT_FUNCTION = 615, "@remat names a function that the entry does not call",
+"`@remat(function)` recomputes the values of a function in the backward pass instead of keeping
+them. It changes nothing in an entry without gradients, but the function must be one it calls.
+
+If the entry calls `attention`, this warns:
+
+    @remat(atention)
+
+This works:
+
+    @remat(attention)";
+
+    BUDGET_EXCEEDED = 651, "The plan breaks a budget",
+"`@expect` states what a plan may cost per device and call: collectives executed, bytes sent, bytes
+held at once. The build fails beyond it, and lists the collectives that count.
+
+This fails, because each of the L layers needs two all-reduces over `tensor`, and the vocabulary
+one more:
+
+    plan pod for loss {
+      @mesh(tensor: 4)
+      @shard(tensor: [H, F, V])
+      @expect(count(all_reduce, tensor) <= 2 * L)
+    }
+
+This works:
+
+    @expect(count(all_reduce, tensor) <= 2 * L + 1)
+
+Collectives in a loop count once per iteration.";
+
+    BUDGET_UNKNOWN = 652, "A budget counts what does not exist",
+"A budget on a collective or a mesh axis that does not exist would hold whatever the plan does.
+
+This fails:
+
+    plan pod for loss {
+      @mesh(tensor: 4)
+      @expect(count(allreduce, tensor) <= 24)
+    }
+
+The collectives are all_reduce, all_gather, reduce_scatter, all_to_all and collective_permute, and
+the axes those of @mesh:
+
+    @expect(count(all_reduce, tensor) <= 24)";
 }
