@@ -14,6 +14,7 @@
 //! what the operations are called in the source.
 
 mod argmax;
+mod budget;
 mod check;
 mod compute;
 mod context;
@@ -27,10 +28,15 @@ mod nest;
 mod normal;
 mod operand;
 mod path;
+mod report;
 mod reshard;
 mod store;
+mod verify;
 
+pub use budget::check_budgets;
 pub use check::check;
+pub use report::{CollectiveRow, collectives, op_name};
+pub use verify::verify_collectives;
 
 use context::{Ctx, Version};
 use einmesh_ir::{Block, Layout, Program, Sharding, SpmdProgram};

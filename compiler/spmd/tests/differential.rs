@@ -1,0 +1,31 @@
+//! Partitioned = whole, bit for bit, on random programs, meshes and plans.
+
+mod common;
+
+use common::{Rng, check_case, ops, plans};
+
+/// The number of cases: `EINMESH_SPMD_CASES`, or enough for every test run.
+fn cases(default: u64) -> u64 {
+    let given = std::env::var("EINMESH_SPMD_CASES").ok();
+    given.and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn partitioned_programs_compute_what_whole_ones_do() {
+    let first: u64 = std::env::var("EINMESH_SPMD_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
+    let mut failures = Vec::new();
+    let total = cases(400);
+    for case in first..first + total {
+        let program = ops::program(case, 6);
+        let mut rng = Rng(case ^ 0xABCD_EF01);
+        let mesh = plans::mesh(&mut rng);
+        let plan = plans::plan(&mut rng, &program, &mesh);
+        if let Some(problem) = check_case(&program, &plan, case) {
+            failures.push(case);
+            if failures.len() == 1 {
+                eprintln!("case {case}: {problem}");
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {total} cases fail: {failures:?}", failures.len());
+}
