@@ -95,7 +95,10 @@ pub fn gathers(program: &Program, plan: &Plan, axis: &str) -> Vec<String> {
                 continue;
             };
             let in_place = match &load.subs[position] {
-                Expr::Index(i) => Some(i.0 as usize) == split,
+                Expr::Index(i) => {
+                    let extent = program.dims[c.indices[*i].dim].extent;
+                    Some(i.0 as usize) == split && extent == program.extents(load.value)[position]
+                }
                 sub => split.is_none() && !sub.loads().is_empty(),
             };
             if !in_place {
