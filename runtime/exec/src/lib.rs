@@ -15,6 +15,7 @@
 //! devices run in lock-step.
 
 mod collective;
+pub mod command;
 mod cpu;
 mod error;
 mod memory;
