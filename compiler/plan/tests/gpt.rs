@@ -20,6 +20,7 @@ fn megatron(program: &Program, axes: &[(&str, u64)]) -> Directives {
 }
 
 fn planned(program: &Program, directives: &Directives) -> Plan {
+    assert_eq!(einmesh_ir::verify(program), []);
     let (plan, found) = plan(program, directives);
     assert!(found.is_empty(), "{found:?}");
     check_invariants(program, &plan);

@@ -28,6 +28,7 @@ fn directives(program: &Program) -> Directives {
 }
 
 fn planned(program: &Program, directives: &Directives) -> Plan {
+    assert_eq!(einmesh_ir::verify(program), []);
     let (plan, found) = plan(program, directives);
     assert!(found.is_empty(), "{found:?}");
     plan

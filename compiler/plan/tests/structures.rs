@@ -11,6 +11,7 @@ use einmesh_ir::{
 use einmesh_plan::{Plan, plan};
 
 fn planned(program: &Program, directives: &Directives) -> Plan {
+    assert_eq!(einmesh_ir::verify(program), []);
     let (plan, found) = plan(program, directives);
     assert!(found.is_empty(), "{found:?}");
     plan

@@ -34,7 +34,7 @@ pub fn exp(a: Expr) -> Expr {
 }
 
 pub fn float(value: f64) -> Expr {
-    Expr::float(DType::F32, value)
+    Expr::float(DType::F32, f64::from(value as f32))
 }
 
 /// A builder that names dims and indices by letters: `"b t d"`.
@@ -72,6 +72,7 @@ impl Make {
         let value = self.input(&tensor.replace(".{}", ""), DType::F32, dims);
         let input = self.b.program.inputs.last_mut().expect("just added");
         input.tensor = tensor.to_owned();
+        input.axes.truncate(input.axes.len() - tensor.matches("{}").count());
         input.records = records.iter().map(|r| (*r).to_owned()).collect();
         value
     }
