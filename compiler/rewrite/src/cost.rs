@@ -9,7 +9,6 @@ use crate::index::IndexSet;
 use crate::kernels::{Kernel, Kernels, is_loaded};
 use crate::lang::{MapFn, Node, Scalar};
 use crate::view::{Choice, Shape, Substitution, View, parts};
-use egg::Language;
 use einmesh_ir::{BinaryOp, Reducer, UnaryOp};
 use std::collections::BTreeSet;
 
@@ -221,7 +220,7 @@ impl Tally<'_> {
         };
         self.ops = self.ops.saturating_add(ops);
         let (guard, rest) = parts(node);
-        if let Node::Access(t, values) = node {
+        if let Node::Access(t, _) = node {
             let template = &view.table.templates[*t as usize];
             let indices = names.apply_set(template.indices);
             let key = (class, names.clone());
@@ -229,7 +228,6 @@ impl Tally<'_> {
                 let bytes = view.points(indices).saturating_mul(template.dtype.bytes());
                 self.bytes = self.bytes.saturating_add(bytes);
             }
-            let _ = values;
             return;
         }
         for child in guard.into_iter().chain(rest) {

@@ -32,6 +32,8 @@ pub mod rules;
 mod saturate;
 mod substitute;
 mod table;
+#[cfg(test)]
+mod testing;
 mod view;
 
 pub use cost::{Device, Work};

@@ -2,14 +2,15 @@
 
 use crate::build::{bag, ein, guarded_ein, indices};
 use crate::index::IndexSet;
-use crate::lang::{Graph, Node, split_guard};
+use crate::lang::{Graph, MapFn, Node, Scalar, split_guard};
 use crate::options::Limits;
 use egg::Id;
+use einmesh_ir::BinaryOp;
 
 /// The parts of a [`Node::Ein`], children canonical.
 pub(super) struct Ein {
     pub out: IndexSet,
-    pub coefficient: crate::lang::Scalar,
+    pub coefficient: Scalar,
     pub guard: Option<Id>,
     pub bag: Vec<Id>,
 }
@@ -128,7 +129,7 @@ pub(super) fn split(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> 
         if e.bag.len() > 2 && [lo, ro].iter().any(|s| graph.analysis.points(*s) > allowed) {
             continue;
         }
-        let one = crate::lang::Scalar::ONE;
+        let one = Scalar::ONE;
         let (l, r) = (ein(graph, lo, one, &left), ein(graph, ro, one, &right));
         found.push(guarded_ein(graph, e.out, e.coefficient, e.guard, &[l, r]));
     }
@@ -155,4 +156,100 @@ fn is_connected(graph: &Graph, bag: &[Id]) -> bool {
             return false;
         }
     }
+}
+
+/// Takes the coefficient of a factor to the outside.
+pub(super) fn coefficient_out(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+    let Some(e) = Ein::of(graph, node) else {
+        return vec![];
+    };
+    let mut found = Vec::new();
+    for (at, factor) in e.bag.iter().enumerate() {
+        for inner in Ein::all(graph, *factor) {
+            let k = inner.coefficient;
+            if k != Scalar::ONE {
+                let plain = guarded_ein(graph, inner.out, Scalar::ONE, inner.guard, &inner.bag);
+                let factors = [without(&e.bag, at), vec![plain]].concat();
+                let coefficient = e.coefficient.times(k);
+                found.push(guarded_ein(graph, e.out, coefficient, e.guard, &factors));
+            }
+        }
+    }
+    found
+}
+
+/// Takes a factor without summed indices out of a guarded sum.
+///
+/// Where the guard excludes every point, the sum is 0 whatever the factor is; outside, the factor
+/// would be evaluated, and a reciprocal of an empty sum is infinite. So the guard must be proven to
+/// leave a point for each result.
+pub(super) fn hoist(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+    let Some(e) = Ein::of(graph, node) else {
+        return vec![];
+    };
+    let Some(guard) = e.guard else { return vec![] };
+    let inside = indices(graph, &e.bag) | e.guard_indices(graph);
+    let summed = inside - e.out;
+    if e.bag.len() < 2 || summed.is_empty() || !holds_at_zero(graph, guard, summed) {
+        return vec![];
+    }
+    let mut found = Vec::new();
+    for (at, factor) in e.bag.iter().enumerate() {
+        if graph[*factor].data.indices.is_disjoint(summed) {
+            let rest = without(&e.bag, at);
+            let out = (indices(graph, &rest) | e.guard_indices(graph)) - summed;
+            let sum = guarded_ein(graph, out, Scalar::ONE, e.guard, &rest);
+            found.push(guarded_ein(
+                graph,
+                e.out,
+                e.coefficient,
+                None,
+                &[*factor, sum],
+            ));
+        }
+    }
+    found
+}
+
+/// Whether a guard is proven to hold where the summed indices are 0: `j <= t`, `j < t + 1` and
+/// conjunctions of such.
+fn holds_at_zero(graph: &Graph, guard: Id, summed: IndexSet) -> bool {
+    graph[guard].nodes.iter().any(|node| {
+        let Node::Map(MapFn::Binary(op), args) = node else {
+            return false;
+        };
+        let [a, b] = [graph.find(args[0]), graph.find(args[1])];
+        match op {
+            BinaryOp::And => holds_at_zero(graph, a, summed) && holds_at_zero(graph, b, summed),
+            BinaryOp::Or => holds_at_zero(graph, a, summed) || holds_at_zero(graph, b, summed),
+            BinaryOp::Le => zero(graph, a, summed) && at_least(graph, b, 0),
+            BinaryOp::Ge => zero(graph, b, summed) && at_least(graph, a, 0),
+            BinaryOp::Lt => zero(graph, a, summed) && at_least(graph, b, 1),
+            BinaryOp::Gt => zero(graph, b, summed) && at_least(graph, a, 1),
+            _ => false,
+        }
+    })
+}
+
+/// Whether an integer is 0 where the summed indices are.
+fn zero(graph: &Graph, id: Id, summed: IndexSet) -> bool {
+    graph[id].nodes.iter().any(|n| match n {
+        Node::Position(i) => summed.contains(*i),
+        Node::Const(dtype, bits) => dtype.is_int() && *bits == 0,
+        _ => false,
+    })
+}
+
+/// Whether an integer is at least `low`, at each of its points.
+fn at_least(graph: &Graph, id: Id, low: i64) -> bool {
+    graph[id].nodes.iter().any(|n| match n {
+        Node::Position(_) | Node::LoopVar(_) => low <= 0,
+        Node::Const(dtype, bits) => dtype.is_int() && *bits as i64 >= low,
+        Node::Map(MapFn::Binary(BinaryOp::Add), args) => {
+            let [a, b] = [graph.find(args[0]), graph.find(args[1])];
+            at_least(graph, a, low) && at_least(graph, b, 0)
+                || at_least(graph, a, 0) && at_least(graph, b, low)
+        }
+        _ => false,
+    })
 }
