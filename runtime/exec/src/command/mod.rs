@@ -3,6 +3,8 @@
 
 mod table;
 
+pub use table::table;
+
 use crate::error::RunError;
 use crate::module::Module;
 use crate::session::{Options, Session};

@@ -6,7 +6,7 @@ use crate::tensors::{Tensor, load_float, load_integer};
 const SHOWN: usize = 4;
 
 /// One line per tensor: name, type and shape, first elements, a checksum to compare runs by.
-pub(super) fn table(tensors: &[(String, Tensor)]) -> String {
+pub fn table(tensors: &[(String, Tensor)]) -> String {
     let mut rows = vec![["name", "type", "first values", "checksum"].map(str::to_owned)];
     for (name, tensor) in tensors {
         rows.push([
