@@ -28,7 +28,11 @@ impl Ctx {
             let result = self.reduction(Nest::new(&c.indices, axes), c, c.out);
             return self.settle(c.out, result);
         }
-        let nest = Nest::new(&c.indices, axes);
+        // What each device finds must be what it compares with.
+        let nest = Nest {
+            complete: true,
+            ..Nest::new(&c.indices, axes)
+        };
         let out_dims = self.global.values[c.out].dims.clone();
         let spec = nest.axes[..c.free].to_vec();
         let whole = Sharding {

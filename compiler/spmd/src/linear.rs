@@ -40,7 +40,13 @@ impl Ctx {
         guard: Option<&Expr>,
     ) -> (Expr, Vec<(MeshAxisId, Reducer)>) {
         let mut kept: Vec<(MeshAxisId, Reducer)> = Vec::new();
-        for axis in self.grid.mesh.axes.ids().filter(|a| !nest.uses(*a)) {
+        for axis in self
+            .grid
+            .mesh
+            .axes
+            .ids()
+            .filter(|a| !nest.uses(*a) && !nest.complete)
+        {
             let over = |load: &&Load| {
                 let partial = &self.held(load.value).partial;
                 partial.iter().find(|(a, _)| *a == axis).map(|(_, r)| *r)

@@ -27,6 +27,8 @@ pub(crate) struct Nest {
     pub keep: BTreeSet<MeshAxisId>,
     /// The indices whose padding must be guarded.
     pub guarded: BTreeSet<IndexId>,
+    /// Whether all operands are reduced first, though the body would commute with it.
+    pub complete: bool,
     /// Whether a guard is being localized: it is evaluated for padding, too, so that its loads
     /// must not leave their values.
     pub in_guard: bool,
@@ -39,6 +41,7 @@ impl Nest {
             axes,
             keep: BTreeSet::new(),
             guarded: BTreeSet::new(),
+            complete: false,
             in_guard: false,
         }
     }

@@ -12,7 +12,10 @@ fn cases(default: u64) -> u64 {
 
 #[test]
 fn partitioned_programs_compute_what_whole_ones_do() {
-    let first: u64 = std::env::var("EINMESH_SPMD_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
+    let first: u64 = std::env::var("EINMESH_SPMD_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(0);
     let mut failures = Vec::new();
     let total = cases(400);
     for case in first..first + total {
@@ -27,5 +30,9 @@ fn partitioned_programs_compute_what_whole_ones_do() {
             }
         }
     }
-    assert!(failures.is_empty(), "{} of {total} cases fail: {failures:?}", failures.len());
+    assert!(
+        failures.is_empty(),
+        "{} of {total} cases fail: {failures:?}",
+        failures.len()
+    );
 }

@@ -3,8 +3,8 @@
 use super::Rng;
 use super::exprs::{LARGEST, Scope, literal};
 use einmesh_ir::{
-    Arena, Argsort, BinaryOp, Block, Builder, Carried, Collected, Comprehension, DType,
-    DimId, Expr, Index, IndexId, Loop, LoopVar, Op, Program, Reducer, Store, UnaryOp, ValueId,
+    Arena, Argsort, BinaryOp, Block, Builder, Carried, Collected, Comprehension, DType, DimId,
+    Expr, Index, IndexId, Loop, LoopVar, Op, Program, Reducer, Store, UnaryOp, ValueId,
 };
 
 /// A random program of at most `ops` operations in its outermost block.
@@ -21,11 +21,23 @@ pub fn program(seed: u64, ops: usize) -> Program {
     dims.push(builder.dim("S", 2 * first));
     let mut values = Vec::new();
     let mut bound = std::collections::BTreeMap::new();
-    let kinds = [DType::F32, DType::F32, DType::F32, DType::I32, DType::I32, DType::Bool, DType::Key];
+    let kinds = [
+        DType::F32,
+        DType::F32,
+        DType::F32,
+        DType::I32,
+        DType::I32,
+        DType::Bool,
+        DType::Key,
+    ];
     for (at, dtype) in kinds.into_iter().enumerate() {
         let mut shape = dims.clone();
         rng.shuffle(&mut shape);
-        shape.truncate(if dtype == DType::Key { 0 } else { 1 + rng.below(3) });
+        shape.truncate(if dtype == DType::Key {
+            0
+        } else {
+            1 + rng.below(3)
+        });
         let value = builder.input(&format!("in{at}"), dtype, &shape);
         values.push(value);
         bound.insert(value, 8.0);
@@ -37,7 +49,13 @@ pub fn program(seed: u64, ops: usize) -> Program {
         vars: Vec::new(),
         bound,
     };
-    let mut ctx = Gen { scope, dims, blocks: vec![Vec::new()], count: 0, wild: Vec::new() };
+    let mut ctx = Gen {
+        scope,
+        dims,
+        blocks: vec![Vec::new()],
+        count: 0,
+        wild: Vec::new(),
+    };
     for _ in 0..1 + ctx.scope.rng.below(ops) {
         ctx.op();
     }
@@ -57,7 +75,9 @@ impl Gen {
     fn finish(mut self) -> Program {
         let made = self.scope.values[0].split_off(7);
         let mut program = self.scope.program;
-        program.body = Block { ops: self.blocks.remove(0) };
+        program.body = Block {
+            ops: self.blocks.remove(0),
+        };
         let mut builder = Builder { program };
         for value in made.into_iter().chain(self.wild) {
             builder.output(value);
@@ -111,7 +131,10 @@ impl Gen {
     }
 
     fn dtype(&mut self) -> DType {
-        *self.scope.rng.pick(&[DType::F32, DType::F32, DType::F32, DType::I32, DType::Bool])
+        *self
+            .scope
+            .rng
+            .pick(&[DType::F32, DType::F32, DType::F32, DType::I32, DType::Bool])
     }
 
     fn pointwise(&mut self) {
@@ -139,7 +162,15 @@ impl Gen {
         body: Expr,
     ) {
         let store = None;
-        self.push(Op::Compute(Comprehension { out, indices, free, reducer, guard, body, store }));
+        self.push(Op::Compute(Comprehension {
+            out,
+            indices,
+            free,
+            reducer,
+            guard,
+            body,
+            store,
+        }));
     }
 
     fn reduce(&mut self) {
@@ -148,7 +179,10 @@ impl Gen {
         if dims.is_empty() {
             dims.push(self.dims[0]);
         }
-        let reducer = *self.scope.rng.pick(&[Sum, Sum, Sum, Max, Min, Prod, Any, All, ArgMax, ArgMin]);
+        let reducer = *self
+            .scope
+            .rng
+            .pick(&[Sum, Sum, Sum, Max, Min, Prod, Any, All, ArgMax, ArgMin]);
         let reduced = match reducer {
             ArgMax | ArgMin => 1,
             _ => 1 + self.scope.rng.below(dims.len().min(2)),
@@ -162,7 +196,11 @@ impl Gen {
             _ => *self.scope.rng.pick(&[DType::F32, DType::F32, DType::I32]),
         };
         let (body, bound) = self.scope.expr(dtype, &indices, 2);
-        let limit = if reducer == Sum { LARGEST / points as f64 } else { LARGEST };
+        let limit = if reducer == Sum {
+            LARGEST / points as f64
+        } else {
+            LARGEST
+        };
         let (body, bound) = self.scope.bounded(dtype, body, bound, limit);
         let guard = self.guard(&indices, 40);
         let out_dtype = match reducer {
@@ -232,9 +270,14 @@ impl Gen {
         let body = Expr::binary(BinaryOp::Mul, load(self, a), load(self, b));
         let points: i64 = all[free..].iter().map(|d| self.scope.extent(*d)).product();
         let bound = self.scope.bound[&a] * self.scope.bound[&b];
-        let (body, bound) =
-            self.scope.bounded(DType::F32, body, bound, LARGEST / points as f64);
-        let reducer = if free == all.len() { Reducer::None } else { Reducer::Sum };
+        let (body, bound) = self
+            .scope
+            .bounded(DType::F32, body, bound, LARGEST / points as f64);
+        let reducer = if free == all.len() {
+            Reducer::None
+        } else {
+            Reducer::Sum
+        };
         let out = self.value(DType::F32, &all[..free], bound * points as f64);
         self.compute(out, indices, free, reducer, None, body);
     }
@@ -262,13 +305,17 @@ impl Gen {
             let same = all.iter().find(|(_, i)| i.dim == *dim).map(|(id, _)| id);
             subs.push(match (same, combine) {
                 (Some(index), None) => Expr::Index(index),
-                (Option::None, None) => Expr::int(self.scope.rng.range(-1, self.scope.extent(*dim))),
+                (Option::None, None) => {
+                    Expr::int(self.scope.rng.range(-1, self.scope.extent(*dim)))
+                }
                 _ => self.scope.subscript(*dim, &all, 1).0,
             });
         }
         // Free indices are those that the subscripts mention; the others are reduced.
-        let used: Vec<IndexId> =
-            all.ids().filter(|i| subs.iter().any(|s| s.mentions(*i))).collect();
+        let used: Vec<IndexId> = all
+            .ids()
+            .filter(|i| subs.iter().any(|s| s.mentions(*i)))
+            .collect();
         let rest: Vec<IndexId> = all.ids().filter(|i| !used.contains(i)).collect();
         let order: Vec<IndexId> = used.iter().chain(&rest).copied().collect();
         let renamed = |e: Expr| {
@@ -290,8 +337,9 @@ impl Gen {
         };
         let points: i64 = space.iter().map(|d| self.scope.extent(*d)).product();
         let (body, bound) = self.scope.expr(dtype, &indices, 1);
-        let (body, bound) =
-            self.scope.bounded(dtype, body, bound, LARGEST / 2.0 / points as f64);
+        let (body, bound) = self
+            .scope
+            .bounded(dtype, body, bound, LARGEST / 2.0 / points as f64);
         let mut guard = self.guard(&indices, 30);
         if reducer == Max || reducer == Min {
             guard = Option::None;
@@ -301,8 +349,20 @@ impl Gen {
             return self.pointwise();
         }
         let out = self.value(dtype, &dims, total);
-        let store = Some(Store { base, subs, combine });
-        self.push(Op::Compute(Comprehension { out, indices, free, reducer, guard, body, store }));
+        let store = Some(Store {
+            base,
+            subs,
+            combine,
+        });
+        self.push(Op::Compute(Comprehension {
+            out,
+            indices,
+            free,
+            reducer,
+            guard,
+            body,
+            store,
+        }));
     }
 
     fn argsort(&mut self) {
@@ -314,7 +374,11 @@ impl Gen {
         }
         let position = self.scope.rng.below(dims.len());
         let out = self.value(DType::I32, &dims, 16.0);
-        self.push(Op::Argsort(Argsort { out, input, position }));
+        self.push(Op::Argsort(Argsort {
+            out,
+            input,
+            position,
+        }));
     }
 
     /// Whole random numbers that depend on the position.
@@ -384,7 +448,12 @@ impl Gen {
             let free = dims.len();
             self.compute(exit, indices, free, Reducer::None, None, body);
             let result = self.value(DType::F32, &dims, self.scope.bound[&entry]);
-            states.push(Carried { init, entry, exit, result });
+            states.push(Carried {
+                init,
+                entry,
+                exit,
+                result,
+            });
         }
         let mut collected = Vec::new();
         let local = self.scope.values.last().unwrap().clone();
@@ -398,12 +467,22 @@ impl Gen {
             let mut dims = made.dims.clone();
             dims.insert(position, dim);
             let result = self.value(made.dtype, &dims, self.scope.bound[&value]);
-            collected.push(Collected { value, result, position });
+            collected.push(Collected {
+                value,
+                result,
+                position,
+            });
         }
         let ops = self.blocks.pop().unwrap();
         self.scope.values.pop();
         self.scope.vars.pop();
         let reversed = self.scope.rng.chance(30);
-        self.push(Op::Loop(Loop { var, reversed, carried: states, collected, body: Block { ops } }));
+        self.push(Op::Loop(Loop {
+            var,
+            reversed,
+            carried: states,
+            collected,
+            body: Block { ops },
+        }));
     }
 }

@@ -1,15 +1,15 @@
 //! Random meshes and well-formed plans.
 
 use super::Rng;
-use einmesh_ir::{
-    Arena, Block, DType, Mesh, MeshAxisId, Op, Program, Reducer, Sharding,
-};
+use einmesh_ir::{Arena, Block, DType, Mesh, MeshAxisId, Op, Program, Reducer, Sharding};
 use einmesh_plan::Plan;
 
 /// One to three axes with at most 12 devices.
 pub fn mesh(rng: &mut Rng) -> Mesh {
     loop {
-        let sizes: Vec<u64> = (0..1 + rng.below(3)).map(|_| *rng.pick(&[1, 2, 2, 3, 4, 6])).collect();
+        let sizes: Vec<u64> = (0..1 + rng.below(3))
+            .map(|_| *rng.pick(&[1, 2, 2, 3, 4, 6]))
+            .collect();
         if sizes.iter().product::<u64>() <= 12 {
             return Mesh::new(["x", "y", "z"].into_iter().zip(sizes));
         }
@@ -18,7 +18,10 @@ pub fn mesh(rng: &mut Rng) -> Mesh {
 
 /// Any placements that the contract allows.
 pub fn plan(rng: &mut Rng, program: &Program, mesh: &Mesh) -> Plan {
-    let mut plan = Plan { mesh: mesh.clone(), ..Plan::default() };
+    let mut plan = Plan {
+        mesh: mesh.clone(),
+        ..Plan::default()
+    };
     let mut shardings: Arena<_, Sharding> = Arena::new();
     for (id, value) in program.values.iter() {
         let mut sharding = Sharding::replicated(value.dims.len());
@@ -26,9 +29,19 @@ pub fn plan(rng: &mut Rng, program: &Program, mesh: &Mesh) -> Plan {
         let reducers: &[Reducer] = match value.dtype {
             DType::Bool => &[Reducer::Any, Reducer::All],
             DType::Key => &[],
-            _ => &[Reducer::Sum, Reducer::Sum, Reducer::Max, Reducer::Min, Reducer::Prod],
+            _ => &[
+                Reducer::Sum,
+                Reducer::Sum,
+                Reducer::Max,
+                Reducer::Min,
+                Reducer::Prod,
+            ],
         };
-        let reducer = if reducers.is_empty() { None } else { Some(*rng.pick(reducers)) };
+        let reducer = if reducers.is_empty() {
+            None
+        } else {
+            Some(*rng.pick(reducers))
+        };
         for axis in axes(rng, mesh) {
             match (rng.below(100), reducer) {
                 (0..60, _) if !value.dims.is_empty() => {
