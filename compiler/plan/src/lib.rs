@@ -9,7 +9,7 @@
 //!   operation off its subscripts;
 //! * then, for one mesh axis after another, `propagate` spreads splits to a fixed point and divides
 //!   every operation (`settle` weighs the choices), and `partial` delays reductions through
-//!   operations that are `linear`;
+//!   operations that are `linear`, those whose `closure` moves the fewest bytes;
 //! * `fsdp` stores parameters in parts; `remat` checks what the backward pass is told.
 //!
 //! [`report::report`] describes a plan; [`cost`] has the formulas for bytes and work.
@@ -23,6 +23,7 @@
 //!
 //! What this crate must not know: syntax, how collectives are inserted, targets.
 
+mod closure;
 pub mod cost;
 mod fsdp;
 mod groups;
@@ -60,10 +61,11 @@ pub struct Plan {
     /// The devices.
     pub mesh: Mesh,
     /// How each value is held between operations. A value may be held partial; then every reader
-    /// is linear in its partial operands together (each additive term has exactly one), splits no
-    /// index over the axis, and so gives a partial result in turn. Partial sums are reduced to the
-    /// sharding of the value they are the sum of: by an all-reduce, or, if the axis splits one of
-    /// its dims, by a reduce-scatter along that.
+    /// splits no index over the axis, has at most one partial factor in each additive term and one
+    /// in some, and so gives a partial result in turn, in which terms without a partial factor
+    /// count on one device only. Partial sums are reduced to the sharding of the value they are the
+    /// sum of: by an all-reduce, or, if the axis splits one of its dims, by a reduce-scatter along
+    /// that.
     pub shardings: Arena<ValueId, Sharding>,
     /// For each comprehension, named by its output: the mesh axes that split each of its indices,
     /// in the order of [`einmesh_ir::Comprehension::indices`], major to minor. An axis occurs at

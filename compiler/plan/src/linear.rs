@@ -1,11 +1,11 @@
-//! Whether a body is linear in values that are held partial.
+//! Whether a body commutes with summing its partial operands.
 //!
-//! If every additive term of a body contains exactly one partial factor, the body of the sums is
-//! the sum of the bodies, and the sum may be taken after it. One term without a partial factor
-//! would be added once per device.
+//! If every additive term of a body contains at most one partial factor, and some term does, the
+//! body may be computed on partial operands and its results summed instead; terms without a partial
+//! factor are then counted on one device only, which the partitioner sees to.
 
 use einmesh_ir::{
-    BinaryOp, Bounds, Comprehension, DType, Expr, Literal, Program, Reducer, UnaryOp, ValueId,
+    BinaryOp, Bounds, Comprehension, DType, Expr, Program, Reducer, UnaryOp, ValueId,
 };
 use std::collections::BTreeSet;
 
@@ -14,12 +14,10 @@ use std::collections::BTreeSet;
 enum Kind {
     /// Not at all.
     Free,
-    /// It is the constant 0, which is linear in anything.
-    Zero,
-    /// Each additive term has one partial factor.
+    /// Each additive term has at most one partial factor, and some have one.
     Linear,
     /// In some other way.
-    Mixed,
+    Other,
 }
 
 /// Whether a comprehension may be computed on partial operands, its result then being partial.
@@ -48,50 +46,42 @@ struct Terms<'a> {
 
 impl Terms<'_> {
     fn kind(&self, e: &Expr) -> Kind {
-        use Kind::{Free, Linear, Mixed, Zero};
+        use Kind::{Free, Linear, Other};
         match e {
-            Expr::Literal(Literal::Float(_, 0.0) | Literal::Int(_, 0)) => Zero,
             Expr::Literal(_) | Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_) => Free,
             Expr::Load(load) => {
                 if load.subs.iter().any(|sub| self.dependent(sub)) {
-                    return Mixed;
+                    return Other;
                 }
-                let otherwise = match &load.bounds {
-                    Bounds::Else(default) => self.kind(default),
-                    Bounds::Proven | Bounds::Clamp => Zero,
+                let read = match self.partial.contains(&load.value) {
+                    true => Linear,
+                    false => Free,
                 };
-                let read = if self.partial.contains(&load.value) {
-                    Linear
-                } else {
-                    Free
-                };
-                sum(read, otherwise)
+                match &load.bounds {
+                    Bounds::Else(default) => sum(read, self.kind(default)),
+                    Bounds::Proven | Bounds::Clamp => read,
+                }
             }
             Expr::Unary(UnaryOp::Neg, a) => self.kind(a),
             Expr::Cast(to, a) => match self.kind(a) {
                 // Any other conversion rounds, or wraps, before the sum is complete.
-                Linear if (self.program.dtype_of(a), *to) != (DType::F32, DType::F64) => Mixed,
+                Linear if (self.program.dtype_of(a), *to) != (DType::F32, DType::F64) => Other,
                 other => other,
             },
-            Expr::Binary(BinaryOp::Add | BinaryOp::Sub, a, b) => sum(self.kind(a), self.kind(b)),
-            Expr::Binary(BinaryOp::Mul, a, b) => match (self.kind(a), self.kind(b)) {
-                (Mixed, _) | (_, Mixed) | (Linear, Linear) => Mixed,
-                (Linear, _) | (_, Linear) => Linear,
-                (Zero, _) | (_, Zero) => Zero,
-                (Free, Free) => Free,
-            },
-            Expr::Binary(BinaryOp::Div, a, b) => match (self.kind(a), self.kind(b)) {
-                (Linear, Free) => Linear,
-                (Free | Zero, Free | Zero) => Free,
-                _ => Mixed,
+            Expr::Binary(op, a, b) => match (op, self.kind(a), self.kind(b)) {
+                (_, Free, Free) => Free,
+                (BinaryOp::Add | BinaryOp::Sub, a, b) => sum(a, b),
+                (BinaryOp::Mul | BinaryOp::Div, Linear, Free) => Linear,
+                (BinaryOp::Mul, Free, Linear) => Linear,
+                _ => Other,
             },
             Expr::Select(condition, a, b) => match self.kind(condition) {
-                Free | Zero => sum(self.kind(a), self.kind(b)),
-                Linear | Mixed => Mixed,
+                Free => sum(self.kind(a), self.kind(b)),
+                Linear | Other => Other,
             },
-            Expr::Unary(..) | Expr::Binary(..) => match self.dependent(e) {
-                true => Mixed,
-                false => Free,
+            Expr::Unary(_, a) => match self.kind(a) {
+                Free => Free,
+                Linear | Other => Other,
             },
         }
     }
@@ -105,11 +95,10 @@ impl Terms<'_> {
 
 /// The kind of a sum, or of a choice between two.
 fn sum(a: Kind, b: Kind) -> Kind {
-    use Kind::{Free, Linear, Mixed, Zero};
+    use Kind::{Free, Linear, Other};
     match (a, b) {
-        (Zero, other) | (other, Zero) => other,
+        (Other, _) | (_, Other) => Other,
+        (Linear, _) | (_, Linear) => Linear,
         (Free, Free) => Free,
-        (Linear, Linear) => Linear,
-        _ => Mixed,
     }
 }

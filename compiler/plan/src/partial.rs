@@ -1,10 +1,13 @@
-//! Delayed reduction: partial sums stay partial through operations that are linear in them.
+//! Delayed reduction: partial sums stay partial through operations that commute with summing.
 //!
 //! `y = a·b + c·d` with both products partial over an axis is reduced once, as `y`, instead of
-//! twice. A value is held partial only if all its readers can be computed on partial operands;
-//! readers that share such operands are decided together, and only if that moves no more bytes
-//! than reducing each operand would.
+//! twice. A value can be held partial only if all its readers are computed on partial operands, and
+//! such a reader needs all its operands held so that can be. Which operations to delay is therefore
+//! a question of [`closure`]: a value held partial saves the bytes of its reduction, an operation on
+//! partial operands costs those of its result's, and each requires the others. The answer is the
+//! set that saves most; where delaying saves nothing, sums are reduced where they arise.
 
+use crate::closure;
 use crate::linear::{is_linear, keeps_precision};
 use crate::settle::{Axis, Choice, State};
 use einmesh_ir::{Block, Comprehension, Op, Reducer, ValueId};
@@ -12,43 +15,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Decides which values are held partial over the axis.
 pub(crate) fn delay(axis: &mut Axis) {
-    let program = axis.program;
     let mut comprehensions = BTreeMap::new();
-    collect(&program.body, &mut comprehensions);
-    let rules = axis.rules;
-    let writer: BTreeMap<ValueId, usize> = rules
-        .all
-        .iter()
-        .enumerate()
+    collect(&axis.program.body, &mut comprehensions);
+    let rules = axis.rules.all.iter().enumerate();
+    let writer = rules
         .map(|(number, rule)| (rule.out.value, number))
         .collect();
-    let mut ctx = Ctx {
+    let ctx = Ctx {
         axis,
         comprehensions,
         writer,
-        delayed: BTreeSet::new(),
     };
-    for number in 0..rules.all.len() {
-        if let Some(bundle) = ctx.bundle(number)
-            && ctx.saves(&bundle)
-        {
-            ctx.apply(bundle);
-        }
-    }
+    let candidates = ctx.candidates();
+    let (rules, operands) = ctx.choose(&candidates);
+    apply(axis, &rules, &operands);
 }
 
-/// Operations that must be computed on partial operands together, and those operands.
-struct Bundle {
-    rules: BTreeSet<usize>,
-    operands: BTreeSet<ValueId>,
-}
+/// For each operation that can be computed on partial operands, those operands.
+type Candidates = BTreeMap<usize, BTreeSet<ValueId>>;
 
 struct Ctx<'a, 'b> {
-    axis: &'a mut Axis<'b>,
+    axis: &'a Axis<'b>,
     comprehensions: BTreeMap<ValueId, &'b Comprehension>,
+    /// The operation that defines a value.
     writer: BTreeMap<ValueId, usize>,
-    /// Operations computed on partial operands.
-    delayed: BTreeSet<usize>,
 }
 
 fn collect<'a>(block: &'a Block, found: &mut BTreeMap<ValueId, &'a Comprehension>) {
@@ -64,47 +54,77 @@ fn collect<'a>(block: &'a Block, found: &mut BTreeMap<ValueId, &'a Comprehension
 }
 
 impl Ctx<'_, '_> {
-    /// The operation and all that have to be delayed with it, or `None` if some cannot be.
-    fn bundle(&self, number: usize) -> Option<Bundle> {
-        let mut bundle = Bundle {
-            rules: BTreeSet::new(),
-            operands: BTreeSet::new(),
-        };
-        let mut waiting = vec![number];
-        while let Some(number) = waiting.pop() {
-            if !bundle.rules.insert(number) {
-                continue;
+    /// The operations that can be delayed: first all whose placement allows it, then without those
+    /// that turn out to have no operand to take partial, or not to commute, until all agree.
+    fn candidates(&self) -> Candidates {
+        let all = 0..self.axis.rules.all.len();
+        let mut able: BTreeSet<usize> = all.filter(|number| self.is_movable(*number)).collect();
+        loop {
+            let operands = able.iter().map(|n| (*n, self.partial_operands(*n, &able)));
+            let candidates: Candidates = operands
+                .filter(|(n, operands)| self.commutes(*n, operands))
+                .collect();
+            if candidates.len() == able.len() {
+                return candidates;
             }
-            for operand in self.partial_operands(number)? {
-                if bundle.operands.insert(operand) {
-                    waiting.extend(self.readers(operand));
-                }
-            }
+            able = candidates.into_keys().collect();
         }
-        Some(bundle)
     }
 
-    /// The operands that an operation would take partial; `None` if it cannot.
-    fn partial_operands(&self, number: usize) -> Option<BTreeSet<ValueId>> {
+    /// Whether no index of the operation has to be split over the axis. One that is split for the
+    /// sake of its result only can be computed whole and scattered, if that is little work.
+    fn is_movable(&self, number: usize) -> bool {
         let rule = &self.axis.rules.all[number];
-        if self.delayed.contains(&number) {
-            return None;
-        }
         match self.axis.choices[number] {
-            Choice::Whole => {}
-            // Split for the sake of its result only: it can be computed whole and scattered.
-            Choice::Index(index) if !rule.indices[index].reduced => {}
-            Choice::Index(_) | Choice::Lookup(_) => return None,
+            Choice::Whole => true,
+            Choice::Index(_) => rule.indices.iter().all(|index| !index.reduced),
+            Choice::Lookup(_) => false,
         }
-        let reads = rule.reads.iter().map(|operand| operand.value);
-        let operands: BTreeSet<ValueId> = reads.filter(|v| self.can_be_held(*v)).collect();
-        let comprehension = self.comprehensions.get(&rule.out.value)?;
-        (!operands.is_empty() && is_linear(self.axis.program, comprehension, &operands))
-            .then_some(operands)
     }
 
-    fn dtype(&self, value: ValueId) -> einmesh_ir::DType {
-        self.axis.program.values[value].dtype
+    /// The operands that an operation would take partial if `able` were delayed.
+    fn partial_operands(&self, number: usize, able: &BTreeSet<usize>) -> BTreeSet<ValueId> {
+        let reads = self.axis.rules.all[number]
+            .reads
+            .iter()
+            .map(|operand| operand.value);
+        let held = |value: &ValueId| {
+            let writer = self.writer.get(value);
+            writer.is_some_and(|writer| able.contains(writer) || self.is_source(*writer))
+                && self.is_free(*value)
+                && self.readers(*value).all(|reader| able.contains(&reader))
+        };
+        reads.filter(held).collect()
+    }
+
+    fn commutes(&self, number: usize, operands: &BTreeSet<ValueId>) -> bool {
+        let out = self.axis.rules.all[number].out.value;
+        let comprehension = self.comprehensions.get(&out);
+        comprehension.is_some_and(|c| is_linear(self.axis.program, c, operands))
+    }
+
+    /// Whether an operation's own division over the axis leaves partial sums.
+    fn is_source(&self, number: usize) -> bool {
+        let rule = &self.axis.rules.all[number];
+        match self.axis.choices[number] {
+            Choice::Index(index) => rule.indices[index].reduced && rule.reducer == Reducer::Sum,
+            Choice::Whole | Choice::Lookup(_) => false,
+        }
+    }
+
+    /// Whether nothing fixes how a value is held.
+    fn is_free(&self, value: ValueId) -> bool {
+        let group = self.axis.groups.group(value);
+        let unasked = match &self.axis.states[group] {
+            State::Open => true,
+            State::Closed => false,
+            State::Split(split) => split.asked.is_none(),
+        };
+        let program = self.axis.program;
+        unasked
+            && keeps_precision(program.values[value].dtype)
+            && self.axis.groups.members(group).len() == 1
+            && program.outputs.iter().all(|output| output.value != value)
     }
 
     fn readers(&self, value: ValueId) -> impl Iterator<Item = usize> + '_ {
@@ -113,82 +133,100 @@ impl Ctx<'_, '_> {
         around.filter(move |n| rules.all[*n].reads.iter().any(|read| read.value == value))
     }
 
-    /// Whether a value is computed as partial sums and nothing fixes how it is held.
-    fn can_be_held(&self, value: ValueId) -> bool {
-        let Some(writer) = self.writer.get(&value) else {
-            return false;
-        };
-        let rule = &self.axis.rules.all[*writer];
-        let partial = self.delayed.contains(writer)
-            || match self.axis.choices[*writer] {
-                Choice::Index(index) => rule.indices[index].reduced && rule.reducer == Reducer::Sum,
-                Choice::Whole | Choice::Lookup(_) => false,
-            };
-        let group = self.axis.groups.group(value);
-        let free = match &self.axis.states[group] {
-            State::Open => true,
-            State::Closed => false,
-            State::Split(split) => split.asked.is_none(),
-        };
-        partial
-            && free
-            && keeps_precision(self.dtype(value))
-            && self.axis.groups.members(group).len() == 1
-            && self
-                .axis
-                .program
-                .outputs
-                .iter()
-                .all(|output| output.value != value)
-    }
+    /// The operations to delay and the values to hold partial.
+    fn choose(&self, candidates: &Candidates) -> (BTreeSet<usize>, BTreeSet<ValueId>) {
+        let rules: Vec<usize> = candidates.keys().copied().collect();
+        let values: BTreeSet<ValueId> = candidates.values().flatten().copied().collect();
+        let values: Vec<ValueId> = values.into_iter().collect();
+        let rule_at = |rule: usize| rules.binary_search(&rule).ok();
+        let value_at = |value: ValueId| values.binary_search(&value).ok().map(|n| rules.len() + n);
 
-    /// Whether reducing the results moves no more bytes than reducing the operands.
-    fn saves(&self, bundle: &Bundle) -> bool {
-        let operands = bundle.operands.iter().map(|v| self.reduced(self.writer[v]));
-        let now: u64 = operands.sum();
-        let later = bundle.rules.iter().map(|number| {
-            let rule = &self.axis.rules.all[*number];
-            let whole = rule
-                .reads
-                .iter()
-                .filter(|read| !bundle.operands.contains(&read.value));
-            let gathered: u64 = whole
-                .filter(|read| self.axis.position(read.value).is_some())
-                .map(|read| self.axis.gather_bytes(read) * rule.trips)
-                .sum();
-            self.reduced(*number) + gathered
-        });
-        later.sum::<u64>() <= now
+        let mut weights: Vec<i64> = Vec::with_capacity(rules.len() + values.len());
+        let mut requires: Vec<(usize, usize)> = Vec::new();
+        for (at, (rule, operands)) in candidates.iter().enumerate() {
+            weights.push(-self.extra_bytes(*rule, operands));
+            requires.extend(
+                operands
+                    .iter()
+                    .filter_map(|v| value_at(*v))
+                    .map(|v| (at, v)),
+            );
+        }
+        for (at, value) in values.iter().enumerate() {
+            let at = rules.len() + at;
+            let writer = self.writer[value];
+            weights.push(self.reduced_bytes(writer));
+            requires.extend(
+                self.readers(*value)
+                    .filter_map(rule_at)
+                    .map(|reader| (at, reader)),
+            );
+            requires.extend(
+                rule_at(writer)
+                    .filter(|_| !self.is_source(writer))
+                    .map(|w| (at, w)),
+            );
+        }
+        let chosen = closure::heaviest(&weights, &requires);
+        let (delayed, held): (Vec<usize>, Vec<usize>) =
+            chosen.into_iter().partition(|at| *at < rules.len());
+        (
+            delayed.into_iter().map(|at| rules[at]).collect(),
+            held.into_iter()
+                .map(|at| values[at - rules.len()])
+                .collect(),
+        )
     }
 
     /// The bytes for reducing the result of an operation, loops counted.
-    fn reduced(&self, number: usize) -> u64 {
+    fn reduced_bytes(&self, number: usize) -> i64 {
         let rule = &self.axis.rules.all[number];
         let scatter = self.axis.position(rule.out.value).is_some();
         let bytes = self.axis.touched_bytes(&rule.out);
-        self.axis.reduce_bytes(bytes, scatter) * rule.trips
+        signed(
+            self.axis
+                .reduce_bytes(bytes, scatter)
+                .saturating_mul(rule.trips),
+        )
     }
 
-    fn apply(&mut self, bundle: Bundle) {
-        for operand in &bundle.operands {
-            let group = self.axis.groups.group(*operand);
-            self.axis.states[group] = State::Open;
-            self.axis.partial.insert(*operand);
-        }
-        for number in &bundle.rules {
-            let rule = &self.axis.rules.all[*number];
-            self.axis.choices[*number] = Choice::Whole;
-            let cause = rule
-                .reads
-                .iter()
-                .find(|read| bundle.operands.contains(&read.value));
-            let cause = cause
-                .and_then(|read| self.axis.reasons.get(&read.value))
-                .cloned();
-            self.axis
-                .reasons
-                .extend(cause.map(|reason| (rule.out.value, reason)));
-        }
-        self.delayed.extend(bundle.rules);
+    /// How many bytes more an operation moves on these partial operands than now: it reduces its
+    /// result, and needs its other operands whole.
+    fn extra_bytes(&self, number: usize, operands: &BTreeSet<ValueId>) -> i64 {
+        let rule = &self.axis.rules.all[number];
+        let others = rule
+            .reads
+            .iter()
+            .filter(|read| !operands.contains(&read.value));
+        let split = others.filter(|read| self.axis.position(read.value).is_some());
+        let gathered: u64 = split.map(|read| self.axis.gather_bytes(read)).sum();
+        let now = self.axis.moved_bytes(rule, self.axis.choices[number]);
+        self.reduced_bytes(number) + signed(gathered.saturating_mul(rule.trips)) - signed(now)
+    }
+}
+
+/// Byte counts stay far below the limit, where sums of a few could overflow.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX).min(1 << 50)
+}
+
+fn apply(axis: &mut Axis, rules: &BTreeSet<usize>, operands: &BTreeSet<ValueId>) {
+    for operand in operands {
+        let group = axis.groups.group(*operand);
+        axis.states[group] = State::Open;
+        axis.partial.insert(*operand);
+    }
+    for number in rules {
+        let rule = &axis.rules.all[*number];
+        axis.choices[*number] = Choice::Whole;
+        let cause = rule
+            .reads
+            .iter()
+            .find(|read| operands.contains(&read.value));
+        let cause = cause
+            .and_then(|read| axis.reasons.get(&read.value))
+            .cloned();
+        axis.reasons
+            .extend(cause.map(|reason| (rule.out.value, reason)));
     }
 }

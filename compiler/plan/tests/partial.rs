@@ -93,8 +93,55 @@ fn widening_alone_is_not_worth_the_delay() {
     assert_eq!(sites(&program)[0], "all_reduce sum a");
 }
 
+/// Attention and MLP side by side (Chowdhery et al. 2022): their biases and the residual stream do
+/// not keep the two sums from being reduced as one.
 #[test]
-fn a_bias_or_a_function_ends_the_delay() {
+fn parallel_branches_share_one_reduction() {
+    let program = products(|m, [a, c]| {
+        let (b1, b2) = (
+            m.input("b1", DType::F32, "d"),
+            m.input("b2", DType::F32, "d"),
+        );
+        let x = m.input("x0", DType::F32, "b d");
+        let left = m.compute("left", "b d", Reducer::None, "", |l| {
+            add(l(a, "b d"), l(b1, "d"))
+        });
+        let right = m.compute("right", "b d", Reducer::None, "", |l| {
+            add(l(c, "b d"), l(b2, "d"))
+        });
+        m.compute("y", "b d", Reducer::None, "", |l| {
+            add(l(x, "b d"), add(l(left, "b d"), l(right, "b d")))
+        });
+    });
+    assert_eq!(sites(&program), ["all_reduce sum y"]);
+}
+
+/// Nothing is gained by reducing later, so the sum stays with the statement that makes it.
+#[test]
+fn a_bias_alone_does_not_delay() {
+    let program = products(|m, [a, _]| {
+        let bias = m.input("bias", DType::F32, "d");
+        m.compute("y", "b d", Reducer::None, "", |l| {
+            add(l(a, "b d"), l(bias, "d"))
+        });
+    });
+    assert_eq!(sites(&program)[0], "all_reduce sum a");
+}
+
+/// Widening doubles the payload, summing over d makes up for it.
+#[test]
+fn a_step_that_costs_may_lead_to_one_that_saves() {
+    let program = products(|m, [a, _]| {
+        let wide = m.typed("wide", DType::F64, "b d", Reducer::None, "", |l| {
+            Expr::cast(DType::F64, l(a, "b d"))
+        });
+        m.typed("y", DType::F64, "b", Reducer::Sum, "d", |l| l(wide, "b d"));
+    });
+    assert_eq!(sites(&program), ["all_reduce sum c", "all_reduce sum y"]);
+}
+
+#[test]
+fn a_function_ends_the_delay() {
     let program = products(|m, [a, c]| {
         let bias = m.input("bias", DType::F32, "d");
         m.compute("y", "b d", Reducer::None, "", |l| {

@@ -72,7 +72,9 @@ impl Make {
         let value = self.input(&tensor.replace(".{}", ""), DType::F32, dims);
         let input = self.b.program.inputs.last_mut().expect("just added");
         input.tensor = tensor.to_owned();
-        input.axes.truncate(input.axes.len() - tensor.matches("{}").count());
+        input
+            .axes
+            .truncate(input.axes.len() - tensor.matches("{}").count());
         input.records = records.iter().map(|r| (*r).to_owned()).collect();
         value
     }
