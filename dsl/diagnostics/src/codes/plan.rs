@@ -166,21 +166,10 @@ Split a dim that an iteration's value has:
 
     @shard(h: [D: tensor])";
 
-    BUDGET = 614, "A budget of @expect is exceeded",
-"`@expect` states what a plan may cost per device and call; a plan that costs more is not built. The
-collectives that count towards the budget are listed with the statements that need them.
-
-With two all-reduces per layer forward this fails for L = 12:
-
-    @expect(count(all_reduce, tensor) <= 12)
-
-This works:
-
-    @expect(count(all_reduce, tensor) <= 2 * L + 1)";
-
-    REMAT_FUNCTION = 615, "@remat names a function that the entry does not call",
+    REMAT_FUNCTION = 614, "@remat names what the entry does not have",
 "`@remat(function)` recomputes the values of a function in the backward pass instead of keeping
-them. It changes nothing in an entry without gradients, but the function must be one it calls.
+them, but for those that `keep` lists. It changes nothing in an entry without gradients, but the
+function must be one it calls, and the values must be the function's.
 
 If the entry calls `attention`, this warns:
 
