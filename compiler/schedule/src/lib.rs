@@ -15,6 +15,7 @@ pub mod kernel;
 mod memory;
 mod order;
 mod steps;
+mod text;
 mod usage;
 
 #[cfg(test)]
@@ -23,6 +24,8 @@ mod tests;
 use einmesh_artifact::{Buffer, Step, Tensor};
 use einmesh_ir::SpmdProgram;
 use kernel::Kernel;
+
+pub use steps::stored;
 
 /// What a device does: kernels, and the steps that launch them on buffers.
 #[derive(Clone, PartialEq, Debug, Default)]

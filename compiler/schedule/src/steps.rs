@@ -31,7 +31,7 @@ pub fn assemble(
         .map(|(position, (input, layout))| Tensor {
             path: input.path.clone(),
             tensor: input.tensor.clone(),
-            dtype: dtype(program.values[input.value].dtype),
+            dtype: stored(program.values[input.value].dtype),
             dims: dims(program, input.value, layout),
             axes: input.axes.iter().map(|n| *n as u32).collect(),
             buffer: ctx.input_buffer(position, input.value),
@@ -58,7 +58,7 @@ pub fn assemble(
         outputs.push(Tensor {
             path: output.path.clone(),
             tensor: output.tensor.clone(),
-            dtype: dtype(program.values[output.value].dtype),
+            dtype: stored(program.values[output.value].dtype),
             dims: dims(program, output.value, layout),
             axes: output.axes.iter().map(|n| *n as u32).collect(),
             buffer,
@@ -121,7 +121,7 @@ impl Ctx<'_> {
         let of = &self.program.values[value];
         self.buffers.push(Buffer {
             name: of.name.clone(),
-            dtype: dtype(of.dtype),
+            dtype: stored(of.dtype),
             extents: self.program.extents(value),
             storage,
         });
@@ -259,7 +259,7 @@ fn reduction(reducer: Reducer) -> artifact::Reduction {
 }
 
 /// The artifact's name of an element type.
-pub fn dtype(dtype: DType) -> artifact::DType {
+pub fn stored(dtype: DType) -> artifact::DType {
     match dtype {
         DType::F64 => artifact::DType::F64,
         DType::F32 => artifact::DType::F32,
