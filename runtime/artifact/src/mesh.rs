@@ -1,6 +1,7 @@
-//! Ranks, coordinates and groups of the device mesh.
+//! What follows from a manifest: ranks, coordinates and groups of the mesh, shapes, updated inputs.
 
 use crate::manifest::{DimLayout, Manifest, Tensor};
+use std::collections::BTreeMap;
 
 impl Manifest {
     /// The number of devices.
@@ -64,9 +65,36 @@ impl Manifest {
         let along = dim.axes.iter().map(|a| *a as usize);
         along.fold(0, |block, a| block * self.mesh[a].size + coordinates[a])
     }
+
+    /// For each input, the output that is its new value if it is `inout`: the output that takes over
+    /// its memory, or has its path. Only such an input's memory may be written.
+    pub fn new_values(&self) -> Vec<Option<usize>> {
+        let mut by_path: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut by_donor: BTreeMap<u32, usize> = BTreeMap::new();
+        for (i, output) in self.outputs.iter().enumerate() {
+            by_path.insert(&output.path, i);
+            by_donor.extend(output.donor.map(|donor| (donor, i)));
+        }
+        let inputs = self.inputs.iter().enumerate().map(|(i, input)| {
+            let output = by_donor.get(&(i as u32));
+            output.or_else(|| by_path.get(input.path.as_str())).copied()
+        });
+        inputs.collect()
+    }
 }
 
 impl Tensor {
+    /// Whether both have the same type, shape and split, whatever the dims' names.
+    pub fn same_layout(&self, other: &Tensor) -> bool {
+        let layout = |d: &DimLayout| (d.global, d.local, d.axes.clone());
+        self.dtype == other.dtype
+            && self
+                .dims
+                .iter()
+                .map(layout)
+                .eq(other.dims.iter().map(layout))
+    }
+
     /// The extents of the whole tensor, one per dim.
     pub fn shape(&self) -> Vec<u64> {
         self.dims.iter().map(|d| d.global).collect()

@@ -159,7 +159,10 @@ fn signatures() {
         |m| m.inputs[0].buffer = 99,
         "inputs[0]: buffer 99 does not exist",
     );
-    check(|m| m.inputs[0].buffer = 3, "differs from its buffer");
+    check(
+        |m| m.inputs[0].buffer = 3,
+        "has another size than its buffer",
+    );
     check(
         |m| m.inputs[1].buffer = 2,
         "inputs[1]: its buffer 2 is not its own memory",
@@ -187,7 +190,7 @@ fn signatures() {
     check(|m| m.inputs[0].tensor = "h.w".to_owned(), "0 stacked dims");
     check(
         |m| m.inputs[0].dtype = DType::Bf16,
-        "differs from its buffer",
+        "has another size than its buffer",
     );
     check(|m| m.inputs[0].path = "s".to_owned(), "s occurs twice");
     check(|m| m.outputs[1].donor = Some(5), "input 5 does not exist");

@@ -13,23 +13,22 @@ pub(super) fn steps(ctx: &mut Ctx) {
     });
 }
 
-/// Which inputs may be written: those that an output takes over.
+/// Which inputs may be written: those of which an output is the new value.
 pub(super) struct Written {
-    donated: Vec<bool>,
+    inputs: Vec<bool>,
 }
 
 impl Written {
     fn of(ctx: &Ctx) -> Written {
-        let mut donated = vec![false; ctx.manifest.inputs.len()];
-        for donor in ctx.manifest.outputs.iter().filter_map(|o| o.donor) {
-            donated[donor as usize] = true;
+        let new_values = ctx.manifest.new_values();
+        Written {
+            inputs: new_values.iter().map(Option::is_some).collect(),
         }
-        Written { donated }
     }
 
     pub(super) fn check(&self, ctx: &mut Ctx, buffer: &Buffer, place: &str) {
         let allowed = match buffer.storage {
-            Storage::Input(i) => self.donated[i as usize],
+            Storage::Input(i) => self.inputs[i as usize],
             Storage::Arena(_) | Storage::Output(_) => true,
         };
         ctx.check(allowed, place, || {

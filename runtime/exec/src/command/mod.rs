@@ -108,17 +108,15 @@ pub fn run(artifact: &Artifact, options: &RunOptions) -> Result<Outcome, Command
     for (input, value) in bindings.values.iter().enumerate() {
         session.bind(input, value)?;
     }
-    let donated: Vec<usize> = artifact
-        .manifest
-        .outputs
-        .iter()
-        .filter_map(|output| output.donor.map(|input| input as usize))
-        .collect();
+    let new_values = artifact.manifest.new_values();
     let mut run_ms: Vec<f64> = Vec::new();
     for repetition in 0..options.repeat {
-        // A run has changed the donated inputs; every repetition starts from the same ones.
-        for input in donated.iter().filter(|_| repetition > 0) {
-            session.bind(*input, &bindings.values[*input])?;
+        // A run has updated the `inout` inputs; every repetition starts from the same ones.
+        let updated = new_values.iter().zip(&bindings.values).enumerate();
+        for (input, (new_value, value)) in updated {
+            if repetition > 0 && new_value.is_some() {
+                session.bind(input, value)?;
+            }
         }
         let start = Instant::now();
         session.run()?;

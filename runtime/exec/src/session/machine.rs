@@ -149,18 +149,18 @@ struct TensorPlan {
 
 fn plan_tensors(manifest: &Manifest, coordinates: &[Vec<u64>]) -> TensorPlan {
     let mut offsets = Offsets::default();
+    let new_values = manifest.new_values();
     let bytes = |tensor: &Tensor| {
         let buffer = &manifest.buffers[tensor.buffer as usize];
         buffer.bytes().unwrap_or(0)
     };
     let inputs = manifest.inputs.iter().enumerate().map(|(i, input)| {
-        let donated = manifest.outputs.iter().any(|o| o.donor == Some(i as u32));
         // Devices that hold the same blocks share their memory, unless they write it.
         let mut shared: BTreeMap<Vec<u64>, u64> = BTreeMap::new();
         let offset_of = |(rank, coordinates): (usize, &Vec<u64>)| {
             let dims = input.dims.iter();
             let mut key: Vec<u64> = dims.map(|d| manifest.block(d, coordinates)).collect();
-            if donated {
+            if new_values[i].is_some() {
                 key.push(rank as u64);
             }
             *shared

@@ -76,7 +76,7 @@ impl Session {
     }
 
     /// Cuts a whole tensor into the devices' shards and converts its elements. `input` counts
-    /// [`Manifest::inputs`]. A donated input must be bound again before its old value is run again.
+    /// [`Manifest::inputs`]. A run leaves an `inout` input with its new value, until it is bound again.
     pub fn bind(&mut self, input: usize, value: &Value) -> Result<(), RunError> {
         self.refuse_if_poisoned()?;
         let Some(tensor) = self.machine.manifest().inputs.get(input) else {

@@ -280,13 +280,10 @@ impl<'a> Ctx<'a> {
             return;
         };
         let file = params.path().display();
-        let near = nearest(first, params.names());
-        let help = match near {
+        let unused: Vec<&str> = params.names().filter(|n| !self.used.contains(*n)).collect();
+        let help = match nearest(first, unused.iter().copied()) {
             Some(near) => format!("there is `{near}`"),
-            None => {
-                let names: Vec<&str> = params.names().collect();
-                format!("the file has {}", listed(&names))
-            }
+            None => format!("besides those found, the file has {}", listed(&unused)),
         };
         let problem = match self.missing.len() {
             1 => format!("{file} lacks `{first}`, {expected}\nhelp: {help}"),

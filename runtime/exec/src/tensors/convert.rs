@@ -135,8 +135,27 @@ fn store_float(dtype: ElementType, number: f64, target: &mut [u8]) {
     match dtype {
         ElementType::F64 => target.copy_from_slice(&number.to_le_bytes()),
         ElementType::F32 => target.copy_from_slice(&(number as f32).to_le_bytes()),
-        ElementType::Bf16 => target.copy_from_slice(&bf16::from_f64(number).to_le_bytes()),
-        _ => target.copy_from_slice(&f16::from_f64(number).to_le_bytes()),
+        ElementType::Bf16 => {
+            target.copy_from_slice(&bf16::from_f32(round_to_odd(number)).to_le_bytes());
+        }
+        _ => target.copy_from_slice(&f16::from_f32(round_to_odd(number)).to_le_bytes()),
+    }
+}
+
+/// The f32 from which a further rounding gives what rounding once would: of the two neighbours of
+/// an inexact number the one with an odd last bit (Boldo and Melquiond 2008). `half`'s own conversion
+/// drops the lower bits of an f64.
+fn round_to_odd(number: f64) -> f32 {
+    let nearest = number as f32;
+    let back = f64::from(nearest);
+    let bits = nearest.to_bits();
+    if number.is_nan() || back == number || bits & 1 == 1 {
+        return nearest;
+    }
+    // Neighbours in size are neighbours in bits, whatever the sign.
+    match number.abs() > back.abs() {
+        true => f32::from_bits(bits + 1),
+        false => f32::from_bits(bits - 1),
     }
 }
 
