@@ -38,18 +38,38 @@ pub(crate) fn apply(
         }
         let Some(axis) = axis else { continue };
         requests.named.insert(axis);
-        if plan.mesh.axes[axis].size > 1 {
-            let whole: Vec<&Input> = leaves
-                .into_iter()
-                .filter(|leaf| !split(program, groups, plan, rule, axis, leaf))
-                .collect();
-            warn_whole(program, plan, rule, axis, &whole, found);
+        if plan.mesh.axes[axis].size <= 1 {
+            continue;
         }
+        let mut whole: Vec<&Input> = Vec::new();
+        let mut any = false;
+        for leaf in leaves {
+            match split(program, groups, plan, rule, axis, leaf) {
+                Outcome::Split => any = true,
+                Outcome::Indivisible => whole.push(leaf),
+                Outcome::Taken => {}
+            }
+        }
+        if !any && whole.is_empty() {
+            let message = format!("`{}` has no effect on `{}`", rule.text, program.name);
+            let warning = Diagnostic::warning(codes::NO_EFFECT, message);
+            found.push(place(warning, rule.span, "every leaf is split already"));
+        }
+        warn_whole(program, plan, rule, axis, &whole, found);
     }
 }
 
-/// Splits one leaf on its first free divisible dim. False if there are free dims, but no divisible
-/// one.
+/// What became of a leaf.
+enum Outcome {
+    /// It is split now.
+    Split,
+    /// The axis splits it already, or others split all its dims.
+    Taken,
+    /// It has free dims, but no divisible one.
+    Indivisible,
+}
+
+/// Splits one leaf on its first free divisible dim.
 fn split(
     program: &Program,
     groups: &Groups,
@@ -57,25 +77,22 @@ fn split(
     rule: &Fsdp,
     axis: MeshAxisId,
     leaf: &Input,
-) -> bool {
+) -> Outcome {
     let sharding = &plan.shardings[leaf.value];
-    if sharding.splits(axis) {
-        return true;
-    }
     let size = plan.mesh.axes[axis].size;
     let dims = &program.values[leaf.value].dims;
     let mut free = (stacked(leaf)..dims.len())
         .filter(|p| sharding.spec[*p].is_empty())
         .peekable();
-    if free.peek().is_none() {
-        return true;
+    if sharding.splits(axis) || free.peek().is_none() {
+        return Outcome::Taken;
     }
     let divisible = free.find(|position| {
         let extent = program.dims[dims[*position]].extent;
         extent > 0 && extent.is_multiple_of(size)
     });
     let Some(position) = divisible else {
-        return false;
+        return Outcome::Indivisible;
     };
     let slot = groups.slot(leaf.value, position);
     for value in groups.members(groups.group(leaf.value)) {
@@ -92,7 +109,7 @@ fn split(
         };
         plan.reasons.entry((*value, axis)).or_insert(reason);
     }
-    true
+    Outcome::Split
 }
 
 /// How many of the leaf's first dims stack layers.

@@ -4,6 +4,7 @@
 //! it. This is all that propagation, the choice of splits and the cost of moving operands need;
 //! nothing here depends on what the body computes.
 
+use crate::cost::work;
 use crate::groups::Groups;
 use einmesh_ir::affine::Affine;
 use einmesh_ir::{Argsort, Block, Comprehension, Expr, Id, IndexId, Op, Program, Reducer, ValueId};
@@ -59,6 +60,8 @@ pub(crate) struct Rule {
     pub(crate) reducer: Reducer,
     /// How often it runs: the product of the extents of the loops around it.
     pub(crate) trips: u64,
+    /// The arithmetic operations of all its points.
+    pub(crate) flops: u64,
     /// Whether it is a comprehension, which the plan splits, or an `argsort`, which follows its
     /// operands.
     pub(crate) is_comprehension: bool,
@@ -183,8 +186,9 @@ fn comprehension(program: &Program, c: &Comprehension, trips: u64) -> Rule {
         out,
         reads,
         indices,
-        reducer: c.reducer,
+        reducer,
         trips,
+        flops: work(program, c).flops,
         is_comprehension: true,
     }
 }
@@ -214,6 +218,7 @@ fn argsort(program: &Program, a: &Argsort, trips: u64) -> Rule {
         indices: dims.iter().enumerate().map(index).collect(),
         reducer: Reducer::None,
         trips,
+        flops: program.elements(a.out),
         is_comprehension: false,
     }
 }

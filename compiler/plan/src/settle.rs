@@ -92,7 +92,7 @@ impl Axis<'_> {
     /// An operation is divided whenever one of its values is: placements asked for by decorators
     /// are there to divide work. Among several ways, the one that leaves most requested splits in
     /// place wins, then the dim a decorator lists first, then the fewest bytes moved, then the
-    /// first in program order.
+    /// fewest operations per device, padding included, then the first in program order.
     pub(crate) fn choose(&self, rule: &Rule) -> (Choice, String) {
         let candidates = self.candidates(rule);
         let lists: BTreeSet<usize> = candidates
@@ -106,9 +106,19 @@ impl Axis<'_> {
                 .filter(|_| lists.len() == 1)
                 .map_or(0, |(_, place)| place);
             let moved = self.moved_bytes(rule, c.choice);
-            (usize::MAX - c.requests, listed, moved, c.choice)
+            let flops = self.flops_per_device(rule, c.choice);
+            (usize::MAX - c.requests, listed, moved, flops, c.choice)
         });
         best.map_or((Choice::Whole, String::new()), |c| (c.choice, c.decorator))
+    }
+
+    /// The arithmetic operations of one device if an operation is divided in this way.
+    fn flops_per_device(&self, rule: &Rule, choice: Choice) -> u64 {
+        let Choice::Index(index) = choice else {
+            return rule.flops;
+        };
+        let extent = rule.indices[index].extent.max(1);
+        (rule.flops / extent).saturating_mul(extent.div_ceil(self.size))
     }
 
     fn candidates(&self, rule: &Rule) -> Vec<Candidate> {

@@ -221,6 +221,18 @@ fn fsdp_says_which_leaves_stay_whole() {
 }
 
 #[test]
+fn fsdp_of_leaves_that_are_split_already_has_no_effect() {
+    let program = program();
+    let mut directives = mesh(&[("data", 2)]);
+    directives
+        .shard
+        .push(shard(&program, "data", &["D", "H", "F"], 10));
+    directives.fsdp.push(fsdp("data", "Params", 20));
+    let warning = only(&program, &directives, Severity::Warning, codes::NO_EFFECT);
+    assert_eq!(spans(&warning), [span(20)]);
+}
+
+#[test]
 fn decorators_without_effect_are_never_silent() {
     let mut program = program();
     let unused = program.dims.push(einmesh_ir::Dim {

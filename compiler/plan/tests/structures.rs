@@ -372,3 +372,31 @@ fn lookups_in_split_dims_are_summed() {
         ("T", "@shard(seq: T)")
     );
 }
+
+/// Everything else being equal, the index that the devices divide evenly is split.
+#[test]
+fn equal_bytes_prefer_even_parts() {
+    let mut m = Make::new("main", &[("I", 6), ("J", 8), ("K", 6)]);
+    let a = m.input("a", DType::F32, "i j");
+    let b = m.input("b", DType::F32, "j i");
+    let y = m.compute("y", "i j", Reducer::None, "", |l| {
+        add(l(a, "i j"), l(b, "j i"))
+    });
+    m.b.output(y);
+    let program = m.b.finish();
+    for (first, second) in [("I", "J"), ("J", "I")] {
+        let mut directives = mesh(&[("x", 4)]);
+        directives
+            .shard_values
+            .push(shard_value(&program, "a", &[(first, &["x"])], true, 10));
+        directives
+            .shard_values
+            .push(shard_value(&program, "b", &[(second, &["x"])], true, 20));
+        let plan = planned(&program, &directives);
+        assert_eq!(
+            split_of(&program, &plan, "y", "x"),
+            Some(1),
+            "8 positions, not 6"
+        );
+    }
+}
