@@ -8,7 +8,9 @@
 
 pub mod ast;
 mod build;
+pub mod einsum;
 mod explain;
+mod format;
 mod grammar;
 mod lex;
 mod limits;
@@ -17,5 +19,6 @@ mod recover;
 mod split;
 
 pub use build::MAX_TREE_DEPTH;
+pub use format::{WIDTH, format};
 pub use limits::{MAX_FILE_BYTES, MAX_ITEM_BYTES, MAX_NESTING};
 pub use parse::parse;

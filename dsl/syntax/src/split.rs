@@ -17,7 +17,7 @@ pub(crate) fn items(text: &str, tokens: &[Token]) -> Vec<Range<usize>> {
         // Most tokens are neither: they are on a line and within brackets.
         let outside = open == [0; 3]
             && i.checked_sub(1)
-                .is_none_or(|i| is_complete(text, &tokens[i]));
+                .is_none_or(|i| is_complete(text, &tokens[..=i]));
         if token.kind == Kind::Word && (token.first || outside) {
             let exported = i > 0 && tokens[i - 1].is(text, "export");
             // `type: f32` in a record is a field with a forbidden name.
@@ -55,7 +55,11 @@ pub(crate) fn items(text: &str, tokens: &[Token]) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Whether an item may end with a token.
-fn is_complete(text: &str, token: &Token) -> bool {
-    token.ends_operand(text) || token.is(text, "*")
+/// Whether an item may end with the last of these tokens: an operand, or the `*` of `use "x": *`.
+fn is_complete(text: &str, tokens: &[Token]) -> bool {
+    match tokens {
+        [.., colon, star] if star.is(text, "*") => colon.is(text, ":"),
+        [.., last] => last.ends_operand(text),
+        [] => true,
+    }
 }
