@@ -55,7 +55,11 @@ fn matmul(l: &Layout) -> Kernel {
         rhs: load(b, &order(k, n, l.rhs_transposed)),
         accumulator,
         acc,
-        epilogue: if accumulator == l.dtype { epilogue } else { Expr::cast(l.dtype, epilogue) },
+        epilogue: if accumulator == l.dtype {
+            epilogue
+        } else {
+            Expr::cast(l.dtype, epilogue)
+        },
         target: to(out, &order(m, n, l.out_transposed)),
     })
 }

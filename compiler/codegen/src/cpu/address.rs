@@ -197,18 +197,22 @@ impl<'c> Env<'c, '_> {
                         let factor = self.collapse(group, total).expect("just seen");
                         if !std::mem::replace(&mut grouped[group], true) {
                             let flat = &self.flats[group];
-                            stride += if flat.lanes { factor } else { 0 };
+                            stride += if flat.lanes.is_some() { factor } else { 0 };
                             fixed = b.add(fixed, scaled(flat.first, factor));
                         }
                         continue;
                     }
-                    Binding::Member(group, position) if self.flats[group].within_last => {
+                    Binding::Member(group, position) if self.flats[group].within_last() => {
                         // Lanes differ by one in the last member and not in the others.
                         let flat = &self.flats[group];
                         let last = position + 1 == flat.members.len();
-                        stride += if last && flat.lanes { *factor } else { 0 };
+                        stride += if last && flat.lanes.is_some() {
+                            *factor
+                        } else {
+                            0
+                        };
                         let mut first = self.clone();
-                        first.flats[group].lanes = false;
+                        first.flats[group].lanes = None;
                         first.position(*index)
                     }
                     _ => self.position(*index),

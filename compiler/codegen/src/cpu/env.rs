@@ -24,12 +24,36 @@ pub enum Binding<'c> {
 pub struct Flat<'c> {
     /// The indices and their extents, outermost first.
     pub members: Vec<(IndexId, u64)>,
-    /// The position, of the first lane if `lanes`.
+    /// The position, of the first lane if there are several.
     pub first: V<'c>,
-    /// Whether the lanes count on from there.
-    pub lanes: bool,
+    /// How many lanes count on from there; `None` if all have the same position.
+    pub lanes: Option<u64>,
+    /// Whether the position is known to be a multiple of the number of lanes.
+    pub aligned: bool,
+}
+
+impl Flat<'_> {
+    /// A group at a position that is, with lanes, a multiple of their number.
+    pub fn of<'c>(
+        env: &Env<'c, '_>,
+        group: &[IndexId],
+        first: V<'c>,
+        lanes: Option<u64>,
+    ) -> Flat<'c> {
+        Flat {
+            members: group.iter().map(|i| (*i, env.extent(*i))).collect(),
+            first,
+            lanes,
+            aligned: true,
+        }
+    }
+
     /// Whether all lanes are known to differ only in the last member.
-    pub within_last: bool,
+    pub fn within_last(&self) -> bool {
+        let last = self.members.last().map_or(1, |m| m.1);
+        self.lanes
+            .is_none_or(|lanes| self.aligned && last.is_multiple_of(lanes))
+    }
 }
 
 /// Where the numbers of a value are.
@@ -89,13 +113,27 @@ impl<'c, 'k> Env<'c, 'k> {
     }
 
     /// The same place with a group of indices bound to one flattened position.
-    pub fn with_flat(&self, flat: Flat<'c>) -> Env<'c, 'k> {
+    pub fn with_flat(&self, mut flat: Flat<'c>) -> Env<'c, 'k> {
         let mut env = self.clone();
+        // Members with a single position say nothing about the others.
+        for (index, extent) in &flat.members {
+            if *extent == 1 {
+                env.bindings[index.0 as usize] = Binding::Uniform(self.b.index(0));
+            }
+        }
+        let alone = flat.members.last().copied();
+        flat.members.retain(|m| m.1 != 1);
+        if flat.members.is_empty() {
+            flat.members.extend(alone);
+        }
         if let [(index, _)] = flat.members[..] {
             env.bindings[index.0 as usize] = match flat.lanes {
-                true => Binding::Lanes(flat.first),
-                false => Binding::Uniform(flat.first),
+                Some(_) => Binding::Lanes(flat.first),
+                None => Binding::Uniform(flat.first),
             };
+            return env;
+        }
+        if flat.members.is_empty() {
             return env;
         }
         let group = env.flats.len();
@@ -221,7 +259,7 @@ impl<'c, 'k> Env<'c, 'k> {
         let inner: u64 = flat.members[position + 1..].iter().map(|m| m.1).product();
         let extent = flat.members[position].1;
         let last = position + 1 == flat.members.len();
-        let lanes_inside = flat.lanes && !flat.within_last;
+        let lanes_inside = flat.lanes.is_some() && !flat.within_last();
         let total: u64 = flat.members.iter().map(|m| m.1).product();
         let (whole, scalar_now) = match lanes_inside {
             true if total < 1 << 31 => (
@@ -240,7 +278,7 @@ impl<'c, 'k> Env<'c, 'k> {
             at = b.urem(at, constant(extent));
         }
         let at = b.convert(at, scalar);
-        match flat.lanes && flat.within_last && last {
+        match flat.lanes.is_some() && flat.within_last() && last {
             true => b.add(at, self.step(scalar)),
             false => at,
         }
@@ -278,7 +316,8 @@ impl<'c, 'k> Env<'c, 'k> {
             Binding::Lanes(_) => true,
             Binding::Member(group, position) => {
                 let flat = &self.flats[group];
-                flat.lanes && (!flat.within_last || position + 1 == flat.members.len())
+                let last = position + 1 == flat.members.len();
+                flat.lanes.is_some() && (last || !flat.within_last())
             }
             _ => false,
         }

@@ -4,6 +4,7 @@ pub mod address;
 mod cost;
 mod env;
 mod expr;
+mod gemm;
 mod level;
 mod math;
 mod narrow;
@@ -200,10 +201,13 @@ fn compile(
 fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug> {
     match &kernel.body {
         Body::Nest(nest) => nest::emit(phases, kernel, nest),
-        Body::Contraction(contraction) => {
-            let kernel = narrow::as_nest(kernel, contraction, phases.level);
-            build(phases, &kernel)
-        }
+        Body::Contraction(contraction) => match gemm::plan(kernel, contraction, phases.level) {
+            Some((plan, contraction)) => gemm::emit(phases, kernel, &contraction, &plan),
+            None => {
+                let kernel = narrow::as_nest(kernel, contraction, phases.level);
+                build(phases, &kernel)
+            }
+        },
         Body::Argsort { .. } => Err(CompilerBug::new("argsort is not emitted")),
     }
 }

@@ -67,8 +67,8 @@ pub fn emit<'c>(
                 env = env.with_flat(Flat {
                     members: extents.clone(),
                     first: point,
-                    lanes: false,
-                    within_last: true,
+                    lanes: None,
+                    aligned: true,
                 });
                 // Positions are needed many times: compute them once.
                 for (index, _) in &extents {
