@@ -15,6 +15,7 @@ pub(crate) struct Groups {
     slots: Vec<Vec<usize>>,
     members: Vec<Vec<ValueId>>,
     stacked: BTreeSet<usize>,
+    defined: BTreeSet<ValueId>,
 }
 
 impl Groups {
@@ -59,6 +60,16 @@ impl Groups {
         self.slots[value.index()].iter().position(|s| *s == slot)
     }
 
+    /// Whether the program has the value: rewriting may have merged it into another.
+    pub(crate) fn is_defined(&self, value: ValueId) -> bool {
+        self.defined.contains(&value)
+    }
+
+    /// The values that the program has, in order.
+    pub(crate) fn defined(&self) -> impl Iterator<Item = ValueId> + '_ {
+        self.defined.iter().copied()
+    }
+
     /// Whether the slot is the dim that a loop adds to a value it collects. It cannot be split: the
     /// loop's body has the value of one iteration, on all devices alike.
     pub(crate) fn is_stacked(&self, slot: usize) -> bool {
@@ -73,6 +84,7 @@ struct Unions<'a> {
     slots: UnionFind<usize>,
     first_slot: Vec<usize>,
     stacked: BTreeSet<usize>,
+    defined: BTreeSet<ValueId>,
 }
 
 impl Unions<'_> {
@@ -89,6 +101,7 @@ impl Unions<'_> {
             slots: UnionFind::new(slots),
             first_slot,
             stacked: BTreeSet::new(),
+            defined: program.inputs.iter().map(|i| i.value).collect(),
         }
     }
 
@@ -107,6 +120,7 @@ impl Unions<'_> {
 
     fn visit(&mut self, block: &Block) {
         for op in &block.ops {
+            self.defined.extend(op.defines());
             match op {
                 Op::Compute(c) => {
                     if let Some(store) = &c.store {
@@ -115,6 +129,7 @@ impl Unions<'_> {
                 }
                 Op::Loop(l) => {
                     for c in &l.carried {
+                        self.defined.insert(c.entry);
                         self.tie(c.init, c.entry);
                         self.tie(c.init, c.exit);
                         self.tie(c.init, c.result);
@@ -167,6 +182,7 @@ impl Unions<'_> {
             slots,
             members,
             stacked,
+            defined: self.defined,
         }
     }
 }

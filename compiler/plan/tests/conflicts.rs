@@ -255,6 +255,25 @@ fn decorators_without_effect_are_never_silent() {
     only(&program, &directives, Severity::Warning, codes::NO_EFFECT);
 }
 
+/// Rewriting keeps the values that it merges into others in the arena, but no longer computes them.
+#[test]
+fn a_decorated_value_that_was_merged_is_warned_of() {
+    let mut program = program();
+    let x = value(&program, "ln_f");
+    program.body.ops.truncate(2);
+    program.outputs[0].value = value(&program, "x");
+    let mut directives = mesh(&[("data", 2)]);
+    directives
+        .shard_values
+        .push(shard_value(&program, "ln_f", &[("B", &["data"])], true, 10));
+    directives.shard_values[0]
+        .values
+        .push(einmesh_ir::ValueId(9999));
+    let warning = only(&program, &directives, Severity::Warning, codes::NO_EFFECT);
+    assert!(warning.labels[0].message.contains("merged"), "{warning:?}");
+    assert!(plan(&program, &directives).0.shardings[x].is_replicated());
+}
+
 #[test]
 fn unused_axes_and_idle_devices_are_warned_of() {
     let program = program();

@@ -15,7 +15,7 @@ impl Ctx<'_> {
         let rules = &self.directives.shard;
         let mut matched = vec![false; rules.len()];
         let mut reported: BTreeSet<(usize, usize)> = BTreeSet::new();
-        for value in self.program.values.ids() {
+        for value in self.groups.defined() {
             let mut taken: BTreeMap<MeshAxisId, (usize, DimId)> = BTreeMap::new();
             for (number, rule) in rules.iter().enumerate() {
                 let Some(axis) = axes[number] else { continue };

@@ -14,7 +14,7 @@ impl Ctx<'_> {
     /// leaves devices without any part is worth a warning.
     pub(super) fn check_padding(&mut self, axes: &[Option<MeshAxisId>]) {
         let mut reported: BTreeSet<(usize, DimId)> = BTreeSet::new();
-        for value in self.program.values.ids() {
+        for value in self.groups.defined() {
             for (position, dim) in self.program.values[value].dims.iter().enumerate() {
                 let rules: Vec<usize> = (0..axes.len())
                     .filter(|rule| self.is_placed_by(value, position, *rule, axes[*rule]))

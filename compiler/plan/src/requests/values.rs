@@ -26,14 +26,26 @@ impl Ctx<'_> {
         if !fine {
             return;
         }
-        let has_all = |v: &ValueId| {
-            dims.iter()
-                .all(|(d, _)| self.program.values[*v].dims.contains(d))
+        if rule.values.is_empty() {
+            return self.warn_no_effect(&rule.text, rule.span, "no value has this name");
+        }
+        let known = rule
+            .values
+            .iter()
+            .copied()
+            .filter(|v| self.groups.is_defined(*v));
+        let known: Vec<ValueId> = known.collect();
+        let Some(first) = known.first() else {
+            let why = "the value is not computed by itself: rewriting merged it into others";
+            return self.warn_no_effect(&rule.text, rule.span, why);
         };
-        let values: Vec<ValueId> = rule.values.iter().copied().filter(has_all).collect();
+        let has_all = |v: &ValueId| {
+            let have = &self.program.values[*v].dims;
+            dims.iter().all(|(dim, _)| have.contains(dim))
+        };
+        let values: Vec<ValueId> = known.iter().copied().filter(has_all).collect();
         if values.is_empty() {
-            self.report_missing(rule);
-            return;
+            self.report_missing(rule, *first);
         }
         for value in values {
             self.ask_value(number, rule, value, &dims);
@@ -67,11 +79,8 @@ impl Ctx<'_> {
         true
     }
 
-    fn report_missing(&mut self, rule: &ShardValue) {
-        let Some(value) = rule.values.first() else {
-            return self.warn_no_effect(&rule.text, rule.span, "no value has this name");
-        };
-        let value = &self.program.values[*value];
+    fn report_missing(&mut self, rule: &ShardValue, value: ValueId) {
+        let value = &self.program.values[value];
         let dims: Vec<&str> = value.dims.iter().map(|d| self.dim_name(*d)).collect();
         let missing = rule
             .dims
