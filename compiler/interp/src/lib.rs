@@ -20,6 +20,7 @@
 
 mod code;
 mod collective;
+mod compare;
 mod compile;
 mod error;
 mod exec;
@@ -32,6 +33,7 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 
+pub use compare::{mismatch, random_inputs};
 pub use error::EvalError;
 pub use tensor::{Data, Tensor};
 

@@ -3,6 +3,7 @@
 mod comprehensions;
 mod control;
 mod expressions;
+mod generated;
 mod partitioned;
 mod speed;
 

@@ -30,6 +30,7 @@ pub mod program;
 pub mod rng;
 pub mod simplify;
 pub mod spmd;
+pub mod testing;
 pub mod text;
 pub mod typing;
 pub mod verify;
