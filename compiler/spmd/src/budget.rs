@@ -56,11 +56,11 @@ fn listed(mut diagnostic: Diagnostic, counted: &[&CollectiveRow]) -> Diagnostic 
             bytes(row.payload_bytes),
             bytes(row.total_wire_bytes()),
         );
-        for (what, text) in [(", at ", &row.source), (", by ", &row.decorator)] {
-            if !text.is_empty() {
-                line += what;
-                line += text;
-            }
+        if !row.origin.scope.is_empty() {
+            line += &format!(", in {}", row.origin.scope.join("."));
+        }
+        if !row.decorator.is_empty() {
+            line += &format!(", by {}", row.decorator);
         }
         diagnostic = diagnostic.note(line);
     }
@@ -68,7 +68,7 @@ fn listed(mut diagnostic: Diagnostic, counted: &[&CollectiveRow]) -> Diagnostic 
         diagnostic = diagnostic.note(format!("and {} more", counted.len() - LISTED));
     }
     for row in counted.iter().take(3) {
-        if let Some(span) = row.span {
+        if let Some(span) = row.origin.span {
             diagnostic = diagnostic.also(span, format!("{} needed here", row.op));
         }
     }

@@ -14,28 +14,31 @@
 //! what the operations are called in the source.
 
 mod argmax;
-mod budget;
+pub mod budget;
 mod check;
 mod compute;
 mod context;
 mod grid;
 mod halo;
+mod layers;
 mod linear;
 mod logsumexp;
 mod lookup;
 mod loops;
+mod merge;
 mod nest;
 mod normal;
 mod operand;
 mod path;
-mod report;
+pub mod report;
 mod reshard;
 mod store;
+mod tidy;
 mod verify;
 
 pub use budget::check_budgets;
 pub use check::check;
-pub use report::{CollectiveRow, collectives, op_name};
+pub use report::{CollectiveRow, collectives};
 pub use verify::verify_collectives;
 
 use context::{Ctx, Version};
@@ -45,18 +48,23 @@ use einmesh_plan::Plan;
 /// The program that every device runs under a well-formed plan: one for which [`check`] finds
 /// nothing.
 pub fn partition(program: &Program, plan: &Plan) -> SpmdProgram {
-    let mut ctx = Ctx::new(program, normal::normalize(program, plan));
+    let plan = normal::normalize(program, plan);
+    let plan = merge::add_before_reducing(program, plan);
+    let mut ctx = Ctx::new(program, plan);
     let inputs = ctx.inputs(program);
     ctx.block(&program.body);
     let outputs = ctx.outputs(program);
     let frame = ctx.frames.pop().expect("the entry's block");
     ctx.local.body = Block { ops: frame.ops };
-    SpmdProgram {
+    let mut spmd = SpmdProgram {
         program: ctx.local,
         mesh: ctx.grid.mesh,
         inputs,
         outputs,
-    }
+    };
+    tidy::simplify(&mut spmd);
+    merge::share(&mut spmd);
+    spmd
 }
 
 impl Ctx {

@@ -110,6 +110,12 @@ impl Ctx {
     }
 }
 
+/// Whether a body commutes with combining those of its operands that `ctx` holds partial.
+pub(crate) fn commutes(ctx: &Ctx, axis: MeshAxisId, reducer: Reducer, body: &Expr) -> bool {
+    let term = Commutes { ctx, axis, reducer }.term(body);
+    term.is_some_and(|term| term.partial)
+}
+
 impl Commutes<'_> {
     fn is_partial(&self, load: &Load) -> bool {
         self.ctx

@@ -1,10 +1,9 @@
 //! What a partitioned program communicates, and why.
 
-use einmesh_diagnostics::{SourceMap, Span};
-use einmesh_ir::{Block, Collective, CollectiveKind, Op, Program, SpmdProgram, ValueId};
+use einmesh_ir::{Block, Collective, CollectiveKind, Op, Origin, SpmdProgram};
 
 /// One collective of a partitioned program.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct CollectiveRow {
     /// `all_reduce`, `all_gather`, `reduce_scatter`, `all_to_all` or `collective_permute`.
     pub op: &'static str,
@@ -18,10 +17,8 @@ pub struct CollectiveRow {
     pub payload_bytes: u64,
     /// The bytes that one device sends per execution, with ring algorithms.
     pub wire_bytes: u64,
-    /// Where the statement that needs it stands, `file:line:column`, or the functions it is in.
-    pub source: String,
-    /// The span of that statement.
-    pub span: Option<Span>,
+    /// The statement that needs it.
+    pub origin: Origin,
     /// The name of the index or dim that is split.
     pub index: String,
     /// The decorator that split it.
@@ -36,10 +33,9 @@ impl CollectiveRow {
 }
 
 /// The collectives of a partitioned program, in program order.
-pub fn collectives(spmd: &SpmdProgram, sources: Option<&SourceMap>) -> Vec<CollectiveRow> {
+pub fn collectives(spmd: &SpmdProgram) -> Vec<CollectiveRow> {
     let mut report = Report {
         spmd,
-        sources,
         rows: Vec::new(),
     };
     report.block(&spmd.program.body, 1);
@@ -59,7 +55,6 @@ pub fn op_name(kind: &CollectiveKind) -> &'static str {
 
 struct Report<'a> {
     spmd: &'a SpmdProgram,
-    sources: Option<&'a SourceMap>,
     rows: Vec<CollectiveRow>,
 }
 
@@ -70,7 +65,7 @@ impl Report<'_> {
             match op {
                 Op::Loop(l) => {
                     let trips = program.dims[program.loop_vars[l.var].dim].extent;
-                    self.block(&l.body, times * trips);
+                    self.block(&l.body, times.saturating_mul(trips));
                 }
                 Op::Collective(c) => self.collective(c, times),
                 Op::Compute(_) | Op::Argsort(_) => {}
@@ -80,17 +75,12 @@ impl Report<'_> {
 
     fn collective(&mut self, c: &Collective, count: u64) {
         let SpmdProgram { program, mesh, .. } = self.spmd;
-        let moved: ValueId = match c.kind {
+        let moved = match c.kind {
             CollectiveKind::AllGather { .. } => c.out,
             _ => c.input,
         };
         let group_size = mesh.size_of(&c.axes);
-        let payload_bytes = Program::bytes(program, moved);
-        let origin = &c.provenance.origin;
-        let source = match (origin.span, self.sources) {
-            (Some(span), Some(sources)) => sources.location(span),
-            _ => origin.scope.join("."),
-        };
+        let payload_bytes = program.bytes(moved);
         self.rows.push(CollectiveRow {
             op: op_name(&c.kind),
             axes: c.axes.iter().map(|a| mesh.axes[*a].name.clone()).collect(),
@@ -98,8 +88,7 @@ impl Report<'_> {
             count,
             payload_bytes,
             wire_bytes: einmesh_plan::cost::wire_bytes(&c.kind, group_size, payload_bytes),
-            source,
-            span: origin.span,
+            origin: c.provenance.origin.clone(),
             index: c.provenance.index.clone(),
             decorator: c.provenance.decorator.clone(),
         });

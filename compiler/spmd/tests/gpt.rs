@@ -1,7 +1,6 @@
 //! GPT-2 under the plans of the literature: which collectives, how many bytes, and the numbers.
 
 #[path = "../../plan/tests/common/mod.rs"]
-#[allow(dead_code)]
 mod planned;
 
 use einmesh_interp::{Data, Precision, Tensor, evaluate, evaluate_spmd};
@@ -44,7 +43,7 @@ fn partitioned(program: &Program, directives: &Directives) -> SpmdProgram {
 
 /// `count × op axes payload`, one line per collective.
 fn rows(spmd: &SpmdProgram) -> Vec<String> {
-    let rows = collectives(spmd, None);
+    let rows = collectives(spmd);
     let line = |r: &einmesh_spmd::CollectiveRow| {
         format!(
             "{} {} {} {} {}",
@@ -111,7 +110,7 @@ fn fsdp_gathers_a_layer_at_a_time() {
     let mut directives = megatron(&program, &[("data", 4)]);
     directives.fsdp.push(fsdp("data", "Params", 50));
     let spmd = partitioned(&program, &directives);
-    let rows = collectives(&spmd, None);
+    let rows = collectives(&spmd);
     let (d, f) = (768, 3072);
     let layer = 4 * (4 * d + 3 * d * d + 3 * d + d * d + d + d * f + f + f * d + d);
     let gathered: u64 = rows

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod exprs;
+pub mod mutate;
 pub mod ops;
 pub mod plans;
 
