@@ -4,6 +4,7 @@ mod comprehensions;
 mod control;
 mod expressions;
 mod generated;
+mod naive;
 mod partitioned;
 mod speed;
 
