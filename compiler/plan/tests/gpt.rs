@@ -3,7 +3,7 @@
 mod common;
 
 use common::gpt::{Config, SMALL, gpt};
-use common::inspect::{comprehensions, gathers, reductions, shown};
+use common::inspect::{check_invariants, gathers, reductions, shown};
 use common::*;
 use einmesh_ir::{Directives, Program};
 use einmesh_plan::{Plan, plan};
@@ -25,27 +25,6 @@ fn planned(program: &Program, directives: &Directives) -> Plan {
     assert!(found.is_empty(), "{found:?}");
     check_invariants(program, &plan);
     plan
-}
-
-/// What `Plan` promises.
-fn check_invariants(program: &Program, plan: &Plan) {
-    for (value, sharding) in plan.shardings.iter() {
-        let mut axes: Vec<_> = sharding.spec.iter().flatten().copied().collect();
-        axes.extend(sharding.partial.iter().map(|(a, _)| *a));
-        let count = axes.len();
-        axes.sort();
-        axes.dedup();
-        assert_eq!(axes.len(), count, "{}", program.values[value].name);
-        assert_eq!(sharding.spec.len(), program.values[value].dims.len());
-    }
-    for c in comprehensions(program) {
-        let mut axes: Vec<_> = plan.loops[&c.out].iter().flatten().copied().collect();
-        let count = axes.len();
-        axes.sort();
-        axes.dedup();
-        assert_eq!(axes.len(), count, "{}", program.values[c.out].name);
-        assert_eq!(plan.loops[&c.out].len(), c.indices.len());
-    }
 }
 
 #[track_caller]

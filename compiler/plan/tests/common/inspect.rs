@@ -109,3 +109,62 @@ pub fn gathers(program: &Program, plan: &Plan, axis: &str) -> Vec<String> {
     }
     found
 }
+
+/// What `Plan` promises.
+pub fn check_invariants(program: &Program, plan: &Plan) {
+    let once = |mut axes: Vec<MeshAxisId>, what: &str| {
+        let count = axes.len();
+        axes.sort();
+        axes.dedup();
+        assert_eq!(axes.len(), count, "an axis occurs twice in {what}");
+        assert!(axes.iter().all(|a| plan.mesh.axes[*a].size > 1), "{what}");
+    };
+    assert_eq!(plan.shardings.len(), program.values.len());
+    for (value, sharding) in plan.shardings.iter() {
+        let name = &program.values[value].name;
+        assert_eq!(
+            sharding.spec.len(),
+            program.values[value].dims.len(),
+            "{name}"
+        );
+        let partial = sharding.partial.iter().map(|(axis, _)| *axis);
+        once(
+            sharding
+                .spec
+                .iter()
+                .flatten()
+                .copied()
+                .chain(partial)
+                .collect(),
+            name,
+        );
+        for axis in sharding.spec.iter().flatten() {
+            assert!(
+                plan.reasons.contains_key(&(value, *axis)),
+                "no reason for {name}"
+            );
+        }
+    }
+    for c in comprehensions(program) {
+        let name = &program.values[c.out].name;
+        let loops = &plan.loops[&c.out];
+        assert_eq!(loops.len(), c.indices.len(), "{name}");
+        once(loops.iter().flatten().copied().collect(), name);
+        for load in c.exprs().flat_map(Expr::loads) {
+            for (axis, _) in &plan.shardings[load.value].partial {
+                assert!(
+                    loops.iter().all(|axes| !axes.contains(axis)),
+                    "{name} splits {axis:?}"
+                );
+            }
+        }
+        for (axis, reducer) in &plan.shardings[c.out].partial {
+            let result = partial_result(plan, c, *axis);
+            assert_eq!(
+                result,
+                Some(*reducer),
+                "{name} is held partial but not computed so"
+            );
+        }
+    }
+}
