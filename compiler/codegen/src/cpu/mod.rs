@@ -1,6 +1,7 @@
 //! The CPU target: vector loops and a matrix product, for each CPU level.
 
-pub mod address;
+mod address;
+mod argsort;
 mod cost;
 mod env;
 mod expr;
@@ -208,6 +209,10 @@ fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug
                 build(phases, &kernel)
             }
         },
-        Body::Argsort { .. } => Err(CompilerBug::new("argsort is not emitted")),
+        Body::Argsort {
+            input,
+            output,
+            position,
+        } => argsort::emit(phases, kernel, (*input, *output), *position),
     }
 }
