@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Writer, comments, shape, tree};
+use common::{Writer, cases, comments, milliseconds, shape, tree};
 use einmesh_syntax::{WIDTH, format};
 
 fn check(text: &str) -> String {
@@ -48,7 +48,7 @@ fn same(left: &str, right: &str, text: &str) {
 
 #[test]
 fn random_programs() {
-    for seed in 0..3_000 {
+    for seed in 0..cases(1_500) {
         check(&Writer::program(seed));
     }
 }
@@ -221,11 +221,14 @@ fn mistakes_are_not_formatted() {
 
 #[test]
 fn long_files_take_linear_time() {
-    let started = std::time::Instant::now();
-    let comments = "// a comment\n".repeat(100_000);
-    assert_eq!(format(&comments).expect("it parses"), comments);
-    let line = "a = b ".repeat(50_000);
-    let out = format(&format!("fn f(x: f32) -> f32 {{ {line} }}")).expect("it parses");
-    assert_eq!(out.lines().count(), 50_002);
-    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    let comments = "// a comment\n".repeat(50_000);
+    let statements = format!("fn f(x: f32) -> f32 {{ {}}}", "a = b ".repeat(20_000));
+    let took = milliseconds(|| {
+        assert_eq!(format(&comments).expect("it parses"), comments);
+        assert_eq!(
+            format(&statements).expect("it parses").lines().count(),
+            20_002
+        );
+    });
+    assert!(took < 3_000, "{took} ms");
 }

@@ -121,15 +121,16 @@ impl Ctx<'_, '_> {
                 self.base = indent;
             }
         }
-        if let Start::Item { is_fn } = o.starts[at] {
-            self.further = if is_fn { 4 } else { 2 };
-        } else if o.starts[at] != Start::Nothing || o.is(at, "=") && self.frames.is_empty() {
+        if let Start::Item { further } = o.starts[at] {
+            self.further = further;
+        } else if o.starts[at] != Start::Nothing {
             self.further = 2;
         }
-        if closes && let Some(frame) = self.frames.pop() {
-            if self.is_block(&frame) {
-                self.base = frame.indent;
-            }
+        if closes
+            && let Some(frame) = self.frames.pop()
+            && self.is_block(&frame)
+        {
+            self.base = frame.indent;
         }
         self.put(at);
         if o.brackets[at] != Bracket::No {

@@ -9,8 +9,8 @@ use crate::lex::{Kind, Token, tokens};
 pub(super) enum Start {
     /// Nothing, or part of a statement.
     Nothing,
-    /// A declaration; whether it is a function.
-    Item { is_fn: bool },
+    /// A declaration, and how far its further lines are indented.
+    Item { further: usize },
     /// A statement, or a decorator of a plan.
     Stmt,
     /// What a decorator stands before: another one, or the statement.
@@ -98,16 +98,17 @@ impl<'t> Outline<'t> {
     }
 
     fn item(&mut self, item: &Item) {
-        let (span, is_fn) = match item {
-            Item::Use(item) => (item.span, false),
-            Item::Dims(item) => (item.span, false),
-            Item::Types(item) => (item.span, false),
-            Item::Consts(item) => (item.span, false),
-            Item::Record(item) => (item.span, false),
-            Item::Fn(item) => (item.span, true),
-            Item::Plan(item) => (item.span, false),
+        // Lists stand below their first element, a function's head apart from its body.
+        let (span, further) = match item {
+            Item::Use(item) => (item.span, 2),
+            Item::Dims(item) => (item.span, "dim ".len()),
+            Item::Types(item) => (item.span, "type ".len()),
+            Item::Consts(item) => (item.span, "const ".len()),
+            Item::Record(item) => (item.span, 2),
+            Item::Fn(item) => (item.span, 4),
+            Item::Plan(item) => (item.span, 2),
         };
-        self.mark(span.start, Start::Item { is_fn });
+        self.mark(span.start, Start::Item { further });
         match item {
             Item::Fn(function) => {
                 if let FnBody::Block(block) = &function.body {
@@ -252,7 +253,7 @@ impl<'t> Outline<'t> {
                 (Kind::Punct, "." | "^") => plain = false,
                 (Kind::Punct, "-") if self.is_unary(at) => plain = false,
                 (Kind::Punct, _) => return true,
-                (Kind::Word, word) if matches!(word, "and" | "or" | "not" | "else") => return true,
+                (Kind::Word, "and" | "or" | "not" | "else") => return true,
                 _ => {}
             }
         }

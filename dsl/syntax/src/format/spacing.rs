@@ -26,5 +26,6 @@ pub(super) fn between(o: &Outline<'_>, left: usize, right: usize, bracket: Brack
     // A bracket after an operand belongs to it; the one of an import's bindings stands apart.
     let operand = o.tokens[left].ends_operand(o.text) && o.tokens[left].kind != Kind::Text;
     let keyword = o.tokens[left].is_one_of(o.text, KEYWORDS);
-    !(is_open(right) && operand && !keyword && !o.is(left, "}"))
+    let belongs = is_open(right) && operand && !keyword && !o.is(left, "}");
+    !belongs
 }

@@ -5,6 +5,30 @@
 use einmesh_diagnostics::FileId;
 use einmesh_syntax::ast::File;
 
+/// The time that this thread has run on a processor, in milliseconds, so that other load on the machine
+/// does not count; where the system does not say, the time that has passed.
+pub fn milliseconds(of: impl FnOnce()) -> u64 {
+    let on_processor = || -> Option<u64> {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    let (before, started) = (on_processor(), std::time::Instant::now());
+    of();
+    match (before, on_processor()) {
+        (Some(before), Some(after)) => (after - before) / 1_000_000,
+        _ => started.elapsed().as_millis() as u64,
+    }
+}
+
+/// How many cases to try; `EINMESH_CASES` multiplies it.
+pub fn cases(count: u64) -> u64 {
+    let factor = std::env::var("EINMESH_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1);
+    count * factor
+}
+
 /// SplitMix64: the same programs in every run.
 pub struct Random(pub u64);
 
@@ -72,7 +96,7 @@ impl Writer {
             return;
         }
         match self.random.below(40) {
-            0 => self.out.push_str("\n"),
+            0 => self.out.push('\n'),
             1 => self.out.push_str("\n\n\n   "),
             2 => self.out.push_str(" // trailing\n"),
             3 => self.out.push_str("\n  // own line  \n"),
