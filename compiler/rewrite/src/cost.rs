@@ -290,6 +290,13 @@ impl Tally<'_> {
     }
 }
 
+/// Whether a class will be an array in memory, whichever of its nodes is chosen.
+fn is_array(view: &View, class: usize) -> bool {
+    let info = &view.classes[class];
+    let other = |n: &Node| view.shape(n) != Shape::Elementwise;
+    !info.names.is_empty() || info.given.is_none() || info.nodes.iter().any(other)
+}
+
 /// The cost of a node on its own, each child an array: what the greedy extraction adds up.
 pub(crate) fn local(view: &View, class: usize, node: &Node, device: &Device) -> u64 {
     let own = view.indices(class);
@@ -305,7 +312,10 @@ pub(crate) fn local(view: &View, class: usize, node: &Node, device: &Device) -> 
                 .iter()
                 .fold(0u64, |n, c| n.saturating_add(bytes(view.indices(*c))));
             let moved = reads.saturating_add(bytes(own).saturating_mul(2));
-            let work = if rest.len() == 2 && reducer == Reducer::Sum {
+            let work = if rest.len() == 2
+                && reducer == Reducer::Sum
+                && rest.iter().all(|c| is_array(view, *c))
+            {
                 Work {
                     matrix: points.saturating_mul(2),
                     vector: 0,

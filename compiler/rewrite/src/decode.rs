@@ -13,7 +13,7 @@ use einmesh_ir::{
     Arena, BinaryOp, Comprehension, DType, Dim, DimId, Expr, Id as _, Index, IndexId, Literal, Op,
     Program, Reducer, UnaryOp, Value, ValueId,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The operations that compute a choice; new values and dims are added to `program`.
 pub(crate) fn decode(
@@ -32,6 +32,7 @@ pub(crate) fn decode(
         roots,
         classes,
         arrays: BTreeMap::new(),
+        original,
         ops: vec![],
     };
     let labels = ctx.labels(kernels);
@@ -58,6 +59,7 @@ struct Ctx<'a> {
     roots: &'a [ValueId],
     classes: &'a BTreeMap<ValueId, usize>,
     arrays: BTreeMap<usize, Array>,
+    original: &'a [Op],
     ops: Vec<Op>,
 }
 
@@ -120,10 +122,32 @@ impl Ctx<'_> {
             _ => {
                 let array = self.output(class, node, label);
                 let op = self.comprehension(class, node, &array);
+                let op = self.verbatim(class, &op).unwrap_or(op);
                 self.ops.push(Op::Compute(op));
                 self.arrays.insert(class, array);
             }
         }
+    }
+
+    /// The comprehension of the program that this one repeats, as it was written.
+    fn verbatim(&self, class: usize, op: &Comprehension) -> Option<Comprehension> {
+        let written = self.original.iter().find_map(|o| match o {
+            Op::Compute(c) if c.out == op.out => Some(c),
+            _ => None,
+        })?;
+        let set = |c: &Comprehension| c.reads().into_iter().collect::<BTreeSet<ValueId>>();
+        (set(written) == set(op) && self.is_given(class, true)).then(|| written.clone())
+    }
+
+    /// Whether a class is computed as the program does, down to what it reads from memory.
+    fn is_given(&self, class: usize, top: bool) -> bool {
+        let (view, choice) = (self.view, self.choice);
+        let info = &view.classes[class];
+        if !top && (self.arrays.contains_key(&class) || matches!(view.node(choice, class), Node::Leaf(_))) {
+            return true;
+        }
+        info.given == Some(choice[class])
+            && view.node(choice, class).children().iter().all(|c| self.is_given(usize::from(*c), false))
     }
 
     /// The value that a class is stored as.
@@ -134,7 +158,13 @@ impl Ctx<'_> {
                 axes: self.view.table.axes(value).collect(),
             };
         }
-        let axes = self.axes(class, node);
+        let mut axes = self.axes(class, node);
+        if let Some(value) = label {
+            // As in the value it serves, so that a reader finds both in the same order.
+            let like: Vec<IndexNumber> = self.view.table.axes(value).collect();
+            let place = |a: &IndexNumber| like.iter().position(|l| l == a).unwrap_or(like.len());
+            axes.sort_by_key(place);
+        }
         let (name, origin) = label.map_or(("part".to_owned(), Default::default()), |v| {
             let value = &self.program.values[v];
             (format!("{}_part", value.name), value.origin.clone())

@@ -26,10 +26,19 @@ pub(crate) struct Encoded {
 
 /// Encodes a block that must compute `roots`; `None` if it has too many indices, an index without
 /// positions, or an operation that belongs after partitioning.
-pub(crate) fn encode(program: &Program, block: &Block, roots: &[ValueId]) -> Option<Encoded> {
+///
+/// Without `algebra`, sums and products are functions and operations like any other: nothing that
+/// rounds is regrouped.
+pub(crate) fn encode(
+    program: &Program,
+    block: &Block,
+    roots: &[ValueId],
+    algebra: bool,
+) -> Option<Encoded> {
     let graph = Graph::new(Table::default());
     let mut ctx = Ctx {
         program,
+        algebra,
         graph,
         classes: BTreeMap::new(),
     };
@@ -96,6 +105,7 @@ enum Unfit {
 
 struct Ctx<'a> {
     program: &'a Program,
+    algebra: bool,
     graph: Graph,
     classes: BTreeMap<ValueId, Id>,
 }
@@ -160,7 +170,7 @@ impl Ctx<'_> {
         let reduced: IndexSet = locals[c.free..].iter().copied().collect();
         let guards: Vec<Id> = guard.into_iter().collect();
         let present = build::indices(graph, &factors) | build::indices(graph, &guards);
-        let wide = build::is_algebra(graph, factors[0]);
+        let wide = self.algebra && build::is_algebra(graph, factors[0]);
         if !wide && (guard.is_some() && c.reducer == Reducer::None || c.reducer == Reducer::Sum) {
             return Err(Unfit::Opaque);
         }
@@ -239,9 +249,14 @@ impl Body<'_, '_> {
         fits
     }
 
+    /// Whether sums and products of this expression's type are regrouped.
+    fn is_algebra(&self, expr: &Expr) -> bool {
+        self.ctx.algebra && is_wide(self.ctx.program.dtype_of(expr))
+    }
+
     /// An expression as a coefficient and factors.
     fn product(&mut self, expr: &Expr) -> Result<(Scalar, Vec<Id>), Unfit> {
-        if !is_wide(self.ctx.program.dtype_of(expr)) {
+        if !self.is_algebra(expr) {
             return Ok((Scalar::ONE, vec![self.expr(expr)?]));
         }
         let (mut coefficient, mut factors) = (Scalar::ONE, Vec::new());
@@ -291,7 +306,7 @@ impl Body<'_, '_> {
 
     /// The class of an expression.
     fn expr(&mut self, expr: &Expr) -> Result<Id, Unfit> {
-        let wide = is_wide(self.ctx.program.dtype_of(expr));
+        let wide = self.is_algebra(expr);
         Ok(match expr {
             Expr::Literal(l) => self.ctx.graph.add(literal_node(*l)),
             Expr::Index(i) => self.ctx.graph.add(Node::Position(self.locals[i.index()])),

@@ -12,6 +12,9 @@ use crate::view::{Choice, View};
 use egg::Language;
 use einmesh_ir::ValueId;
 
+/// A change of one class must save at least this fraction of the block's cost.
+const WORTH: u64 = 500;
+
 /// A choice and its cost in picoseconds.
 pub(crate) struct Extracted {
     pub choice: Choice,
@@ -52,6 +55,8 @@ pub(crate) fn extract(
                 best = other;
             }
         }
+        ctx.left = evaluations;
+        ctx.restore(&mut best, &start);
         if best.0 >= start.0 {
             best = start;
         }
@@ -156,6 +161,27 @@ impl Ctx<'_> {
             }
             if !changed {
                 return;
+            }
+        }
+    }
+
+    /// Goes back to the given term of a class wherever that costs next to nothing: names and forms
+    /// that later stages may look for are worth more than a rounding of the estimate.
+    fn restore(&mut self, best: &mut (u64, Choice), given: &(u64, Choice)) {
+        let worth = given.0 / WORTH;
+        for class in (0..self.view.classes.len()).rev() {
+            let (now, was) = (best.1[class], given.1[class]);
+            if now == was || self.view.classes[class].given != Some(was) || self.left == 0 {
+                continue;
+            }
+            if !self.is_used(&best.1, class) {
+                continue;
+            }
+            self.left -= 1;
+            best.1[class] = was;
+            match self.cost(&best.1) {
+                Some(cost) if cost <= best.0.saturating_add(worth) => best.0 = cost,
+                _ => best.1[class] = now,
             }
         }
     }

@@ -72,6 +72,7 @@ pub const RULES: &[Rule] = &[
     real("contraction-order", contract::order),             // Σ Π bag = the cheapest tree of pairwise sums
     real("coefficient-out", ein::coefficient_out),          // Σ a·(k·b) = k·Σ a·b
     real("hoist-from-guard", ein::hoist),                   // Σⱼ|g a·b = a·Σⱼ|g b, if a does not depend on j and g(0)
+    real("unguard", ein::unguard),                          // Σ|g ([g]·a)·b = Σ ([g]·a)·b
     real("constant-factor", fold::factors),                 // Σ a·c = c·Σ a, for a constant c
     // Sums of terms.
     real("flatten-sum", add::flatten),                       // a + (b + c) = a + b + c

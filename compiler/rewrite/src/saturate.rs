@@ -3,7 +3,7 @@
 use crate::build::normalised;
 use crate::encode::{Encoded, encode};
 use crate::lang::{Graph, Node};
-use crate::options::Options;
+use crate::options::{Numerics, Options};
 use crate::rules::{RULES, Rule};
 use egg::{Id, Language};
 use einmesh_ir::{Block, Program, ValueId};
@@ -44,11 +44,12 @@ pub fn saturate(
     roots: &[ValueId],
     options: &Options,
 ) -> Option<Saturated> {
+    let algebra = options.numerics == Numerics::Reassociate;
     let Encoded {
         graph,
         classes,
         root,
-    } = encode(program, block, roots)?;
+    } = encode(program, block, roots, algebra)?;
     let rules: Vec<&Rule> = RULES.iter().filter(|r| options.allows(r)).collect();
     Some(run(graph, classes, root, &rules, options))
 }

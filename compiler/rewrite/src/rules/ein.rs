@@ -211,6 +211,24 @@ pub(super) fn hoist(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
     found
 }
 
+/// Leaves out a guard that a factor has itself: where it is false that factor is 0.
+pub(super) fn unguard(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+    let Some(e) = Ein::of(graph, node) else { return vec![] };
+    let Some(guard) = e.guard else { return vec![] };
+    let zero = |f: &Id| {
+        let masked = |x: &Ein| {
+            // A guard over summed indices leaves out terms, not results.
+            x.guard == e.guard && graph[guard].data.indices.is_subset(x.out)
+        };
+        Ein::all(graph, *f).iter().any(masked)
+    };
+    if e.bag.iter().any(zero) {
+        vec![ein(graph, e.out, e.coefficient, &e.bag)]
+    } else {
+        vec![]
+    }
+}
+
 /// Whether a guard is proven to hold where the summed indices are 0: `j <= t`, `j < t + 1` and
 /// conjunctions of such.
 fn holds_at_zero(graph: &Graph, guard: Id, summed: IndexSet) -> bool {

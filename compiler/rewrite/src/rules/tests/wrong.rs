@@ -25,6 +25,7 @@ pub(super) const RULES: &[(&str, &str, Apply)] = &[
     ("coefficient-out", "forgets the coefficient", |g, _, n| coefficient_lost(g, n)),
     ("hoist-from-guard", "hoists from a guard that excludes all", |g, _, n| hoist(g, n, false)),
     ("hoist-from-guard", "hoists what is summed", |g, _, n| hoist(g, n, true)),
+    ("unguard", "drops any guard", |g, _, n| unguard(g, n)),
     ("common-factor", "sums what the factor needs", |g, _, n| common_factor(g, n, Mistake::Capture)),
     ("common-factor", "forgets the coefficients", |g, _, n| common_factor(g, n, Mistake::Coefficient)),
     ("common-factor", "forgets the guard", |g, _, n| common_factor(g, n, Mistake::Guard)),
@@ -162,6 +163,13 @@ fn hoist(g: &mut Graph, node: &Node, any: bool) -> Vec<Id> {
         }
     }
     found
+}
+
+fn unguard(g: &mut Graph, node: &Node) -> Vec<Id> {
+    match Ein::of(g, node) {
+        Some(e) if e.out.is_subset(indices(g, &e.bag)) => vec![ein(g, e.out, e.coefficient, &e.bag)],
+        _ => vec![],
+    }
 }
 
 fn common_factor(g: &mut Graph, node: &Node, mistake: Mistake) -> Vec<Id> {
