@@ -23,9 +23,11 @@
 //! [`parse`] undoes [`print`]: the program is the same up to spans, and printing it again gives the same
 //! text.
 
+mod cursor;
 mod lex;
 mod parse;
 mod parse_expr;
+mod parse_op;
 mod print;
 mod print_expr;
 #[cfg(test)]

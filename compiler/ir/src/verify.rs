@@ -51,30 +51,6 @@ pub fn verify_spmd(spmd: &SpmdProgram) -> Vec<Violation> {
     ctx.violations
 }
 
-impl Program {
-    /// How messages name a value: `%name.3`.
-    pub fn name_of(&self, value: ValueId) -> String {
-        let name = self.values.get(value).map_or("", |v| v.name.as_str());
-        format!("%{name}.{}", value.index())
-    }
-
-    /// How messages name a value with its type: `%name.3: f32[B,T]`.
-    pub fn signature_of(&self, value: ValueId) -> String {
-        let name = self.name_of(value);
-        let Some(Value { dtype, dims, .. }) = self.values.get(value) else {
-            return name;
-        };
-        if dims.is_empty() {
-            return format!("{name}: {dtype}");
-        }
-        let dims: Vec<&str> = dims
-            .iter()
-            .map(|d| self.dims.get(*d).map_or("?", |d| d.name.as_str()))
-            .collect();
-        format!("{name}: {dtype}[{}]", dims.join(","))
-    }
-}
-
 struct Ctx<'a> {
     program: &'a Program,
     /// Present for partitioned programs.

@@ -213,4 +213,36 @@ impl Parser {
             ),
         }
     }
+
+    /// A number as a literal of the dtype of its suffix.
+    pub(super) fn literal(&self, number: &str, negative: bool) -> Parsed<Expr> {
+        let mut dtypes = DType::ALL.into_iter();
+        let suffix = dtypes.find(|d| number.ends_with(d.name()));
+        let digits = suffix.map_or(number, |d| &number[..number.len() - d.name().len()]);
+        let signed = if negative {
+            format!("-{digits}")
+        } else {
+            digits.to_owned()
+        };
+        let float = digits.contains(['.', 'e']);
+        let literal = match (float, suffix.unwrap_or(DType::F32)) {
+            // Through f64 it could be rounded twice.
+            (true, DType::F32) => signed
+                .parse::<f32>()
+                .ok()
+                .map(|x| Literal::Float(DType::F32, x.into())),
+            (true, dtype) => signed
+                .parse()
+                .ok()
+                .map(|x| Literal::Float(dtype, dtype.round(x))),
+            (false, _) => signed
+                .parse()
+                .ok()
+                .map(|x| Literal::Int(suffix.unwrap_or(DType::I32), x)),
+        };
+        match literal {
+            Some(literal) => Ok(Expr::Literal(literal)),
+            None => self.error(format!("`{number}` is not a number")),
+        }
+    }
 }

@@ -104,10 +104,10 @@ impl<'a> Printer<'a> {
         let program = self.program;
         let mut line = String::new();
         for (id, dim) in program.dims.iter() {
-            let name = self.names().dim(id);
-            let role = dim
-                .role_of
-                .map_or(String::new(), |of| format!(": {}", self.names().dim(of)));
+            let name = self.program.name_of_dim(id);
+            let role = dim.role_of.map_or(String::new(), |of| {
+                format!(": {}", self.program.name_of_dim(of))
+            });
             let next = format!("{name}{role} = {}", dim.extent);
             if line.is_empty() {
                 line = format!("dim {next}");
@@ -134,7 +134,11 @@ impl<'a> Printer<'a> {
             .ids()
             .filter(|v| defined.binary_search(v).is_err())
         {
-            let line = format!("unused {}{}", self.typed(value), self.scope(value));
+            let line = format!(
+                "unused {}{}",
+                self.program.signature_of(value),
+                self.scope(value)
+            );
             self.line(&line);
         }
         let mut counters = Vec::new();
@@ -144,29 +148,9 @@ impl<'a> Printer<'a> {
             .iter()
             .filter(|(id, _)| !counters.contains(id))
         {
-            let (name, dim) = (quoted(&var.name), self.names().dim(var.dim));
+            let (name, dim) = (quoted(&var.name), self.program.name_of_dim(var.dim));
             self.line(&format!("unused {name}~{} in {dim}", id.index()));
         }
-    }
-
-    /// `%name.id: dtype[dims]`.
-    fn typed(&self, value: ValueId) -> String {
-        let dims = self.program.values.get(value).map_or(&[][..], |v| &v.dims);
-        self.typed_as(value, dims.iter().map(|d| self.names().dim(*d)).collect())
-    }
-
-    fn typed_as(&self, value: ValueId, dims: Vec<String>) -> String {
-        let dtype = self
-            .program
-            .values
-            .get(value)
-            .map_or("?", |v| v.dtype.name());
-        let dims = if dims.is_empty() {
-            String::new()
-        } else {
-            format!("[{}]", dims.join(","))
-        };
-        format!("{}: {dtype}{dims}", self.names().value(value))
     }
 
     /// ` @ outer.inner`, or nothing.
@@ -194,7 +178,7 @@ impl<'a> Printer<'a> {
     }
 
     fn input(&mut self, input: &Input, layout: Option<&Layout>) {
-        let mut line = format!("input {}", self.typed(input.value));
+        let mut line = format!("input {}", self.program.signature_of(input.value));
         line.push_str(&self.leaf(input.value, &input.path, &input.tensor, &input.axes));
         if !input.records.is_empty() {
             let records: Vec<String> = input.records.iter().map(|r| quoted(r)).collect();
@@ -207,7 +191,7 @@ impl<'a> Printer<'a> {
     }
 
     fn output(&mut self, output: &Output, layout: Option<&Layout>) {
-        let mut line = format!("output {}", self.names().value(output.value));
+        let mut line = format!("output {}", self.program.name_of(output.value));
         line.push_str(&self.leaf(output.value, &output.path, &output.tensor, &output.axes));
         line.push_str(&self.layout(layout));
         self.line(&line);
@@ -239,8 +223,8 @@ impl<'a> Printer<'a> {
                 Op::Compute(c) => self.comprehension(c),
                 Op::Loop(l) => self.repetition(l),
                 Op::Argsort(sort) => {
-                    let (out, scope) = (self.typed(sort.out), self.scope(sort.out));
-                    let input = self.names().value(sort.input);
+                    let (out, scope) = (self.program.signature_of(sort.out), self.scope(sort.out));
+                    let input = self.program.name_of(sort.input);
                     self.line(&format!(
                         "{out} = argsort {input} at {}{scope}",
                         sort.position
@@ -262,7 +246,7 @@ impl<'a> Printer<'a> {
                     .take(free)
                     .map(|i| self.declared(c, i))
                     .collect();
-                let base = names.value(store.base);
+                let base = self.program.name_of(store.base);
                 let subs = names.subs(c, &store.subs);
                 let combine = match store.combine {
                     Reducer::None => ":=".to_owned(),
@@ -270,7 +254,7 @@ impl<'a> Printer<'a> {
                     Reducer::Prod => "*=".to_owned(),
                     other => format!("{}=", name_in(&REDUCERS, other)),
                 };
-                let out = self.typed(c.out);
+                let out = self.program.signature_of(c.out);
                 format!(
                     "{out} = store[{}] {base}[{subs}] {combine} ",
                     indices.join(",")
@@ -310,18 +294,18 @@ impl<'a> Printer<'a> {
             .filter(|(_, d)| d.name.to_lowercase() == name);
         match (alike.next(), alike.next()) {
             (Some((only, _)), None) if only == dim => name,
-            _ => format!("{name}:{}", self.names().dim(dim)),
+            _ => format!("{name}:{}", self.program.name_of_dim(dim)),
         }
     }
 
     /// The output's type with the names of the free indices that the dims do not tell.
     fn typed_with_indices(&self, c: &Comprehension) -> String {
         let Some(value) = self.program.values.get(c.out) else {
-            return self.typed(c.out);
+            return self.program.signature_of(c.out);
         };
         let indices: &Arena<IndexId, Index> = &c.indices;
         let dims = value.dims.iter().enumerate().map(|(n, dim)| {
-            let text = self.names().dim(*dim);
+            let text = self.program.name_of_dim(*dim);
             let id = IndexId::from_index(n);
             let (Some(index), Some(info)) = (indices.get(id), self.program.dims.get(*dim)) else {
                 return text;
@@ -332,13 +316,13 @@ impl<'a> Printer<'a> {
                 false => format!("{name}:{text}"),
             }
         });
-        self.typed_as(c.out, dims.collect())
+        self.program.signature_with(c.out, dims.collect())
     }
 
     fn repetition(&mut self, l: &Loop) {
         let var = self.program.loop_vars.get(l.var);
         let name = var.map_or("?".to_owned(), |v| quoted(&v.name));
-        let dim = var.map_or("?".to_owned(), |v| self.names().dim(v.dim));
+        let dim = var.map_or("?".to_owned(), |v| self.program.name_of_dim(v.dim));
         let id = match self.counters_in_order {
             true => String::new(),
             false => format!("~{}", l.var.index()),
@@ -348,7 +332,10 @@ impl<'a> Printer<'a> {
         self.depth += 1;
         self.loops.push(l.var);
         for carried in &l.carried {
-            let (entry, init) = (self.typed(carried.entry), self.names().value(carried.init));
+            let (entry, init) = (
+                self.program.signature_of(carried.entry),
+                self.program.name_of(carried.init),
+            );
             self.line(&format!(
                 "carry {entry} = {init}{}",
                 self.scope(carried.entry)
@@ -356,14 +343,20 @@ impl<'a> Printer<'a> {
         }
         self.block(&l.body);
         for carried in &l.carried {
-            let (exit, result) = (self.names().value(carried.exit), self.typed(carried.result));
+            let (exit, result) = (
+                self.program.name_of(carried.exit),
+                self.program.signature_of(carried.result),
+            );
             self.line(&format!(
                 "yield {exit} -> {result}{}",
                 self.scope(carried.result)
             ));
         }
         for c in &l.collected {
-            let (value, result) = (self.names().value(c.value), self.typed(c.result));
+            let (value, result) = (
+                self.program.name_of(c.value),
+                self.program.signature_of(c.result),
+            );
             let scope = self.scope(c.result);
             self.line(&format!(
                 "collect {value} -> {result} at {}{scope}",
@@ -399,8 +392,8 @@ impl<'a> Printer<'a> {
         let why = &c.provenance;
         let mut line = format!(
             "{} = {kind} {}",
-            self.typed(c.out),
-            self.names().value(c.input)
+            self.program.signature_of(c.out),
+            self.program.name_of(c.input)
         );
         let scope = print_scope(" in ", &why.origin);
         if !(why.index.is_empty() && why.decorator.is_empty() && scope.is_empty()) {

@@ -18,23 +18,10 @@ pub fn print_expr(program: &Program, comprehension: &Comprehension, expr: &Expr)
     names.expr(comprehension, expr)
 }
 
-/// What names are resolved against.
-#[derive(Clone, Copy)]
-pub(super) struct Names<'a> {
-    pub program: &'a Program,
-    pub mesh: Option<&'a Mesh>,
-    /// The loops around, innermost last.
-    pub loops: &'a [LoopVarId],
-}
-
-impl Names<'_> {
-    /// `%name.id`.
-    pub fn value(&self, value: ValueId) -> String {
-        let name = self
-            .program
-            .values
-            .get(value)
-            .map_or("", |v| v.name.as_str());
+impl Program {
+    /// A value as texts and messages write it: `%name.3`.
+    pub fn name_of(&self, value: ValueId) -> String {
+        let name = self.values.get(value).map_or("", |v| v.name.as_str());
         let plain = name
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
@@ -46,18 +33,46 @@ impl Names<'_> {
         format!("%{name}.{}", value.index())
     }
 
-    pub fn dim(&self, dim: DimId) -> String {
-        let dims = &self.program.dims;
-        let Some(info) = dims.get(dim) else {
+    /// A value with its type: `%name.3: f32[B,T]`.
+    pub fn signature_of(&self, value: ValueId) -> String {
+        let dims = self.values.get(value).map_or(&[][..], |v| &v.dims);
+        self.signature_with(value, dims.iter().map(|d| self.name_of_dim(*d)).collect())
+    }
+
+    /// A value with its type, the dims written as given.
+    pub(super) fn signature_with(&self, value: ValueId, dims: Vec<String>) -> String {
+        let dtype = self.values.get(value).map_or("?", |v| v.dtype.name());
+        let dims = if dims.is_empty() {
+            String::new()
+        } else {
+            format!("[{}]", dims.join(","))
+        };
+        format!("{}: {dtype}{dims}", self.name_of(value))
+    }
+
+    /// A dim by its name, with its id where the name is not unique.
+    pub(super) fn name_of_dim(&self, dim: DimId) -> String {
+        let Some(info) = self.dims.get(dim) else {
             return format!("{dim:?}");
         };
         let name = quoted(&info.name);
-        match dims.values().filter(|d| d.name == info.name).count() {
+        match self.dims.values().filter(|d| d.name == info.name).count() {
             1 => name,
             _ => format!("{name}'{}", dim.index()),
         }
     }
+}
 
+/// What names are resolved against.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'a> {
+    pub program: &'a Program,
+    pub mesh: Option<&'a Mesh>,
+    /// The loops around, innermost last.
+    pub loops: &'a [LoopVarId],
+}
+
+impl Names<'_> {
     pub fn index(&self, c: &Comprehension, index: IndexId) -> String {
         let Some(info) = c.indices.get(index) else {
             return format!("{index:?}");
@@ -145,7 +160,7 @@ impl Names<'_> {
     }
 
     fn load(&self, c: &Comprehension, load: &Load, out: &mut String) {
-        out.push_str(&self.value(load.value));
+        out.push_str(&self.program.name_of(load.value));
         if load.subs.is_empty() && load.bounds == Bounds::Proven {
             return;
         }
