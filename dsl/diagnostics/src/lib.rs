@@ -12,7 +12,7 @@ mod source;
 pub mod suggest;
 
 pub use codes::Code;
-pub use render::render;
+pub use render::{render, render_all, summary};
 pub use source::{FileId, SourceMap, Span};
 
 /// How bad it is.
