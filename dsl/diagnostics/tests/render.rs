@@ -137,7 +137,7 @@ fn long_lines_are_cut() {
     let rendered = render(&diagnostic, &sources, false);
     assert!(rendered.len() < 1000, "{}", rendered.len());
     assert!(rendered.contains(" --> a.ein:2:400003\n"), "{rendered}");
-    assert!(rendered.contains("…a + a"), "{rendered}");
+    assert!(rendered.contains("… a + a"), "{rendered}");
     assert!(rendered.contains("a + é wrong bbb"), "{rendered}");
     let lines: Vec<&str> = rendered.lines().collect();
     let at = lines
