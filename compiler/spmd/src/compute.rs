@@ -43,6 +43,9 @@ impl Ctx {
         let body = self.prepare(&nest, &c.body);
         let guard = c.guard.as_ref().map(|g| self.prepare(&nest, g));
         let (body, mut partial) = self.delay(&nest, c, body, guard.as_ref());
+        for (axis, _) in &partial {
+            self.inherit(out, *axis, &body);
+        }
         nest.keep.extend(partial.iter().map(|(axis, _)| *axis));
         for index in c.reduced_indices() {
             for axis in nest.axes_of(index) {
@@ -74,6 +77,21 @@ impl Ctx {
         );
         self.frame().ops.push(op);
         Version { sharding, local }
+    }
+
+    /// A result that is partial because its operands are has the reasons of the first of them.
+    fn inherit(&mut self, out: ValueId, axis: MeshAxisId, body: &Expr) {
+        let over = |v: &ValueId| self.held(*v).partial.iter().any(|(a, _)| *a == axis);
+        let operands = body.loads().into_iter().map(|load| load.value);
+        let Some(first) = operands.filter(over).min() else {
+            return;
+        };
+        if let Some(name) = self.summed.get(&(first, axis)).cloned() {
+            self.summed.insert((out, axis), name);
+        }
+        if let Some(reason) = self.plan.reasons.get(&(first, axis)).cloned() {
+            self.plan.reasons.entry((out, axis)).or_insert(reason);
+        }
     }
 
     /// Names the split indices of `c` as what makes a temporary partial, for provenance.
