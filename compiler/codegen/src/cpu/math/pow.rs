@@ -106,12 +106,9 @@ fn positive_f64<'c>(b: &Builder<'c>, x: V<'c>, y: V<'c>) -> V<'c> {
     let low = b.select(special, constant(0.0), low);
     let exponent = b.mul(y, high);
     let residue = b.fma(y, low, b.fma(y, high, b.neg(exponent)));
-    // Where the exponent is out of range, its second part is meaningless.
-    let small = b.cmp(
-        Cmp::Lt,
-        b.intrinsic("llvm.intr.fabs", residue),
-        constant(1.0),
-    );
+    // Where the exponent is out of range (or NaN), its second part is meaningless.
+    let size = b.intrinsic("llvm.intr.fabs", exponent);
+    let small = b.cmp(Cmp::Lt, size, constant(800.0));
     let residue = b.select(small, residue, constant(0.0));
     exp_sum(b, exponent, Some(residue))
 }

@@ -56,8 +56,9 @@ fn rotated<'c>(b: &Builder<'c>, x: V<'c>, turns: i64) -> V<'c> {
     let lost = b.add(lost, b.fma(n, constant(-QUARTER[1]), w));
     let lost = b.fma(n, constant(-QUARTER[2]), lost);
     let lost = b.fma(n, constant(-QUARTER[3]), lost);
-    let y = b.add(high, lost);
-    let low = b.add(b.sub(high, y), lost);
+    // Beyond the range that the reduction is made for, at least the results stay within ±1.
+    let y = super::clamp(b, b.add(high, lost), -0.8, 0.8);
+    let low = super::clamp(b, b.add(b.sub(high, y), lost), -1e-9, 1e-9);
     let z = b.mul(y, y);
     let cube = b.mul(z, y);
     // y + y³ P(z), and what the low part adds to it: low · cos y.
