@@ -24,6 +24,13 @@ pub enum EvalError {
         /// The tensor's.
         got: String,
     },
+    /// A value has too many elements to be held.
+    TooLarge {
+        /// The value.
+        value: String,
+        /// The number of its elements, on each device.
+        elements: u64,
+    },
     /// A load that was claimed to stay in range did not.
     OutOfRange {
         /// The value that was being computed.
@@ -64,6 +71,12 @@ impl fmt::Display for EvalError {
                 got,
             } => {
                 write!(f, "input `{path}` is {expected}, the tensor given is {got}")
+            }
+            EvalError::TooLarge { value, elements } => {
+                write!(
+                    f,
+                    "{value} has {elements} elements, more than the interpreter holds"
+                )
             }
             EvalError::OutOfRange {
                 out,

@@ -12,6 +12,9 @@ use einmesh_ir::{
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+/// Values may have this many elements: 16 GiB. Larger ones are refused instead of exhausting memory.
+const MAX_ELEMENTS: u64 = 1 << 31;
+
 /// The devices and what they hold.
 pub struct Machine<'p> {
     program: &'p Program,
@@ -76,6 +79,13 @@ impl<'p> Machine<'p> {
     /// Executes the whole program.
     pub fn run(&mut self) -> Result<(), EvalError> {
         let program = self.program;
+        for value in program.values.ids() {
+            let elements = program.elements(value);
+            if elements > MAX_ELEMENTS {
+                let value = program.name_of(value);
+                return Err(EvalError::TooLarge { value, elements });
+            }
+        }
         self.block(&program.body)
     }
 

@@ -148,6 +148,14 @@ impl<'a> Ctx<'a> {
             self.check(known, || {
                 format!("{} has an unknown dim", program.name_of(id))
             });
+            let extents = value.dims.iter().filter_map(|d| program.dims.get(*d));
+            let bytes = extents
+                .map(|d| d.extent)
+                .try_fold(value.dtype.bytes(), u64::checked_mul);
+            let countable = bytes.is_some_and(|b| i64::try_from(b).is_ok());
+            self.check(countable, || {
+                format!("{} has too many elements", program.name_of(id))
+            });
             let mut seen = BTreeSet::new();
             let distinct = value.dims.iter().all(|d| seen.insert(*d));
             self.check(distinct, || {

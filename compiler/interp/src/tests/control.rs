@@ -205,3 +205,17 @@ fn invalid_programs_are_refused() {
     let value: &Value = &program.values[x];
     assert_eq!(value.name, "x");
 }
+
+#[test]
+fn values_that_cannot_be_held_are_refused() {
+    let mut c = Case::new();
+    let (i, j) = (c.dim("I", 1 << 20), c.dim("J", 1 << 20));
+    c.compute(DType::F32, &[i, j], &[], Reducer::None, |_| {
+        Expr::float(DType::F32, 1.0)
+    });
+    let error = c.try_run(Precision::F64).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "%out0.0 has 1099511627776 elements, more than the interpreter holds"
+    );
+}

@@ -60,6 +60,11 @@ fn declarations() {
     broken("%x.0: f32[I,I] names a dim twice", |p| {
         p.values[ValueId(0)].dims[1] = DimId(0)
     });
+    broken("%x.0 has too many elements", |p| {
+        p.dims[DimId(0)].extent = 1 << 60;
+        p.dims[DimId(1)].extent = 8;
+        p.values[ValueId(1)].dims.clear();
+    });
     broken("has an unknown dim", |p| {
         p.values[ValueId(0)].dims[1] = DimId(7)
     });
