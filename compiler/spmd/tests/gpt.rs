@@ -75,6 +75,30 @@ fn tensor_parallel_reduces_twice_per_layer() {
     }
 }
 
+/// Korthikanti et al. 2022: with the residual stream split along the sequence, each all-reduce
+/// becomes a reduce-scatter and an all-gather of the same bytes.
+#[test]
+fn sequence_parallel_scatters_and_gathers() {
+    let program = gpt(&SMALL, false);
+    let mut directives = mesh(&[("tensor", 4)]);
+    directives
+        .shard
+        .push(shard(&program, "tensor", &["H", "F", "V", "T"], 10));
+    let (activations, tokens) = (8 * 64 * 768 * 4, 8 * 64 * 4);
+    assert_eq!(
+        rows(&partitioned(&program, &directives)),
+        [
+            format!("1 all_gather tensor {tokens} t"),
+            format!("1 reduce_scatter tensor {activations} v"),
+            format!("12 all_gather tensor {activations} t"),
+            format!("12 reduce_scatter tensor {activations} h"),
+            format!("12 all_gather tensor {activations} t"),
+            format!("12 reduce_scatter tensor {activations} f"),
+            format!("1 all_gather tensor {activations} t"),
+        ]
+    );
+}
+
 #[test]
 fn data_parallel_forward_is_silent() {
     let program = gpt(&SMALL, false);
