@@ -1,0 +1,104 @@
+//! Reads programs for tests: the driver's part in small.
+
+#![allow(dead_code)]
+
+use einmesh_diagnostics::{Diagnostics, SourceMap, render};
+use einmesh_lower::{Lowered, Modules, Options, imports, lower, resolve};
+use std::path::PathBuf;
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Parsed files with their texts.
+pub struct Source {
+    pub modules: Modules,
+    pub sources: SourceMap,
+    pub diagnostics: Diagnostics,
+}
+
+impl Source {
+    /// The diagnostics of parsing and of `more`, rendered.
+    pub fn rendered(&self, more: &Diagnostics) -> String {
+        let all = self.diagnostics.iter().chain(more.iter());
+        all.map(|d| format!("{}\n\n", render(d, &self.sources, false)))
+            .collect()
+    }
+}
+
+fn add(source: &mut Source, path: &str, text: &str) {
+    let id = source.sources.add(path, text);
+    let (file, diagnostics) = einmesh_syntax::parse(id, text);
+    source.diagnostics.extend(diagnostics);
+    let more: Vec<String> = imports(&file)
+        .iter()
+        .map(|i| resolve(path, &i.text))
+        .collect();
+    source.modules.files.insert(path.to_owned(), file);
+    for import in more {
+        if !source.modules.files.contains_key(&import)
+            && let Ok(text) = std::fs::read_to_string(repository().join(&import))
+        {
+            add(source, &import, &text);
+        }
+    }
+}
+
+/// A program given as text, as if it were the file `path` of the repository.
+pub fn from_text(path: &str, text: &str) -> Source {
+    let mut source = Source {
+        modules: Modules::default(),
+        sources: SourceMap::new(),
+        diagnostics: Diagnostics::new(),
+    };
+    let prelude = std::fs::read_to_string(repository().join("models/std/prelude.ein"))
+        .expect("the prelude exists");
+    let id = source
+        .sources
+        .add("models/std/prelude.ein", prelude.as_str());
+    let (file, diagnostics) = einmesh_syntax::parse(id, &prelude);
+    source.diagnostics.extend(diagnostics);
+    source.modules.prelude = file;
+    source.modules.root = path.to_owned();
+    add(&mut source, path, text);
+    source
+}
+
+/// A file of the repository.
+pub fn from_file(path: &str) -> Source {
+    let text =
+        std::fs::read_to_string(repository().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    from_text(path, &text)
+}
+
+/// Options from `-D` texts such as `"B=4 T=8"`.
+pub fn options(entry: &str, defines: &str) -> Options {
+    let mut options = Options {
+        entry: entry.to_owned(),
+        ..Options::default()
+    };
+    for define in defines.split_whitespace() {
+        let (name, value) = define.split_once('=').expect("NAME=VALUE");
+        assert!(options.define(name, value), "{define}");
+    }
+    options
+}
+
+/// Lowers an entry; panics with the rendered diagnostics if that fails, and if the program does not
+/// verify.
+pub fn lowered(source: &Source, options: &Options) -> Lowered {
+    let (lowered, diagnostics) = lower(&source.modules, options);
+    let rendered = source.rendered(&diagnostics);
+    assert!(rendered.is_empty(), "{rendered}");
+    let lowered = lowered.expect("a program without diagnostics");
+    let violations = einmesh_ir::verify::verify(&lowered.program);
+    let list: Vec<String> = violations.iter().map(|v| v.to_string()).collect();
+    assert!(
+        list.is_empty(),
+        "{}\n{:#?}",
+        list.join("\n"),
+        lowered.program.body
+    );
+    lowered
+}
