@@ -150,3 +150,37 @@ pub fn numbers(seed: u64, specs: &[InputSpec]) -> Vec<Numbers> {
     };
     specs.iter().map(&mut fill).collect()
 }
+
+/// A text with a word or symbol in the place of another, and sometimes a wrong byte: for tests that
+/// nothing panics on what nobody would write.
+pub fn damage(text: &str, random: &mut Random) -> String {
+    let mut pieces: Vec<String> = Vec::new();
+    for c in text.chars() {
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '%');
+        match pieces.last_mut() {
+            Some(last) if word(c) && last.chars().all(word) => last.push(c),
+            _ => pieces.push(c.to_string()),
+        }
+    }
+    let mut place = || random.below(pieces.len() as u64) as usize;
+    let (to, from) = (place(), place());
+    // Among words most replacements still parse.
+    let word = |piece: &String| piece.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '%');
+    let alike = |at: usize| {
+        (at..pieces.len())
+            .find(|at| word(&pieces[*at]))
+            .unwrap_or(at)
+    };
+    let (to, from) = if random.chance(80) {
+        (alike(to), alike(from))
+    } else {
+        (to, from)
+    };
+    pieces[to] = pieces[from].clone();
+    let mut bytes = pieces.concat().into_bytes();
+    if random.chance(10) {
+        let at = random.below(bytes.len() as u64) as usize;
+        bytes[at] = random.bits() as u8;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

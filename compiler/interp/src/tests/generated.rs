@@ -4,8 +4,8 @@
 use super::*;
 use crate::{mismatch, random_inputs};
 use einmesh_ir::simplify_comprehension;
-use einmesh_ir::testing::{GenerateOptions, Mode, generate};
-use einmesh_ir::text::print;
+use einmesh_ir::testing::{GenerateOptions, Mode, Random, damage, generate};
+use einmesh_ir::text::{parse, print};
 
 fn evaluated(program: &Program, inputs: &[Tensor], precision: Precision, seed: u64) -> Vec<Tensor> {
     let result = evaluate(program, inputs, precision);
@@ -92,4 +92,37 @@ fn simplification_never_changes_a_value() {
             }
         }
     }
+}
+
+#[test]
+fn whatever_verifies_runs_without_a_panic() {
+    let mut random = Random::new(2);
+    let (mut ran, mut refused) = (0, 0);
+    for seed in 0..60 {
+        let (program, _) = generate(seed, &GenerateOptions::default());
+        let text = print(&program);
+        for _ in 0..30 {
+            let Ok(program) = parse(&damage(&text, &mut random)) else {
+                continue;
+            };
+            // A damaged extent may be large: that is slow, not wrong.
+            if program.dims.values().any(|d| d.extent > 12) {
+                continue;
+            }
+            let inputs: Vec<Tensor> = program
+                .inputs
+                .iter()
+                .map(|input| {
+                    let extents = program.extents(input.value);
+                    let shape: Vec<usize> = extents.into_iter().map(|n| n as usize).collect();
+                    Tensor::zeros(program.values[input.value].dtype, &shape)
+                })
+                .collect();
+            match evaluate(&program, &inputs, Precision::Program) {
+                Ok(_) => ran += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(ran > 100 && refused > 100, "{ran} {refused}");
 }

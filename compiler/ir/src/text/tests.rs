@@ -1,6 +1,7 @@
 //! Texts that stay as they are, programs that come back, and errors with their lines.
 
 use super::*;
+use crate::testing::{GenerateOptions, Random, damage, generate};
 use crate::{Program, SpmdProgram, verify, verify_spmd};
 
 /// A text that parses, verifies, and prints as it is.
@@ -256,4 +257,44 @@ fn broken_programs_print_nevertheless() {
     broken.dims = broken.dims.values().take(2).cloned().collect();
     broken.loop_vars = Default::default();
     assert!(print(&broken).contains("for ?~0 in ?"));
+}
+
+#[test]
+fn damaged_texts_never_panic() {
+    let mut random = Random::new(1);
+    let (mut refused, mut invalid, mut valid) = (0, 0, 0);
+    for seed in 0..60 {
+        let text = match seed % 4 {
+            0 => PARTITIONED.to_owned(),
+            _ => print(&generate(seed, &GenerateOptions::default()).0),
+        };
+        for _ in 0..40 {
+            let damaged = damage(&text, &mut random);
+            let found = match (parse(&damaged), parse_spmd(&damaged)) {
+                (Ok(program), _) => {
+                    let again = print(&program);
+                    assert_eq!(parse(&again).map(|p| print(&p)), Ok(again));
+                    verify(&program)
+                }
+                (_, Ok(spmd)) => {
+                    let again = print_spmd(&spmd);
+                    assert_eq!(parse_spmd(&again).map(|p| print_spmd(&p)), Ok(again));
+                    verify_spmd(&spmd)
+                }
+                _ => {
+                    refused += 1;
+                    continue;
+                }
+            };
+            *if found.is_empty() {
+                &mut valid
+            } else {
+                &mut invalid
+            } += 1;
+        }
+    }
+    assert!(
+        refused > 100 && invalid > 100 && valid > 100,
+        "{refused} {invalid} {valid}"
+    );
 }
