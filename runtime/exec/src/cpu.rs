@@ -1,6 +1,6 @@
 //! What this CPU can run.
 
-/// The best of the levels that artifacts have code for, or why there is none.
+/// Whether this CPU has all instructions of a level.
 pub(crate) fn runs(level: &str) -> bool {
     match level {
         "x86-64-v3" => v3(),

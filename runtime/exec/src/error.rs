@@ -1,10 +1,25 @@
 //! What can go wrong when an artifact is loaded or run.
 
+use einmesh_artifact::ArtifactError;
 use std::time::Duration;
 
 /// Why a module could not be loaded or a session could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The artifact contradicts itself.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The mesh is too large for one process.
+    #[error(
+        "the mesh has {devices} devices with {buffers} buffers each, more than one process can stand for\n\
+         help: build for a smaller `--mesh`"
+    )]
+    Devices {
+        /// The devices.
+        devices: u64,
+        /// Each device's buffers.
+        buffers: usize,
+    },
     /// The code is for other CPUs.
     #[error(
         "this CPU cannot run the artifact: it has code for {available}, the CPU is {cpu}\n\

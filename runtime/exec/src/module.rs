@@ -2,7 +2,7 @@
 
 use crate::cpu;
 use crate::error::RunError;
-use einmesh_artifact::{Artifact, CodeImage, Manifest};
+use einmesh_artifact::{Artifact, ArtifactError, CodeImage, Manifest, validate};
 use memmap2::{MmapMut, MmapRaw};
 use std::sync::Arc;
 
@@ -33,9 +33,14 @@ pub(crate) struct Phase {
 impl Module {
     /// Maps the best image that this CPU can run.
     ///
-    /// The artifact has been validated and its hash checked when it was read, but that tells damage
-    /// and not intent: its code runs with all rights of the process. Load only what you trust.
+    /// The artifact is validated, the hashes of its images included, but that tells damage and not
+    /// intent: its code runs with all rights of the process. Load only what you trust.
     pub fn load(artifact: &Artifact) -> Result<Module, RunError> {
+        // Also what was read, and so validated before: an artifact may be changed in memory.
+        let findings = validate(artifact);
+        if !findings.is_empty() {
+            return Err(ArtifactError::Invalid(findings).into());
+        }
         let manifest = Arc::new(artifact.manifest.clone());
         let images = manifest.images.iter().enumerate();
         let Some((number, image)) = images

@@ -5,7 +5,6 @@ use super::machine::Machine;
 use crate::collective::{Members, Pattern, compute};
 use crate::error::RunError;
 use einmesh_artifact::{Collective, Int, Step};
-use std::collections::BTreeMap;
 
 /// Runs all steps. Returns which memory each buffer has afterwards.
 pub(super) fn execute(machine: &Machine) -> Result<Vec<u32>, RunError> {
@@ -14,7 +13,6 @@ pub(super) fn execute(machine: &Machine) -> Result<Vec<u32>, RunError> {
         machine,
         slots: machine.initial_slots(),
         counters: vec![0; machine.manifest().loops as usize],
-        groups: BTreeMap::new(),
         arguments: Arguments::default(),
     };
     ctx.block(&machine.manifest().steps)?;
@@ -29,14 +27,12 @@ struct Ctx<'a> {
     slots: Vec<u32>,
     /// The loops' counters.
     counters: Vec<i64>,
-    /// The groups of the collectives' axes, once they have been needed.
-    groups: BTreeMap<&'a [u32], Vec<Vec<u64>>>,
     /// The arguments of the launch under way; kept to reuse the memory.
     arguments: Arguments,
 }
 
-impl<'a> Ctx<'a> {
-    fn block(&mut self, steps: &'a [Step]) -> Result<(), RunError> {
+impl Ctx<'_> {
+    fn block(&mut self, steps: &[Step]) -> Result<(), RunError> {
         let machine = self.machine;
         machine.progress.enter();
         for (i, step) in steps.iter().enumerate() {
@@ -47,7 +43,7 @@ impl<'a> Ctx<'a> {
         Ok(())
     }
 
-    fn step(&mut self, step: &'a Step) -> Result<(), RunError> {
+    fn step(&mut self, step: &Step) -> Result<(), RunError> {
         match step {
             Step::Launch {
                 kernel,
@@ -110,58 +106,52 @@ impl<'a> Ctx<'a> {
         let machine = self.machine;
         let each = machine.sizes[to as usize];
         let total = each * machine.devices.len() as u64;
-        let (slots, this) = (&self.slots, &*self);
-        if slots[from as usize] == slots[to as usize] {
+        if from == to {
             return Ok(());
         }
         let addresses = (0..machine.devices.len()).map(|device| {
-            let pair = (this.pointer(device, from), this.pointer(device, to));
-            (pair.0 as usize, pair.1 as usize)
+            let [from, to] = [from, to].map(|buffer| self.pointer(device, buffer) as usize);
+            (from, to)
         });
         let addresses: Vec<(usize, usize)> = addresses.collect();
         // Ranges may be copied in any order only if source and destination are apart.
-        let apart = addresses
-            .iter()
-            .all(|(from, to)| from.abs_diff(*to) as u64 >= each);
-        let total_or_one = if apart { total } else { 0 };
-        launch::parallel(machine, total_or_one, total, |begin, end| {
-            let mut next = begin;
-            while next < end {
-                let (device, offset) = ((next / each) as usize, (next % each) as usize);
-                let count = (each - next % each).min(end - next);
-                let (from, to) = addresses[device];
-                // SAFETY: both buffers have `each` bytes, and the range lies inside of them.
-                unsafe {
-                    let from = (from as *const u8).add(offset);
-                    (to as *mut u8).add(offset).copy_from(from, count as usize);
-                }
-                next += count;
-            }
-            Ok(())
-        })?;
-        if !apart {
+        let apart = |(from, to): &(usize, usize)| from.abs_diff(*to) as u64 >= each;
+        if !addresses.iter().all(apart) {
             for (from, to) in addresses {
                 // SAFETY: both buffers have `each` bytes; overlapping is allowed.
                 unsafe { (to as *mut u8).copy_from(from as *const u8, each as usize) };
             }
+            return Ok(());
         }
-        Ok(())
+        launch::parallel(machine, total, total, |begin, end| {
+            let mut next = begin;
+            while next < end {
+                let (device, offset) = ((next / each) as usize, next % each);
+                let count = (each - offset).min(end - next);
+                let (from, to) = addresses[device];
+                // SAFETY: both buffers have `each` bytes, and the range lies inside of them.
+                unsafe {
+                    let from = (from as *const u8).add(offset as usize);
+                    let to = (to as *mut u8).add(offset as usize);
+                    to.copy_from_nonoverlapping(from, count as usize);
+                }
+                next += count;
+            }
+            Ok(())
+        })
     }
 
     fn collective(
         &mut self,
         kind: &Collective,
-        axes: &'a [u32],
+        axes: &[u32],
         input: u32,
         output: u32,
     ) -> Result<(), RunError> {
         let machine = self.machine;
         let manifest = machine.manifest();
         self.refuse_overlap(kind, input, output)?;
-        let groups = self
-            .groups
-            .entry(axes)
-            .or_insert_with(|| manifest.groups(axes));
+        let groups = manifest.groups(axes);
         let size = groups.first().map_or(1, Vec::len) as u64;
         let pointer = |rank: u64, buffer: u32| {
             let slot = self.slots[buffer as usize] as usize;

@@ -53,6 +53,7 @@ impl Machine {
     /// Lays out and allocates the memory of all devices.
     pub(super) fn new(module: Module, threads: usize) -> Result<Machine, RunError> {
         let manifest = module.manifest.clone();
+        refuse_too_large(&manifest)?;
         let ranks = 0..manifest.devices();
         let coordinates: Vec<Vec<u64>> = ranks.map(|r| manifest.coordinates(r)).collect();
         let arena_stride = aligned(manifest.arena_bytes);
@@ -137,6 +138,21 @@ impl Machine {
     /// The operation under way and its place, for messages.
     pub(super) fn whereabouts(&self) -> (String, String) {
         self.progress.describe(self.manifest())
+    }
+}
+
+/// Keeps the tables of one entry per device and buffer below 32 MB.
+fn refuse_too_large(manifest: &Manifest) -> Result<(), RunError> {
+    const MOST: u64 = 1 << 20;
+    let tensors = manifest.inputs.len() + manifest.outputs.len();
+    let each = (manifest.buffers.len() + tensors).max(16);
+    let devices = manifest.devices();
+    match devices.saturating_mul(each as u64) <= MOST {
+        true => Ok(()),
+        false => Err(RunError::Devices {
+            devices,
+            buffers: manifest.buffers.len(),
+        }),
     }
 }
 

@@ -114,7 +114,7 @@ impl Session {
         }
     }
 
-    /// Puts an output together. `output` counts [`Manifest::outputs`].
+    /// Puts an output together. `output` counts [`Manifest::outputs`] and panics beyond them.
     pub fn output(&self, output: usize) -> Result<Tensor, RunError> {
         self.refuse_if_poisoned()?;
         let tensor = &self.machine.manifest().outputs[output];
