@@ -83,6 +83,7 @@ pub fn compile(
             }
         }
         None => {
+            // Only the places of a value without elements can overflow, and there are none.
             let place = c.free_indices().fold(Affine::constant(0), |offset, i| {
                 let scaled = offset.scale(axis(i).1).unwrap_or_default();
                 scaled.add(&Atom::Index(i).into()).unwrap_or_default()

@@ -38,7 +38,8 @@ pub enum Expr {
     /// `Select(condition, then, otherwise)`; the branch not taken has no effect on the result, not
     /// even when it is NaN. Both branches' loads must be in range.
     Select(Box<Expr>, Box<Expr>, Box<Expr>),
-    /// Conversion, rounding to nearest even; float to integer truncates and saturates, NaN is 0.
+    /// Conversion, rounding to nearest even; float to integer truncates and saturates, NaN is 0; integers
+    /// wrap; a truth value is 0 or 1, and a number is true unless it is 0.
     Cast(DType, Box<Expr>),
 }
 

@@ -165,7 +165,8 @@ pub struct Comprehension {
 /// A write into a copy of an existing array, at computed places.
 ///
 /// Points whose subscripts are out of range are dropped. Unless `combine` is [`Reducer::None`]
-/// (where the places are provably distinct), points that share a place are combined with it.
+/// (where the places are provably distinct), points that share a place are combined with it, in index order
+/// and in the accumulator's dtype, and rounded once.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Store {
     /// The array before; of the output's type.
@@ -194,9 +195,9 @@ pub enum Reducer {
     Sum,
     /// Multiplication; identity 1.
     Prod,
-    /// The largest; identity −∞ or the smallest integer; NaN wins.
+    /// The largest, +0 above −0; identity −∞ or the smallest integer; NaN wins.
     Max,
-    /// The smallest; identity +∞ or the largest integer; NaN wins.
+    /// The smallest, −0 below +0; identity +∞ or the largest integer; NaN wins.
     Min,
     /// Disjunction; identity false.
     Any,
@@ -239,7 +240,8 @@ pub struct Carried {
     pub result: ValueId,
 }
 
-/// A value collected over a loop.
+/// A value collected over a loop: each iteration's stands at its counter's position, also if the loop
+/// is reversed.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Collected {
     /// One iteration's value; of the body.
