@@ -5,6 +5,8 @@ mod table;
 
 pub use table::table;
 
+pub use table::table;
+
 use crate::error::RunError;
 use crate::module::Module;
 use crate::session::{Options, Session};
@@ -162,7 +164,7 @@ pub fn present(
     }
     let text = match (options.json, &options.outputs) {
         (true, _) => format!("{}\n", json(manifest, outcome, extra)),
-        (false, None) => table::table(&outcome.outputs),
+        (false, None) => table(&outcome.outputs),
         (false, Some(_)) => String::new(),
     };
     let mut stdout = io::stdout().lock();
