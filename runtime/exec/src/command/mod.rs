@@ -5,8 +5,6 @@ mod table;
 
 pub use table::table;
 
-pub use table::table;
-
 use crate::error::RunError;
 use crate::module::Module;
 use crate::session::{Options, Session};
