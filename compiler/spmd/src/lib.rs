@@ -64,6 +64,7 @@ pub fn partition(program: &Program, plan: &Plan) -> SpmdProgram {
     };
     tidy::simplify(&mut spmd);
     merge::share(&mut spmd);
+    tidy::drop_dead(&mut spmd);
     spmd
 }
 

@@ -6,8 +6,9 @@
 //!
 //! Masking. A point whose index lies in a block's padding must not contribute. Reduced indices
 //! with padding are guarded always. A free index with padding only computes padding of the output,
-//! so it is guarded just where its points could not be evaluated at all: where it occurs in a
-//! subscript that is proven for real positions only, or in the divisor of an integer division.
+//! so it needs no guard (except where it decides the divisor of an integer division), which leaves
+//! contractions plain. Since such points, and guards, are evaluated for padding, too, subscripts
+//! that are proven in range for real positions are clamped where padding could leave the value.
 
 use crate::context::Ctx;
 use crate::grid::{all, binary};
@@ -29,9 +30,6 @@ pub(crate) struct Nest {
     pub guarded: BTreeSet<IndexId>,
     /// Whether all operands are reduced first, though the body would commute with it.
     pub complete: bool,
-    /// Whether a guard is being localized: it is evaluated for padding, too, so that its loads
-    /// must not leave their values.
-    pub in_guard: bool,
 }
 
 impl Nest {
@@ -42,7 +40,6 @@ impl Nest {
             keep: BTreeSet::new(),
             guarded: BTreeSet::new(),
             complete: false,
-            in_guard: false,
         }
     }
 
@@ -102,7 +99,6 @@ impl Ctx {
 
     /// Ends a nest: the local comprehension, with padding guarded.
     pub fn finish(&mut self, mut nest: Nest, parts: Parts) -> Op {
-        nest.in_guard = true;
         let guard = parts.guard.map(|g| self.localize(&mut nest, &g));
         let pads = nest.indices.ids().filter(|i| {
             let reduced = i.0 as usize >= parts.free;

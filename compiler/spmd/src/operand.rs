@@ -6,7 +6,7 @@
 //! at global positions, too: a slice costs nothing when it is never made.
 
 use crate::context::{Ctx, Version};
-use crate::grid::{all, in_range};
+use crate::grid::{all, clamp, in_range};
 use crate::halo::Halo;
 use crate::nest::Nest;
 use einmesh_ir::affine::Affine;
@@ -130,14 +130,15 @@ impl Ctx {
                     halo.local.clone()
                 }
                 Access::Whole => {
-                    let uneven = self.uneven_in(nest, sub);
-                    if bounds == Bounds::Proven && !uneven.is_empty() {
-                        match nest.in_guard {
-                            true => bounds = Bounds::Clamp,
-                            false => nest.guarded.extend(uneven),
-                        }
+                    let padded = !self.uneven_in(nest, sub).is_empty();
+                    let position = self.localize(nest, sub);
+                    if bounds == Bounds::Proven && padded {
+                        // In range for real positions; padding reads whatever is nearest.
+                        let extent = self.extent(self.dim(load.value, k));
+                        clamp(position, extent, self.sub_dtype(sub))
+                    } else {
+                        position
                     }
-                    self.localize(nest, sub)
                 }
             });
         }

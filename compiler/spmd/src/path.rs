@@ -291,3 +291,6 @@ impl Search<'_> {
         (!axes.is_empty()).then_some(Step::Mask { axes })
     }
 }
+
+#[cfg(test)]
+mod tests;

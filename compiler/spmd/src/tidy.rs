@@ -1,8 +1,12 @@
-//! Simplified local expressions: positions, masks and tests that the extents decide.
+//! Simplified local expressions, and no operation without a use.
+//!
+//! Positions, masks and tests are simplified as far as extents decide them. A value that is brought
+//! to its planned placement though all its readers take it in another leaves dead steps.
 
 use einmesh_ir::affine::Scope;
 use einmesh_ir::simplify::simplify_within;
-use einmesh_ir::{Block, Comprehension, Expr, Literal, Op, SpmdProgram};
+use einmesh_ir::{Block, Comprehension, Expr, Literal, Op, SpmdProgram, ValueId};
+use std::collections::BTreeSet;
 
 /// Simplifies every comprehension of a partitioned program, and drops guards that hold everywhere.
 pub(crate) fn simplify(spmd: &mut SpmdProgram) {
@@ -35,4 +39,35 @@ fn comprehension(spmd: &SpmdProgram, c: &mut Comprehension) {
         Some(Expr::Literal(_)) => c.guard = before.guard,
         _ => {}
     }
+}
+
+/// Drops the operations on which no result depends.
+pub(crate) fn drop_dead(spmd: &mut SpmdProgram) {
+    let mut live = spmd.program.outputs.iter().map(|o| o.value).collect();
+    drop_dead_in(&mut spmd.program.body, &mut live);
+}
+
+/// Drops what `live` does not need, and adds what is left reads.
+fn drop_dead_in(block: &mut Block, live: &mut BTreeSet<ValueId>) {
+    let mut kept: Vec<Op> = Vec::with_capacity(block.ops.len());
+    for mut op in std::mem::take(&mut block.ops).into_iter().rev() {
+        if !op.defines().iter().any(|v| live.contains(v)) {
+            continue;
+        }
+        match &mut op {
+            Op::Compute(c) => live.extend(c.reads()),
+            Op::Argsort(a) => live.extend([a.input]),
+            Op::Collective(c) => live.extend([c.input]),
+            Op::Loop(l) => {
+                l.collected.retain(|c| live.contains(&c.result));
+                // A state that is read only to compute itself stays, for simplicity.
+                live.extend(l.carried.iter().flat_map(|c| [c.init, c.exit]));
+                live.extend(l.collected.iter().map(|c| c.value));
+                drop_dead_in(&mut l.body, live);
+            }
+        }
+        kept.push(op);
+    }
+    kept.reverse();
+    block.ops = kept;
 }

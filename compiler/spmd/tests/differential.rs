@@ -17,7 +17,7 @@ fn partitioned_programs_compute_what_whole_ones_do() {
         .and_then(|s| s.parse().ok())
         .unwrap_or(0);
     let mut failures = Vec::new();
-    let total = cases(400);
+    let total = cases(2000);
     for case in first..first + total {
         let program = ops::program(case, 6);
         let mut rng = Rng(case ^ 0xABCD_EF01);

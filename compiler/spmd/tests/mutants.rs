@@ -7,7 +7,7 @@ use common::{Rng, differs_from, inputs, ops, plans};
 use einmesh_interp::{Precision, evaluate};
 
 /// How many mutants of each kind are tried.
-const MUTANTS: usize = 60;
+const MUTANTS: usize = 40;
 
 #[test]
 fn seeded_bugs_are_caught() {
@@ -44,7 +44,7 @@ fn seeded_bugs_are_caught() {
     for (name, caught, tried) in table {
         assert!(tried >= 20, "too few places for: {name}");
         assert!(
-            caught * 5 >= tried,
+            caught * 3 >= tried,
             "only {caught} of {tried} caught: {name}"
         );
     }
