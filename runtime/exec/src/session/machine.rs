@@ -198,3 +198,55 @@ fn plan_tensors(manifest: &Manifest, coordinates: &[Vec<u64>]) -> TensorPlan {
         bytes: offsets.total(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use einmesh_artifact::{Buffer, DType, DimLayout, MeshAxis};
+
+    #[test]
+    fn devices_share_equal_blocks_unless_they_write_them() {
+        let axis = |name: &str| MeshAxis {
+            name: name.to_owned(),
+            size: 2,
+        };
+        let input = Tensor {
+            path: "x".to_owned(),
+            tensor: "x".to_owned(),
+            dtype: DType::F32,
+            dims: vec![DimLayout {
+                name: "N".to_owned(),
+                global: 40,
+                local: 20,
+                axes: vec![1],
+            }],
+            axes: vec![1],
+            buffer: 0,
+            donor: None,
+        };
+        let mut manifest = Manifest {
+            mesh: vec![axis("data"), axis("tensor")],
+            inputs: vec![input.clone()],
+            buffers: vec![Buffer {
+                name: "x".to_owned(),
+                dtype: DType::F32,
+                extents: vec![20],
+                storage: Storage::Input(0),
+            }],
+            ..Manifest::default()
+        };
+        let coordinates: Vec<Vec<u64>> = (0..4).map(|r| manifest.coordinates(r)).collect();
+        let plan = plan_tensors(&manifest, &coordinates);
+        // 80 bytes take two lines of 64.
+        assert_eq!(plan.inputs, [[0, 128, 0, 128]]);
+        assert_eq!(plan.bytes, 256);
+
+        manifest.outputs = vec![Tensor {
+            donor: Some(0),
+            ..input
+        }];
+        let plan = plan_tensors(&manifest, &coordinates);
+        assert_eq!(plan.inputs, [[0, 128, 256, 384]]);
+        assert_eq!(plan.bytes, 512);
+    }
+}
