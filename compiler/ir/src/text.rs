@@ -20,6 +20,43 @@
 //! an id follows: dims and indices `b'1`, loop counters `l~0`. Origins keep their functions (`@ block.mlp`)
 //! but not their spans.
 //!
+//! A loop's states are its `carry` and `yield` lines, the values it stacks its `collect` lines:
+//!
+//! ```text
+//! program layers {
+//!   dim L = 4, B = 2
+//!
+//!   input %w.0: f32[L,B]
+//!   input %x.1: f32[B]
+//!
+//!   for l in L {
+//!     carry %x.2: f32[B] = %x.1
+//!     %x.3: f32[B] = %x.2[b] + %w.0[l,b]
+//!     yield %x.3 -> %x.4: f32[B]
+//!     collect %x.3 -> %all.5: f32[L,B] at 0
+//!   }
+//!   %new.6: f32[L,B] = store[b] %all.5[0,b] += %x.4[b]
+//!
+//!   output %new.6
+//! }
+//! ```
+//!
+//! A partitioned program has a mesh, and its inputs and outputs say how they are split:
+//!
+//! ```text
+//! program mlp {
+//!   mesh data = 2, tensor = 4
+//!   dim B = 4, F = 2
+//!
+//!   input %x.0: f32[B,F] split [4 of 7 on data, 2 of 8 on tensor]
+//!
+//!   %part.1: f32[B] = sum[f](%x.0[b,f])
+//!   %out.2: f32[B] = all_reduce(sum, tensor) %part.1 because f "@shard(tensor: F)"
+//!
+//!   output %out.2 split [4 of 7 on data]
+//! }
+//! ```
+//!
 //! [`parse`] undoes [`print`]: the program is the same up to spans, and printing it again gives the same
 //! text.
 

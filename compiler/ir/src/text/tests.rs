@@ -298,3 +298,28 @@ fn damaged_texts_never_panic() {
         "{refused} {invalid} {valid}"
     );
 }
+
+#[test]
+fn the_examples_of_the_documentation_are_canonical() {
+    let source = include_str!("../text.rs");
+    let (mut examples, mut inside) = (Vec::new(), false);
+    for line in source.lines().map_while(|line| line.strip_prefix("//!")) {
+        match line.trim() {
+            "```text" => {
+                inside = true;
+                examples.push(String::new());
+            }
+            "```" => inside = false,
+            _ if inside => {
+                let example = examples.last_mut().expect("an example has begun");
+                example.push_str(line.strip_prefix(' ').unwrap_or(line));
+                example.push('\n');
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(examples.len(), 3);
+    round_trips(&examples[0]);
+    round_trips(&examples[1]);
+    round_trips_spmd(&examples[2]);
+}
