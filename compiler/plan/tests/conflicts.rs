@@ -284,15 +284,23 @@ fn unused_axes_and_idle_devices_are_warned_of() {
         codes::UNUSED_MESH_AXIS,
     );
     assert_eq!(spans(&warning), [span(1)]);
-    let mut directives = mesh(&[("tensor", 16)]);
-    directives.shard.push(shard(&program, "tensor", &["H"], 10));
-    let warning = only(
-        &program,
-        &directives,
-        Severity::Warning,
-        codes::IDLE_DEVICES,
-    );
-    assert_eq!(spans(&warning), [span(11)]);
+    let idle = |size: u64| {
+        let mut directives = mesh(&[("tensor", size)]);
+        directives.shard.push(shard(&program, "tensor", &["H"], 10));
+        found(&program, &directives)
+    };
+    let warned = |size: u64, message: &str| {
+        let all = idle(size);
+        assert_eq!((all.len(), all[0].code), (1, codes::IDLE_DEVICES));
+        assert_eq!(
+            (all[0].message.as_str(), spans(&all[0])),
+            (message, vec![span(11)])
+        );
+    };
+    warned(16, "`H` = 12 leaves 4 of 16 devices idle");
+    // Five parts of 3 are one too many.
+    warned(5, "`H` = 12 leaves 1 of 5 devices idle");
+    assert!(idle(7).len() == 1 && idle(6).is_empty() && idle(12).is_empty());
 }
 
 #[test]

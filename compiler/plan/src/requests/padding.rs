@@ -58,7 +58,7 @@ impl Ctx<'_> {
             self.report_uneven(rule, dim, parts);
             return true;
         }
-        if extent < parts {
+        if busy(extent, parts) < parts {
             self.warn_idle(rule, dim, parts);
             return true;
         }
@@ -86,11 +86,24 @@ impl Ctx<'_> {
     fn warn_idle(&mut self, rule: &ShardDims, dim: DimId, parts: u64) {
         let extent = self.program.dims[dim].extent;
         let name = self.dim_name(dim);
-        let message = format!("`{name}` = {extent} leaves some of {parts} devices without work");
-        let label = format!("{extent} positions for {parts} devices");
+        let busy = busy(extent, parts);
+        let message = format!(
+            "`{name}` = {extent} leaves {} of {parts} devices idle",
+            parts - busy
+        );
+        let part = extent.div_ceil(parts);
+        let label = format!("in parts of {part}, {extent} positions are enough for {busy} devices");
         let warning = Diagnostic::warning(codes::IDLE_DEVICES, message);
         self.found
             .push(place(warning, dim_span(rule, dim).or(rule.span), &label));
+    }
+}
+
+/// How many devices get a part of a dim that is dealt out in blocks of equal extent.
+fn busy(extent: u64, parts: u64) -> u64 {
+    match extent.div_ceil(parts) {
+        0 => 0,
+        part => extent.div_ceil(part),
     }
 }
 

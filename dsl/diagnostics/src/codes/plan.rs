@@ -144,14 +144,15 @@ Use it, or leave it out:
     @mesh(data: 2, tensor: 4)
     @shard(data: B, tensor: [H, F])";
 
-    IDLE_DEVICES = 612, "A dim has fewer positions than devices",
-"Some devices get only padding, and wait for the others.
+    IDLE_DEVICES = 612, "A split leaves devices without work",
+"Dims are dealt out in blocks of equal extent. If there are too few of them, some devices get only
+padding, and wait for the others.
 
-With H = 2 and 4 devices along tensor this warns:
+With H = 6 and 4 devices along tensor this warns: parts of 2 are enough for 3 devices.
 
     @shard(tensor: H)
 
-Split a longer dim, or use fewer devices:
+Split a longer dim, or use as many devices as divide this one:
 
     @shard(tensor: F)";
 
