@@ -14,7 +14,7 @@
 //!   mask shows in the results.
 //!
 //! It is written for clarity first, but runs whole models in tests: each comprehension is compiled
-//! once into a list of instructions ([`code`]) that work on up to [`code::LANES`] points at a time.
+//! once into a list of instructions (module `code`) that work on up to 128 points at a time.
 //!
 //! What this crate must not know: syntax, plans, targets, files.
 

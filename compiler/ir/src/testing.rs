@@ -16,6 +16,7 @@ mod compute;
 mod random;
 #[cfg(test)]
 mod tests;
+mod update;
 
 pub use random::Random;
 

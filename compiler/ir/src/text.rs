@@ -57,7 +57,7 @@
 //! }
 //! ```
 //!
-//! [`parse`] undoes [`print`]: the program is the same up to spans, and printing it again gives the same
+//! [`parse`] undoes [`print()`]: the program is the same up to spans, and printing it again gives the same
 //! text.
 
 mod cursor;
