@@ -1,6 +1,7 @@
 //! The state of partitioning: the program so far, and where each value can be found.
 
 use crate::grid::Grid;
+use crate::halo::Reach;
 use einmesh_ir::spmd::Provenance;
 use einmesh_ir::{
     Arena, Block, Collective, CollectiveKind, Comprehension, DType, Dim, DimId, DimLayout, Expr,
@@ -19,9 +20,6 @@ pub(crate) struct Version {
     pub local: ValueId,
 }
 
-/// What names a value with edges: the local value without them, and per dim how far each way.
-pub(crate) type HaloKey = (ValueId, Vec<(usize, u64, u64)>);
-
 /// A block under construction, with the values that live in it.
 #[derive(Default, Debug)]
 pub(crate) struct Frame {
@@ -33,8 +31,8 @@ pub(crate) struct Frame {
     pub versions: BTreeMap<ValueId, Vec<Version>>,
     /// Layers cut out of stacked values: the global value that holds each.
     pub layers: BTreeMap<(ValueId, Vec<(usize, LoopVarId)>), ValueId>,
-    /// Values with their neighbours' edges.
-    pub halos: BTreeMap<HaloKey, ValueId>,
+    /// Local values with their neighbours' edges.
+    pub halos: BTreeMap<(ValueId, Vec<Reach>), ValueId>,
 }
 
 /// Everything that the stages of partitioning share.

@@ -12,24 +12,33 @@ use crate::nest::Nest;
 use einmesh_ir::affine::{Affine, Atom};
 use einmesh_ir::{BinaryOp, CollectiveKind, DType, Expr, MeshAxisId, Op, ValueId};
 
-/// A subscript into a block with edges.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Halo {
+/// How far a load reaches beyond its block.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Reach {
+    /// The position of the dim.
+    pub position: usize,
     /// How many positions of the previous block precede the device's own.
     pub left: u64,
     /// How many positions of the next block follow.
     pub right: u64,
+}
+
+/// A subscript into a block with edges.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Halo {
+    pub reach: Reach,
     /// The subscript into the extended block.
     pub local: Expr,
 }
 
 impl Ctx {
-    /// How `subscript` reaches into a dim of this extent that is split over `axes`; `None` where
-    /// it may reach beyond the neighbours.
+    /// How `subscript` reaches into the dim at `position`, which has this extent and is split over
+    /// `axes`; `None` where it may reach beyond the neighbours.
     pub fn halo(
         &self,
         nest: &Nest,
         subscript: &Expr,
+        position: usize,
         extent: u64,
         axes: &[MeshAxisId],
     ) -> Option<Halo> {
@@ -60,25 +69,29 @@ impl Ctx {
             return None;
         }
         let local = form.add(&Affine::constant(left))?.to_expr(DType::I32);
-        Some(Halo {
-            left: left as u64,
-            right: right as u64,
-            local,
-        })
+        let (left, right) = (left as u64, right as u64);
+        let reach = Reach {
+            position,
+            left,
+            right,
+        };
+        Some(Halo { reach, local })
     }
 
-    /// A local value extended along a dim by `left` and `right` positions of its neighbours.
-    #[allow(clippy::too_many_arguments)]
+    /// A local value extended along a dim by the edges of its neighbours.
     pub fn extend(
         &mut self,
         value: ValueId,
         local: ValueId,
-        position: usize,
-        left: u64,
-        right: u64,
+        reach: Reach,
         axes: &[MeshAxisId],
         ops: &mut Vec<Op>,
     ) -> ValueId {
+        let Reach {
+            position,
+            left,
+            right,
+        } = reach;
         let block = self.local.dims[self.local.values[local].dims[position]].extent;
         let mut edge = |ctx: &mut Ctx, from: u64, count: u64, shift: i64| {
             let piece = ctx.shaped(value, local, &[(position, count)]);

@@ -11,6 +11,7 @@ use crate::context::{Ctx, Version};
 use crate::grid::{all, clamp, in_range, sub, zero};
 use crate::nest::{Nest, Parts};
 use crate::operand::{Access, Want, bare};
+use einmesh_ir::affine::{Affine, Atom};
 use einmesh_ir::{
     Arena, Bounds, DType, DimId, Expr, IndexId, Load, MeshAxisId, Reducer, Sharding, ValueId,
 };
@@ -85,6 +86,17 @@ impl Ctx {
         bare(&load.subs[k]).is_some_and(|i| self.index_extent(nest, i) == extent)
     }
 
+    /// Whether a subscript is in range at all real positions of the indices.
+    fn stays_inside(&self, nest: &Nest, subscript: &Expr, extent: u64) -> bool {
+        let extent_of = |atom| match atom {
+            Atom::Index(i) => Some(self.index_extent(nest, i)),
+            Atom::LoopVar(var) => Some(self.extent(self.global.loop_vars[var].dim)),
+            Atom::Coord(_) => None,
+        };
+        let range = Affine::of(subscript).and_then(|form| form.range_with(extent_of));
+        range.is_some_and(|range| *range.start() >= 0 && *range.end() < extent as i64)
+    }
+
     /// The split dims that the load reads at computed places; `None` if there are none, or if the
     /// value is at hand as the load wants it.
     fn looked_up(&self, nest: &Nest, load: &Load) -> Option<Over> {
@@ -133,8 +145,8 @@ impl Ctx {
     }
 
     /// Whether to sum what was found rather than gather the looked-up dims: where a plan counts on
-    /// it, which is for loaded subscripts and axes that split no index, and else if it moves no
-    /// more bytes.
+    /// it, which is for loaded subscripts and axes that split no index, and else if it moves
+    /// fewer bytes.
     fn pays_off(&self, whole: &Nest, part: &Nest, load: &Load, over: &Over) -> bool {
         let loaded = |k: &usize| !load.subs[*k].loads().is_empty();
         if over.dims.iter().any(loaded) && !over.axes.iter().any(|a| whole.uses(*a)) {
@@ -145,7 +157,7 @@ impl Ctx {
         let want = self.want(whole, load);
         let extents = self.global.extents(load.value);
         let gathered: u64 = crate::path::local_bytes(&self.grid, &extents, &want.sharding, 1);
-        2 * found * self.trips_since(self.home(load.value)) <= gathered
+        2 * found * self.trips_since(self.home(load.value)) < gathered
     }
 
     /// Emits the lookup; the result is a temporary over the part's indices.
@@ -267,7 +279,7 @@ impl Ctx {
             let extent = self.extent(self.dim(load.value, k));
             let dtype = self.sub_dtype(subscript);
             let mut at = self.localize(nest, subscript);
-            if load.bounds == Bounds::Clamp {
+            if load.bounds == Bounds::Clamp && !self.stays_inside(nest, subscript, extent) {
                 at = clamp(at, extent, dtype);
             }
             if over.dims.contains(&k) {

@@ -7,7 +7,7 @@
 
 use crate::context::{Ctx, Version};
 use crate::grid::{all, clamp, in_range};
-use crate::halo::Halo;
+use crate::halo::{Halo, Reach};
 use crate::nest::Nest;
 use einmesh_ir::affine::Affine;
 use einmesh_ir::{Bounds, DType, Expr, IndexId, Load, MeshAxisId, Op, Sharding, ValueId};
@@ -62,7 +62,7 @@ impl Ctx {
                 continue;
             }
             if load.bounds != Bounds::Clamp
-                && let Some(halo) = self.halo(nest, sub, self.extent(dims[k]), axes)
+                && let Some(halo) = self.halo(nest, sub, k, self.extent(dims[k]), axes)
             {
                 spec[k] = axes.clone();
                 access[k] = Access::Halo(halo);
@@ -167,16 +167,11 @@ impl Ctx {
 
     /// The value extended by its neighbours' edges along the dims that are read so.
     fn with_edges(&mut self, value: ValueId, version: &Version, access: &[Access]) -> ValueId {
-        let reach = access
-            .iter()
-            .enumerate()
-            .filter_map(|(k, access)| match access {
-                Access::Halo(halo) if halo.left + halo.right > 0 => {
-                    Some((k, halo.left, halo.right))
-                }
-                _ => None,
-            });
-        let reach: Vec<(usize, u64, u64)> = reach.collect();
+        let beyond = access.iter().filter_map(|access| match access {
+            Access::Halo(halo) => Some(halo.reach),
+            _ => None,
+        });
+        let reach: Vec<Reach> = beyond.filter(|r| r.left + r.right > 0).collect();
         if reach.is_empty() {
             return version.local;
         }
@@ -187,16 +182,9 @@ impl Ctx {
         }
         let mut local = version.local;
         let mut ops: Vec<Op> = Vec::new();
-        for (k, left, right) in reach {
-            local = self.extend(
-                value,
-                local,
-                k,
-                left,
-                right,
-                &version.sharding.spec[k],
-                &mut ops,
-            );
+        for reach in reach {
+            let axes = &version.sharding.spec[reach.position];
+            local = self.extend(value, local, reach, axes, &mut ops);
         }
         self.frames[home].ops.extend(ops);
         self.frames[home].halos.insert(key, local);

@@ -36,3 +36,18 @@ fn partitioned_programs_compute_what_whole_ones_do() {
         failures.len()
     );
 }
+
+/// What `--emit=spmd` prints is the whole program.
+#[test]
+fn partitioned_programs_have_a_text_form() {
+    for case in 0..200 {
+        let program = ops::program(case, 6);
+        let mut rng = Rng(case ^ 0xABCD_EF01);
+        let mesh = plans::mesh(&mut rng);
+        let plan = plans::any(&mut rng, &program, &mesh);
+        let spmd = einmesh_spmd::partition(&program, &plan);
+        let text = einmesh_ir::text::print_spmd(&spmd);
+        let parsed = einmesh_ir::text::parse_spmd(&text).expect("it parses");
+        assert_eq!(einmesh_ir::text::print_spmd(&parsed), text, "case {case}");
+    }
+}
