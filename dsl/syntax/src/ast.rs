@@ -351,7 +351,7 @@ pub enum Subscript {
 pub struct Expr {
     /// What it is.
     pub kind: ExprKind,
-    /// Its place, parentheses excluded.
+    /// Its place. That of a parenthesised expression has the parentheses, that of what is in them not.
     pub span: Span,
 }
 

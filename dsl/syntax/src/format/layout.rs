@@ -1,5 +1,6 @@
 //! Lines: where they start, how far they are indented, and where wide ones are broken.
 
+use super::breaks::Break;
 use super::outline::{Bracket, Outline, Start};
 use super::{WIDTH, spacing};
 use crate::lex::Kind;
@@ -44,72 +45,52 @@ pub(super) fn lines(outline: &Outline<'_>) -> Vec<Line> {
 }
 
 /// A bracket that is open.
-struct Frame {
+pub(super) struct Frame {
     /// The token that opened it.
-    open: usize,
+    pub open: usize,
     /// The indentation of the line it stands on; for a block, of its statement.
-    indent: usize,
+    pub indent: usize,
     /// Whether a line break follows it directly.
-    hanging: bool,
+    pub hanging: bool,
 }
 
-/// A line break.
-struct Break {
-    indent: usize,
-    /// Whether a blank line of the source is kept.
-    may_be_blank: bool,
-    is_first: bool,
-}
-
-struct Ctx<'o, 't> {
-    o: &'o Outline<'t>,
-    frames: Vec<Frame>,
+pub(super) struct Ctx<'o, 't> {
+    pub o: &'o Outline<'t>,
+    /// The brackets that are open, the innermost last.
+    pub frames: Vec<Frame>,
     /// The indentation of the statement, declaration or field.
-    base: usize,
+    pub base: usize,
     /// How much further its other lines are indented.
-    further: usize,
+    pub further: usize,
     lines: Vec<Line>,
     line: Option<Line>,
     /// For each token, the indentation of a line that would start there.
-    breaks: Vec<usize>,
+    pub breaks: Vec<usize>,
 }
 
 impl Ctx<'_, '_> {
     fn token(&mut self, at: usize) {
         let o = self.o;
-        let token = &o.tokens[at];
-        let closes = token.kind == Kind::Punct && matches!(o.word(at), ")" | "]" | "}");
-        self.breaks[at] = self.continuation(at);
-        if let Some(field) = self.field_indent(at) {
-            self.breaks[at] = field;
-        }
+        let closes = self.closes(at);
+        self.breaks[at] = self
+            .field_indent(at)
+            .unwrap_or_else(|| self.continuation(at));
         if let Some(Break {
             indent,
             may_be_blank,
             is_first,
         }) = self.break_before(at)
         {
-            if let Some(top) = self.frames.last_mut()
-                && !closes
-                && o.before(at) == Some(top.open)
-            {
-                top.hanging = true;
-                self.breaks[at] = self.continuation(at);
-            }
-            // Whether a bracket hangs is only known now.
-            let is_block = self.frames.last().is_some_and(|top| self.is_block(top));
-            let indent = if is_first || closes || is_block {
-                indent
-            } else {
+            let indent = if self.hangs(at) {
                 self.breaks[at]
+            } else {
+                indent
             };
-            let blank = may_be_blank
-                && o.breaks_before(at) > 1
-                && !self.lines.is_empty() | self.line.is_some();
+            let follows = self.line.is_some();
             self.finish();
             self.line = Some(Line {
                 indent,
-                blank,
+                blank: follows && may_be_blank && o.breaks_before(at) > 1,
                 tokens: at..at,
                 spaces: Vec::new(),
                 depths: Vec::new(),
@@ -117,14 +98,14 @@ impl Ctx<'_, '_> {
                 is_first,
                 cuts: Vec::new(),
             });
-            if is_first && token.kind != Kind::Comment && !closes {
+            if is_first && o.tokens[at].kind != Kind::Comment && !closes {
                 self.base = indent;
             }
         }
-        if let Start::Item { further } = o.starts[at] {
-            self.further = further;
-        } else if o.starts[at] != Start::Nothing {
-            self.further = 2;
+        match o.starts[at] {
+            Start::Item { further } => self.further = further,
+            Start::Stmt | Start::Decorated => self.further = 2,
+            Start::Nothing => {}
         }
         if closes
             && let Some(frame) = self.frames.pop()
@@ -145,6 +126,25 @@ impl Ctx<'_, '_> {
                 self.further = 2;
             }
         }
+    }
+
+    /// Whether the break before a token makes the bracket before it hang. The lines within are then
+    /// indented from the bracket's.
+    fn hangs(&mut self, at: usize) -> bool {
+        let opener = self.o.before(at);
+        let closes = self.closes(at);
+        let Some(top) = self.frames.last_mut() else {
+            return false;
+        };
+        if closes
+            || opener != Some(top.open)
+            || matches!(self.o.brackets[top.open], Bracket::Block | Bracket::Fields)
+        {
+            return false;
+        }
+        top.hanging = true;
+        self.breaks[at] = self.continuation(at);
+        true
     }
 
     /// Adds a token to the line.
@@ -170,176 +170,6 @@ impl Ctx<'_, '_> {
         if o.tokens[at].kind != Kind::Comment {
             line.code_width += o.width(at) + usize::from(space);
         }
-    }
-
-    fn break_before(&self, at: usize) -> Option<Break> {
-        let o = self.o;
-        let Some(previous) = at.checked_sub(1) else {
-            return Some(Break {
-                indent: 0,
-                may_be_blank: false,
-                is_first: true,
-            });
-        };
-        let token = &o.tokens[at];
-        let after_comment = o.tokens[previous].kind == Kind::Comment;
-        let broken = token.first || after_comment || o.cut[at];
-        let top = self.frames.last();
-        let block = top.filter(|top| self.is_block(top));
-        let inner = block.map_or(0, |block| block.indent + 2);
-        let is_open = block.is_none_or(|block| o.open[block.open]);
-        let after_brace = o.before(at).is_some_and(|i| self.is_brace(i));
-        let first = |indent| {
-            Some(Break {
-                indent,
-                may_be_blank: o.before(at) != Some(previous) || !self.is_brace(previous),
-                is_first: true,
-            })
-        };
-        let next = Some(Break {
-            indent: self.breaks[at],
-            may_be_blank: false,
-            is_first: false,
-        });
-        if token.kind == Kind::Comment {
-            let between = o.after(at).is_none_or(|next| self.starts_line(next, at));
-            return match (token.first, between) {
-                (false, _) => None,
-                (true, true) if is_open => first(inner),
-                (true, _) => next,
-            };
-        }
-        match o.starts[at] {
-            Start::Item { .. } => return first(0),
-            Start::Stmt => return if is_open { first(inner) } else { None },
-            Start::Decorated => {
-                let decorated = Break {
-                    indent: self.base,
-                    may_be_blank: false,
-                    is_first: true,
-                };
-                return broken.then_some(decorated);
-            }
-            Start::Nothing => {}
-        }
-        if self.starts_line(at, previous) && is_open && block.is_some_and(|block| block.open != at)
-        {
-            let block = block?;
-            if o.partner[block.open] == at {
-                return Some(Break {
-                    indent: block.indent,
-                    may_be_blank: false,
-                    is_first: true,
-                });
-            }
-            // Fields share lines as the author likes; the first starts one.
-            return if broken || after_brace {
-                first(inner)
-            } else {
-                None
-            };
-        }
-        match o.word(at) {
-            "{" if self.is_brace(at) => after_comment.then_some(Break {
-                indent: self.base,
-                may_be_blank: false,
-                is_first: false,
-            }),
-            "else" if o.is(previous, "}") && !self.in_expression(at) => {
-                let one_line = !o.open[o.partner[previous]];
-                (token.first && one_line).then_some(Break {
-                    indent: self.base,
-                    may_be_blank: false,
-                    is_first: true,
-                })
-            }
-            "," | ":" if token.kind == Kind::Punct => {
-                if after_comment {
-                    next
-                } else {
-                    None
-                }
-            }
-            ")" | "]" | "}" if token.kind == Kind::Punct => {
-                let frame = top.filter(|frame| frame.hanging && token.first || after_comment)?;
-                let indent = if frame.hanging {
-                    frame.indent
-                } else {
-                    self.breaks[at]
-                };
-                Some(Break {
-                    indent,
-                    may_be_blank: false,
-                    is_first: false,
-                })
-            }
-            _ => {
-                if broken {
-                    next
-                } else {
-                    None
-                }
-            }
-        }
-    }
-
-    fn in_expression(&self, at: usize) -> bool {
-        self.o.tokens[at - 1].kind == Kind::Comment
-    }
-
-    /// Whether a token, which comes after `previous` but for comments, starts a declaration, statement
-    /// or field, or ends a block.
-    fn starts_line(&self, at: usize, previous: usize) -> bool {
-        let o = self.o;
-        let Some(block) = self.frames.last().filter(|top| self.is_block(top)) else {
-            return o.starts[at] != Start::Nothing;
-        };
-        let fields = o.brackets[block.open] == Bracket::Fields;
-        let before = if o.tokens[previous].kind == Kind::Comment {
-            o.before(previous)
-        } else {
-            Some(previous)
-        };
-        let field = fields && before.is_some_and(|i| i == block.open || o.is(i, ","));
-        o.starts[at] != Start::Nothing || o.partner[block.open] == at || field
-    }
-
-    /// The indentation of a field that starts here, in a record on several lines.
-    fn field_indent(&self, at: usize) -> Option<usize> {
-        let o = self.o;
-        let top = self.frames.last()?;
-        let is_field = o.brackets[top.open] == Bracket::Fields
-            && o.open[top.open]
-            && o.partner[top.open] != at;
-        let before = o.before(at)?;
-        let starts =
-            o.tokens[at].kind != Kind::Comment && (before == top.open || o.is(before, ","));
-        (is_field && starts).then_some(top.indent + 2)
-    }
-
-    fn is_brace(&self, at: usize) -> bool {
-        matches!(self.o.brackets[at], Bracket::Block | Bracket::Fields)
-    }
-
-    fn is_block(&self, frame: &Frame) -> bool {
-        self.is_brace(frame.open)
-    }
-
-    /// The indentation of a line that goes on with what an earlier one started.
-    fn continuation(&self, at: usize) -> usize {
-        let o = self.o;
-        let brackets = self
-            .frames
-            .iter()
-            .rev()
-            .take_while(|frame| !self.is_block(frame));
-        let Some((depth, hanging)) = brackets.enumerate().find(|(_, frame)| frame.hanging) else {
-            return self.base + self.further;
-        };
-        let starts = depth == 0
-            && o.before(at)
-                .is_some_and(|i| o.is(i, ",") || i == hanging.open);
-        hanging.indent + if starts { 2 } else { 4 }
     }
 
     /// Ends the line; says where to cut one that is too wide.
@@ -398,8 +228,7 @@ impl Ctx<'_, '_> {
     fn cut_rank(&self, at: usize) -> Option<u8> {
         let o = self.o;
         let left = at - 1;
-        let closes = matches!(o.word(at), ")" | "]" | "}");
-        if o.dropped[at] || self.is_brace(at) || closes {
+        if o.dropped[at] || self.is_brace(at) || self.closes(at) {
             return None;
         }
         let operator = |at: usize, of: &[&str]| of.contains(&o.word(at)) && !o.is_unary(at);

@@ -9,6 +9,7 @@
 //! breaks within statements, equal columns, the column of a comment.
 
 mod align;
+mod breaks;
 mod layout;
 mod outline;
 mod spacing;
