@@ -3,6 +3,8 @@
 mod common;
 
 use common::{Rng, check_case, ops, plans};
+use einmesh_interp::{Precision, evaluate, evaluate_spmd, mismatch, random_inputs};
+use einmesh_ir::testing::{GenerateOptions, generate};
 
 /// The number of cases: `EINMESH_SPMD_CASES`, or enough for every test run.
 fn cases(default: u64) -> u64 {
@@ -49,5 +51,32 @@ fn partitioned_programs_have_a_text_form() {
         let text = einmesh_ir::text::print_spmd(&spmd);
         let parsed = einmesh_ir::text::parse_spmd(&text).expect("it parses");
         assert_eq!(einmesh_ir::text::print_spmd(&parsed), text, "case {case}");
+    }
+}
+
+/// The same on the programs that the tests of every stage share, of all dtypes.
+#[test]
+fn shared_programs_agree_too() {
+    let total = cases(500);
+    for case in 0..total {
+        let options = GenerateOptions {
+            size: 1 + case as usize % 8,
+            ..GenerateOptions::default()
+        };
+        let (program, specs) = generate(case, &options);
+        let inputs = random_inputs(case, &specs);
+        let mut rng = Rng(case ^ 0x1234_5678);
+        let mesh = plans::mesh(&mut rng);
+        let plan = plans::any(&mut rng, &program, &mesh);
+        assert_eq!(einmesh_spmd::check(&program, &plan), [""; 0]);
+        let spmd = einmesh_spmd::partition(&program, &plan);
+        assert_eq!(einmesh_spmd::verify_collectives(&spmd), []);
+        let whole = evaluate(&program, &inputs, Precision::Program).expect("runs");
+        let parts = evaluate_spmd(&spmd, &inputs, Precision::Program);
+        let parts = parts.unwrap_or_else(|error| panic!("case {case}: {error}"));
+        for (a, b) in whole.iter().zip(&parts) {
+            let different = mismatch(a, b, 0.0);
+            assert_eq!(different, None, "case {case}");
+        }
     }
 }
