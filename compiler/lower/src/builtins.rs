@@ -15,6 +15,7 @@ pub(crate) const BUILTINS: &[&str] = &[
     "abs", "all", "any", "argmax", "argmin", "argsort", "ceil", "cos", "div", "erf", "exp",
     "expm1", "floor", "fold", "grad", "isfinite", "log", "log1p", "max", "mean", "min", "prod",
     "rank", "round", "rsqrt", "scan", "sin", "sqrt", "stop", "sum", "tanh", "uniform", "where",
+    "wide",
 ];
 
 fn unary_function(name: &str) -> Option<UnaryOp> {
@@ -254,6 +255,7 @@ impl<'a> Ctx<'a> {
             // What `stop` means concerns gradients only.
             "stop" => first.0,
             "rank" => self.rank(first),
+            "wide" => self.widened(first),
             _ => self.whole_reduction(name, first),
         }
     }
@@ -264,6 +266,29 @@ impl<'a> Ctx<'a> {
             let b = args.pop()?;
             let a = args.pop()?;
             ctx.arithmetic(op, a, b, span)
+        })
+    }
+
+    /// `wide(x)`: the float in the dtype that its sums accumulate in: f32 for half precision, itself else.
+    fn widened(&mut self, value: (Val, Span)) -> Val {
+        self.leafwise(vec![value], &mut |ctx, mut args| {
+            let (a, span) = args.pop()?;
+            let dtype = a.elem.default_dtype();
+            if !a.elem.is_floatish() {
+                ctx.report(
+                    Diagnostic::error(
+                        codes::WRONG_OPERAND,
+                        format!("`wide` is not defined for {dtype}"),
+                    )
+                    .at(span, format!("this is {dtype}"))
+                    .help("convert it: `f32(…)`"),
+                );
+                return None;
+            }
+            Some(match a.elem {
+                Elem::Strong(_) => ctx.adapted(a, dtype.accumulator()),
+                _ => a,
+            })
         })
     }
 

@@ -831,19 +831,25 @@ impl<'a> Ctx<'a> {
 
     /// Lowers a function's body in its own frame and returns its results.
     pub fn run_body(&mut self, function: &'a ast::Fn) -> Option<Val> {
+        let declared: Vec<(&str, &ast::Type)> = match &function.result {
+            FnResult::Single(ty) => vec![("out", ty)],
+            FnResult::Named(all) => all.iter().map(|(n, ty)| (n.text.as_str(), ty)).collect(),
+        };
+        for (name, ty) in declared {
+            let inst = self.frame().inst;
+            if let [dtype] = &ty.path[..]
+                && let Some(dtype) = self.dtype_named(inst, &dtype.text)
+            {
+                self.frame_mut().results.insert(name.to_owned(), dtype);
+            }
+        }
         match &function.body {
             ast::FnBody::Block(block) => self.block(block),
             ast::FnBody::Expr(e) => {
                 self.hint = "out".to_owned();
                 self.span = Some(e.span);
                 self.left = Some(("out".to_owned(), function.name.span));
-                let target = match &function.result {
-                    FnResult::Single(ty) if ty.axes.is_none() => ty
-                        .path
-                        .last()
-                        .and_then(|n| self.dtype_named(self.frame().inst, &n.text)),
-                    _ => None,
-                };
+                let target = self.frame().results.get("out").copied();
                 let value = self.right_side(e, target);
                 let value = self.kept(value);
                 self.frame_mut().vars.insert(

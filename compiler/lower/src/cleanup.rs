@@ -184,7 +184,7 @@ fn defined(block: &Block, values: &mut Vec<ValueId>, counters: &mut Vec<LoopVarI
     }
 }
 
-fn index_dims(block: &Block, used: &mut BTreeSet<DimId>) {
+pub(crate) fn index_dims(block: &Block, used: &mut BTreeSet<DimId>) {
     for op in &block.ops {
         match op {
             Op::Compute(c) => used.extend(c.indices.values().map(|i| i.dim)),
@@ -235,16 +235,4 @@ fn rename_vars(e: &mut Expr, vars: &BTreeMap<LoopVarId, LoopVarId>) {
     for child in e.children_mut() {
         rename_vars(child, vars);
     }
-}
-
-/// The values that no operation or input defines: there are none in a program that lowering made.
-#[cfg(test)]
-pub(crate) fn undefined(program: &einmesh_ir::Program) -> Vec<ValueId> {
-    let mut known: Vec<ValueId> = program.inputs.iter().map(|i| i.value).collect();
-    defined(&program.body, &mut known, &mut Vec::new());
-    program
-        .values
-        .ids()
-        .filter(|v| !known.contains(v))
-        .collect()
 }

@@ -85,6 +85,8 @@ pub(crate) struct Frame {
     pub vars: BTreeMap<String, Var>,
     /// Index names in scope, innermost last.
     pub indices: Vec<(String, Binding)>,
+    /// The dtypes that results are declared with: sums are rounded to them once.
+    pub results: BTreeMap<String, DType>,
     /// The caller's indices that this call is mapped over.
     pub lifts: Vec<IndexId>,
     pub loops: Vec<LoopScope>,
@@ -136,6 +138,9 @@ pub(crate) struct Ctx<'a> {
     pub span: Option<Span>,
     /// The left side of the current statement, as text and place.
     pub left: Option<(String, Span)>,
+    /// Whether names are also looked for in the modules of all imports.
+    pub reaching: bool,
+    /// What decorators of statements ask for.
     pub placed: Vec<einmesh_ir::directive::ShardValue>,
 }
 
@@ -165,6 +170,7 @@ impl<'a> Ctx<'a> {
             record_depth: 0,
             span: None,
             left: None,
+            reaching: false,
             placed: Vec::new(),
         }
     }
@@ -213,6 +219,13 @@ impl<'a> Ctx<'a> {
     pub fn lookup(&self, inst: usize, name: &str) -> Option<Def> {
         let own = self.insts.get(inst).and_then(|i| i.scope.get(name));
         let prelude = || self.insts.first().and_then(|i| i.scope.get(name));
-        own.or_else(prelude).map(|(def, _)| *def)
+        // Plans are about everything that is compiled, imported by name or not.
+        let anywhere = || {
+            self.insts
+                .iter()
+                .filter(|_| self.reaching)
+                .find_map(|i| i.scope.get(name))
+        };
+        own.or_else(prelude).or_else(anywhere).map(|(def, _)| *def)
     }
 }

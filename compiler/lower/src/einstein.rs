@@ -137,12 +137,6 @@ impl<'a> Ctx<'a> {
         // Accumulating wider is not a conversion the user has to ask for.
         match array.elem {
             Elem::Strong(own) if own.is_float() && dtype.is_float() => {
-                if let Some(target) = target
-                    && let Elem::Strong(from) = elem
-                    && !crate::types::widens(from, target)
-                {
-                    return Val::Array(self.adapted(array, from));
-                }
                 Val::Array(self.adapted(array, dtype))
             }
             _ => Val::Array(array),

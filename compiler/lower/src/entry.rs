@@ -7,8 +7,9 @@ use crate::types::Ty;
 use crate::values::{Array, Elem, RecordVal, Val};
 use einmesh_diagnostics::Diagnostic;
 use einmesh_diagnostics::codes::language as codes;
-use einmesh_ir::{Block, DimId, Input, Output, Program, Value, ValueId};
+use einmesh_ir::{Block, DimId, Directives, Input, Output, Program, Value, ValueId};
 use einmesh_syntax::ast::{self, FnResult};
+use std::collections::BTreeSet;
 
 impl<'a> Ctx<'a> {
     /// Lowers a function as an entry into a fresh program.
@@ -265,6 +266,34 @@ impl<'a> Ctx<'a> {
                 axes,
             });
         }
+    }
+
+    /// Finds the extents of every dim that a program uses, so that missing ones are known.
+    pub fn resolve_used(&mut self, program: &Program) {
+        let mut used: BTreeSet<DimId> = BTreeSet::new();
+        used.extend(program.values.values().flat_map(|v| v.dims.iter().copied()));
+        used.extend(program.loop_vars.values().map(|v| v.dim));
+        crate::cleanup::index_dims(&program.body, &mut used);
+        for dim in used {
+            self.resolve_dim(dim);
+        }
+    }
+
+    /// Finds the extents of dims that decorators name. Those that the program does not use may have none.
+    pub fn resolve_placed(&mut self, directives: &Directives) {
+        let missing = self.missing.clone();
+        let shards = directives
+            .shard
+            .iter()
+            .flat_map(|s| s.dims.iter().map(|(d, _)| *d));
+        let values = directives
+            .shard_values
+            .iter()
+            .flat_map(|s| s.dims.iter().map(|(d, _)| *d));
+        for dim in shards.chain(values) {
+            self.resolve_dim(dim);
+        }
+        self.missing = missing;
     }
 
     /// The dims as the program needs them.

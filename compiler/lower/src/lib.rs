@@ -110,13 +110,13 @@ pub fn lower(modules: &Modules, options: &Options) -> (Option<Lowered>, Diagnost
     let function = ctx.fns[entry].1;
     ctx.apply_defines(root, Some(function));
     let mut program = ctx.lower_entry(entry);
-    program.dims = ctx.program_dims();
+    ctx.resolve_used(&program);
     let directives = ctx.directives(root, &function.name.text, &program);
     ctx.report_missing();
     if ctx.diagnostics.has_errors() {
         return (None, ctx.diagnostics);
     }
-    // Plans may name dims that the entry does not use.
+    ctx.resolve_placed(&directives);
     program.dims = ctx.program_dims();
     if let Some((dtype, _)) = directives.precision {
         precision::apply(&mut program, dtype);

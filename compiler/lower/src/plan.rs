@@ -241,6 +241,17 @@ impl<'a> Ctx<'a> {
         into: &mut Directives,
         program: Option<&Program>,
     ) {
+        self.reaching = true;
+        self.each_decorator(decorators, into, program);
+        self.reaching = false;
+    }
+
+    fn each_decorator(
+        &mut self,
+        decorators: &'a [Decorator],
+        into: &mut Directives,
+        program: Option<&Program>,
+    ) {
         for decorator in decorators {
             let name = decorator.name.text.as_str();
             match name {
@@ -676,6 +687,7 @@ impl<'a> Ctx<'a> {
 
     /// Applies the command line's replacements.
     fn replace(&mut self, root: usize, directives: &mut Directives) {
+        self.reaching = true;
         let overrides = self.options.overrides.clone();
         if let Some(mesh) = overrides.mesh {
             directives.mesh = mesh;
@@ -740,6 +752,7 @@ impl<'a> Ctx<'a> {
         if let Some(precision) = overrides.precision {
             directives.precision = precision.map(|dtype: DType| (dtype, None));
         }
+        self.reaching = false;
     }
 
     /// Reports mesh axes that no mesh has. With `loose`, because the command line replaced the mesh, the

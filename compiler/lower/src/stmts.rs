@@ -137,8 +137,11 @@ impl<'a> Ctx<'a> {
         let depth = self.frame().indices.len();
         let left = self.left_indices(&subs, &[value], depth);
         let target = ty.and_then(|ty| self.element_type(ty));
+        let plain = lhs.path.len() == 1;
+        let declared = self.frame().results.get(&lhs.name.text).copied();
+        let rounded = target.or(declared.filter(|_| plain));
         let val = match &left {
-            Some(_) => self.right_side(value, target),
+            Some(_) => self.right_side(value, rounded),
             None => Val::Poison,
         };
         self.frame_mut().indices.truncate(depth);

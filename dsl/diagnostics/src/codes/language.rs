@@ -599,19 +599,19 @@ fn f(x: f32[T], n: i32) -> f32[T] {
 "An index is bound by the left side of its statement, by the brackets of a reduction or call, or by being summed.
 
 ```ein
-dim T = 8
+dim T = 8, U: T
 fn f(x: f32[T]) -> f32[T] {
-  out[t] = x[t]
-  y = any[t](x[t] > f32(u))
+  out[t | u < 4] = x[t]
 }
-dim U: T
 ```
 
-Bound by the reduction:
+Bound by the left side:
 
 ```ein
-dim T = 8, U: T
-fn f(x: f32[T]) -> bool = any[t,u](x[t] > f32(u))
+dim T = 8
+fn f(x: f32[T]) -> f32[T] {
+  out[t | t < 4] = x[t]
+}
 ```";
 
     NO_RESULT = 501, "A result is never bound",
