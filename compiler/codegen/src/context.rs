@@ -14,6 +14,12 @@ pub struct Mlir {
     messages: Rc<RefCell<Vec<String>>>,
 }
 
+impl Default for Mlir {
+    fn default() -> Mlir {
+        Mlir::new()
+    }
+}
+
 impl Mlir {
     /// Creates a context. Loading only the dialects in use takes a tenth of the time of loading all.
     pub fn new() -> Mlir {

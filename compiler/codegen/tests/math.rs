@@ -135,11 +135,13 @@ fn ulps(dtype: DType, exact: f64, got: f64) -> f64 {
     (exact - got).abs() / unit
 }
 
+type Exact = dyn Fn(&[f64]) -> f64;
+
 struct Case {
     kernel: Kernel,
     dtype: DType,
     inputs: Vec<Vec<f64>>,
-    exact: Box<dyn Fn(&[f64]) -> f64>,
+    exact: Box<Exact>,
     limit: f64,
 }
 
@@ -190,7 +192,8 @@ fn check(cases: &[Case]) {
 
 #[test]
 fn functions_of_one_number() {
-    let functions: [(UnaryOp, fn(f64) -> f64, f64); 13] = [
+    type Function = (UnaryOp, fn(f64) -> f64, f64);
+    let functions: [Function; 13] = [
         (UnaryOp::Exp, libm::exp, 800.0),
         (UnaryOp::Expm1, libm::expm1, 800.0),
         (UnaryOp::Log, libm::log, 1e6),

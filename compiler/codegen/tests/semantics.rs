@@ -3,7 +3,7 @@
 mod common;
 
 use common::make::*;
-use common::{EXACT, Tolerance, check, check_all};
+use common::{EXACT, Tolerance, check, check_all, check_special};
 use einmesh_ir::{
     BinaryOp, Bounds, DType, Expr, IndexId, Literal, Load, Reducer, UnaryOp, ValueId,
 };
@@ -426,4 +426,72 @@ fn sorting_is_stable_with_nan_last() {
         }
     }
     check_all(&cases);
+}
+
+#[test]
+fn special_values() {
+    let mut cases = Vec::new();
+    for dtype in [DType::F32, DType::F64, DType::Bf16] {
+        let mut m = make(&format!("argsort {dtype}"));
+        let (input, output) = (m.read(dtype, &[3, 150]), m.write(DType::I32, &[3, 150]));
+        cases.push((m.argsort(input, output, 1), EXACT));
+        for op in [BinaryOp::Min, BinaryOp::Max, BinaryOp::Add, BinaryOp::Div] {
+            let name = format!("{op:?} {dtype}");
+            let body = |x: &[Expr]| Expr::binary(op, x[0].clone(), x[1].clone());
+            cases.push((elementwise(&name, &[dtype, dtype], dtype, body), EXACT));
+        }
+        for op in [BinaryOp::Eq, BinaryOp::Ne, BinaryOp::Lt, BinaryOp::Ge] {
+            let name = format!("{op:?} {dtype}");
+            let body = |x: &[Expr]| Expr::binary(op, x[0].clone(), x[1].clone());
+            cases.push((
+                elementwise(&name, &[dtype, dtype], DType::Bool, body),
+                EXACT,
+            ));
+        }
+        for to in [DType::I32, DType::I64, DType::Bool, DType::F16, DType::F32] {
+            let name = format!("{dtype} to {to}");
+            let body = |x: &[Expr]| Expr::cast(to, x[0].clone());
+            cases.push((elementwise(&name, &[dtype], to, body), EXACT));
+        }
+    }
+    // Not products: whether one underflows before it meets an infinity depends on the precision.
+    for reducer in [
+        Reducer::Sum,
+        Reducer::Max,
+        Reducer::Min,
+        Reducer::ArgMax,
+        Reducer::ArgMin,
+        Reducer::LogSumExp,
+    ] {
+        for over_rows in [false, true] {
+            let mut m = make(&format!("{reducer:?} {over_rows}"));
+            let x = m.read(DType::F32, &[40, 50]);
+            let (i, j) = (m.index(40), m.index(50));
+            let (free, over, extent) = if over_rows { (j, i, 50) } else { (i, j, 40) };
+            let arg = matches!(reducer, Reducer::ArgMax | Reducer::ArgMin);
+            let out = m.write(if arg { DType::I32 } else { DType::F32 }, &[extent]);
+            let body = load(x, &[i, j]);
+            let stage = reduce(reducer, &[free], &[over], body, to(out, &[free]));
+            cases.push((m.nest(&[], vec![stage]), CLOSE));
+        }
+    }
+    let mut m = make("matmul");
+    let (a, b) = (m.read(DType::F32, &[40, 70]), m.read(DType::F32, &[70, 50]));
+    let out = m.write(DType::F32, &[40, 50]);
+    let acc = m.local(DType::F32, &[]);
+    let (i, j, k) = (m.index(40), m.index(50), m.index(70));
+    let contraction = einmesh_schedule::kernel::Contraction {
+        batch: vec![],
+        m: vec![i],
+        n: vec![j],
+        k: vec![k],
+        lhs: load(a, &[i, k]),
+        rhs: load(b, &[k, j]),
+        accumulator: DType::F32,
+        acc,
+        epilogue: load(acc, &[]),
+        target: to(out, &[i, j]),
+    };
+    cases.push((m.contraction(contraction), CLOSE));
+    check_special(&cases);
 }

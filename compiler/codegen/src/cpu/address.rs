@@ -256,7 +256,11 @@ impl<'c> Env<'c, '_> {
             return;
         }
         let dtype = self.kernel.values[target.value.0 as usize].dtype;
-        let offset = self.offset(&target.subs, extents, strides, Outside::Mask);
+        let outside = match target.store {
+            true => Outside::Mask,
+            false => Outside::Any,
+        };
+        let offset = self.offset(&target.subs, extents, strides, outside);
         if let (Some(in_range), None) = (offset.in_range, self.lanes) {
             self.b.if_true(in_range, || {
                 self.write_at(target.combine, dtype, *pointer, &offset, value)

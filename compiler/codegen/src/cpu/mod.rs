@@ -186,7 +186,7 @@ fn compile(
             shared: &mut shared,
         };
         build(&mut phases, kernel)
-            .map_err(|bug| bug.note(format!("at level {} in kernel {kernel:#?}", level.name())))?;
+            .map_err(|bug| bug.note(format!("at level {} in kernel {kernel}", level.name())))?;
         shapes.push(phases.shapes);
     }
     let built = started.elapsed();

@@ -204,7 +204,7 @@ pub fn operands(kernel: &Kernel, seed: u64) -> Vec<Vec<u8>> {
                 let number = match value.dtype {
                     DType::Key => Number::Int(rng.next() as i64),
                     DType::I32 | DType::I64 => Number::Int((rng.next() % 23) as i64 - 4),
-                    DType::Bool => Number::Bool(rng.next() % 3 == 0),
+                    DType::Bool => Number::Bool(rng.next().is_multiple_of(3)),
                     _ => Number::Float(rng.float() * 2.0),
                 };
                 bytes.extend(write(value.dtype, number));
@@ -212,4 +212,20 @@ pub fn operands(kernel: &Kernel, seed: u64) -> Vec<Vec<u8>> {
             bytes
         })
         .collect()
+}
+
+/// Replaces one float in 17 by one that is special.
+pub fn add_special(kernel: &Kernel, operands: &mut [Vec<u8>]) {
+    let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0, 1e-42];
+    let outside = kernel.values.iter().filter(|v| v.role != Role::Local);
+    for (value, bytes) in outside.zip(operands) {
+        if !value.dtype.is_float() {
+            continue;
+        }
+        let size = value.dtype.bytes() as usize;
+        for (n, place) in bytes.chunks_mut(size).skip(5).step_by(17).enumerate() {
+            let number = Number::Float(special[n % special.len()]);
+            place.copy_from_slice(&write(value.dtype, number));
+        }
+    }
 }

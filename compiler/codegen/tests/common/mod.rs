@@ -262,11 +262,24 @@ pub const EXACT: Tolerance = Tolerance {
 /// Compiles and runs each kernel on pseudo-random operands at every level, and compares with the plain
 /// evaluation.
 pub fn check_all(cases: &[(Kernel, Tolerance)]) {
+    check_with(cases, make::operands);
+}
+
+/// As [`check_all`], with NaN, infinities and zeros of both signs among the operands.
+pub fn check_special(cases: &[(Kernel, Tolerance)]) {
+    check_with(cases, |kernel, seed| {
+        let mut operands = make::operands(kernel, seed);
+        make::add_special(kernel, &mut operands);
+        operands
+    });
+}
+
+fn check_with(cases: &[(Kernel, Tolerance)], operands: impl Fn(&Kernel, u64) -> Vec<Vec<u8>>) {
     let kernels: Vec<Kernel> = cases.iter().map(|c| c.0.clone()).collect();
     let emitted = compile(&kernels);
     let loaded = load(&emitted);
     for (number, (kernel, tolerance)) in cases.iter().enumerate() {
-        let inputs = make::operands(kernel, number as u64);
+        let inputs = operands(kernel, number as u64);
         let ints: Vec<i64> = (0..i64::from(kernel.ints)).map(|i| i + 1).collect();
         let mut expected = inputs.clone();
         reference::run(kernel, &mut expected, &ints);

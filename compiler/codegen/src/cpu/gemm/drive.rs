@@ -209,7 +209,7 @@ impl<'c> Ctx<'c, '_> {
             };
             let whole = b.mul(b.udiv(block.columns, b.index(lanes)), b.index(lanes));
             b.for_each(zero, whole, lanes, |column| store(column, false));
-            if plan.columns % plan.lanes != 0 {
+            if !plan.columns.is_multiple_of(plan.lanes) {
                 b.if_true(b.cmp(Cmp::Lt, whole, block.columns), || store(whole, true));
             }
         });

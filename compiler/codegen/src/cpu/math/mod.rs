@@ -5,6 +5,9 @@
 //! NaN, infinities, signed zeros and denormal numbers (in and out) are those of C's functions. Sine and
 //! cosine keep their accuracy up to |x| = 2²⁸ in f64 and 2⁴⁰ in f32; beyond, they are within ±1.
 
+// Constants are written as they were published, with more digits than a float has.
+#![allow(clippy::excessive_precision)]
+
 mod erf;
 mod exp;
 mod integer;

@@ -116,7 +116,7 @@ impl Ctx<'_> {
     fn lanes<'c>(&self, mut env: Env<'c, '_>, window: Option<Window<'c>>) {
         let b = env.b;
         let Some(lane) = self.lane.filter(|l| self.stage.free.contains(l)) else {
-            return self.point(env, 1);
+            return self.point(env, 1, &self.conditions);
         };
         let (low, high) = match window {
             Some(window) => window,
@@ -125,17 +125,40 @@ impl Ctx<'_> {
         let mut inner = self.stage.reduced.clone();
         inner.push(lane);
         self.hoist(&mut env, &inner);
+        let whole = window.is_none();
+        if self.stage.reducer != Reducer::None {
+            return self.lane_points(&env, lane, (low, high), whole, &self.conditions);
+        }
+        // Where the conditions amount to a range of lanes, only that is computed.
+        let ((from, to), used) = self.narrowed(&env, lane, (low, high));
+        if used.is_empty() {
+            return self.lane_points(&env, lane, (low, high), whole, &self.conditions);
+        }
+        let from = b.smin(b.smax(from, low), high);
+        let to = b.smax(b.smin(to, high), from);
+        let left = without(&self.conditions, &used);
+        self.lane_points(&env, lane, (from, to), false, &left);
+        if !self.stage.target.store {
+            self.clear(&env, lane, (low, from));
+            self.clear(&env, lane, (to, high));
+        }
+    }
+
+    /// The points in a range of the lanes' index; `whole` if that is its whole extent.
+    fn lane_points<'c>(
+        &self,
+        env: &Env<'c, '_>,
+        lane: IndexId,
+        (low, high): Window<'c>,
+        whole: bool,
+        conditions: &[&Expr],
+    ) {
+        let b = env.b;
         let step = i64::from(self.lanes);
-        let count = b.sub(high, low);
-        let at = |first: V<'c>| {
-            let mut env = env.with(lane, Binding::Lanes(first));
-            env.lanes = Some(self.lanes);
-            env
-        };
         let masked = |first: V<'c>| {
-            let env = at(first);
+            let env = self.at_lanes(env, lane, first);
             let mask = env.first_lanes(b.sub(high, first));
-            self.point(env.masked(mask), 1);
+            self.point(env.masked(mask), 1, conditions);
         };
         let extent = env.extent(lane);
         let cost = cost::expression(env.kernel, &self.stage.body, None);
@@ -144,19 +167,39 @@ impl Ctx<'_> {
             true => ACCUMULATORS.min((extent / u64::from(self.lanes)).max(1) as u32),
             false => 1,
         };
+        let block = step * i64::from(unroll);
+        let exact = whole && extent.is_multiple_of(block as u64);
         // Whole vectors (or blocks of them), then the rest; an expensive body is not repeated for it.
-        if cost > 2.0 * CHEAP && !reduces && extent % u64::from(self.lanes) != 0 {
+        if cost > 2.0 * CHEAP && !reduces && !exact {
             b.for_each(low, high, step, masked);
             return;
         }
-        let block = step * i64::from(unroll);
-        let whole = b.mul(b.udiv(count, b.index(block)), b.index(block));
-        let middle = b.add(low, whole);
-        b.for_each(low, middle, block, |first| self.point(at(first), unroll));
-        let exact = window.is_none() && extent.is_multiple_of(block as u64);
+        let count = b.sub(high, low);
+        let even = b.mul(b.udiv(count, b.index(block)), b.index(block));
+        let middle = b.add(low, even);
+        b.for_each(low, middle, block, |first| {
+            self.point(self.at_lanes(env, lane, first), unroll, conditions);
+        });
         if !exact {
             b.for_each(middle, high, step, masked);
         }
+    }
+
+    /// Writes 0 to a range of points.
+    fn clear<'c>(&self, env: &Env<'c, '_>, lane: IndexId, (low, high): Window<'c>) {
+        let b = env.b;
+        let nothing = zero(b, env.dtype_of(&self.stage.body));
+        b.for_each(low, high, i64::from(self.lanes), |first| {
+            let env = self.at_lanes(env, lane, first);
+            let mask = env.first_lanes(b.sub(high, first));
+            env.masked(mask).write(&self.stage.target, nothing);
+        });
+    }
+
+    fn at_lanes<'c, 'k>(&self, env: &Env<'c, 'k>, lane: IndexId, first: V<'c>) -> Env<'c, 'k> {
+        let mut env = env.with(lane, Binding::Lanes(first));
+        env.lanes = Some(self.lanes);
+        env
     }
 
     fn hoist(&self, env: &mut Env<'_, '_>, inner: &[IndexId]) {
@@ -168,9 +211,9 @@ impl Ctx<'_> {
 
     /// All free indices are bound: evaluates and writes one point, a point per lane, or (`unroll`) several
     /// vectors of them.
-    fn point<'c>(&self, mut env: Env<'c, '_>, unroll: u32) {
+    fn point<'c>(&self, mut env: Env<'c, '_>, unroll: u32, conditions: &[&Expr]) {
         if self.stage.reducer == Reducer::None {
-            return self.plain(&env);
+            return self.plain(&env, conditions);
         }
         let over_lanes = self.lane.is_some_and(|l| self.stage.reduced.contains(&l));
         if self.stage.reduced.is_empty() {
@@ -205,9 +248,9 @@ impl Ctx<'_> {
     }
 
     /// One evaluation without reduction.
-    fn plain<'c>(&self, env: &Env<'c, '_>) {
+    fn plain<'c>(&self, env: &Env<'c, '_>, conditions: &[&Expr]) {
         let b = env.b;
-        let Some(condition) = self.condition(env, &self.conditions) else {
+        let Some(condition) = self.condition(env, conditions) else {
             let value = env.eval(&self.stage.body);
             return env.write(&self.stage.target, value);
         };
@@ -356,10 +399,7 @@ impl Ctx<'_> {
         }
         let all = (b.index(0), b.index(envs[0].extent(*index) as i64));
         let (range, used) = self.narrowed(&envs[0], *index, all);
-        let left: Vec<&Expr> = conditions
-            .into_iter()
-            .filter(|c| !used.contains(&std::ptr::from_ref(*c)))
-            .collect();
+        let left = without(&conditions, &used);
         let width = states[0].len();
         let flat: Vec<V<'c>> = states.into_iter().flatten().collect();
         let result = b.for_carried(range.0, range.1, 1, &flat, |at, carried| {
@@ -440,10 +480,7 @@ impl Ctx<'_> {
         let index = others.first().copied().unwrap_or(lane);
         let all = (b.index(0), b.index(env.extent(index) as i64));
         let (range, used) = self.narrowed(env, index, all);
-        let left: Vec<&Expr> = conditions
-            .into_iter()
-            .filter(|c| !used.contains(&std::ptr::from_ref(*c)))
-            .collect();
+        let left = without(&conditions, &used);
         match others.split_first() {
             Some((index, rest)) => for_index(env, *index, range, &states, |mut env, carried| {
                 self.loops_to_lanes(&mut env, lane, rest, left, carried.to_vec())
@@ -466,11 +503,7 @@ impl Ctx<'_> {
         let count = states.len() / width;
         let step = i64::from(self.lanes);
         let block = step * count as i64;
-        let at = |first: V<'c>| {
-            let mut env = env.with(lane, Binding::Lanes(first));
-            env.lanes = Some(self.lanes);
-            env
-        };
+        let at = |first: V<'c>| self.at_lanes(env, lane, first);
         let size = b.smax(b.sub(high, low), b.index(0));
         let whole = b.mul(b.udiv(size, b.index(block)), b.index(block));
         let middle = b.add(low, whole);
@@ -521,4 +554,10 @@ impl Ctx<'_> {
             None => b.if_true(any, || env.write(&self.stage.target, value)),
         }
     }
+}
+
+/// The conditions that have not been used.
+fn without<'e>(conditions: &[&'e Expr], used: &[*const Expr]) -> Vec<&'e Expr> {
+    let open = |c: &&&Expr| !used.contains(&std::ptr::from_ref(**c));
+    conditions.iter().filter(open).copied().collect()
 }
