@@ -10,7 +10,7 @@
 //! terms that no program contains yet. A machine model turns the three counts into one time,
 //! `launch + max(FLOP / peak, bytes / bandwidth) + α + β·wire`, outside this module.
 
-use einmesh_ir::{CollectiveKind, Comprehension, Expr, Program};
+use einmesh_ir::{CollectiveKind, Comprehension, Expr, Program, ValueId};
 
 /// The bytes that one device sends in a collective among `group` devices, with ring algorithms:
 /// an all-reduce 2(n−1)/n, an all-gather, reduce-scatter or all-to-all (n−1)/n, a permutation 1
@@ -44,15 +44,28 @@ pub struct Work {
 /// The work of a comprehension. Guards are taken as true: how many points they exclude is not known
 /// in general.
 pub fn work(program: &Program, c: &Comprehension) -> Work {
-    let points = c.indices.values().map(|i| program.dims[i.dim].extent);
-    let points: u64 = points.fold(1, u64::saturating_mul);
+    let points = product(c.indices.values().map(|i| program.dims[i.dim].extent));
     let reduced = u64::from(c.reduced_indices().next().is_some());
     let flops = points.saturating_mul(operations(&c.body) + reduced);
-    let read: u64 = c.reads().into_iter().map(|v| program.bytes(v)).sum();
-    Work {
-        flops,
-        bytes: read + program.bytes(c.out),
-    }
+    let values = c.reads().into_iter().chain([c.out]);
+    let bytes = total(values.map(|value| bytes_of(program, value)));
+    Work { flops, bytes }
+}
+
+/// The bytes of a whole value. Like all numbers here it saturates: extents are the user's.
+pub(crate) fn bytes_of(program: &Program, value: ValueId) -> u64 {
+    let elements = product(program.extents(value));
+    elements.saturating_mul(program.values[value].dtype.bytes())
+}
+
+/// A product that saturates.
+pub(crate) fn product(factors: impl IntoIterator<Item = u64>) -> u64 {
+    factors.into_iter().fold(1, u64::saturating_mul)
+}
+
+/// A sum that saturates.
+pub(crate) fn total(terms: impl IntoIterator<Item = u64>) -> u64 {
+    terms.into_iter().fold(0, u64::saturating_add)
 }
 
 /// Arithmetic operations of an expression, those of subscripts left out.

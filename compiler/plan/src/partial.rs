@@ -8,6 +8,7 @@
 //! set that saves most; where delaying saves nothing, sums are reduced where they arise.
 
 use crate::closure;
+use crate::cost::total;
 use crate::linear::{is_linear, keeps_precision};
 use crate::settle::{Axis, Choice, State};
 use einmesh_ir::{Block, Comprehension, Op, Reducer, ValueId};
@@ -199,7 +200,7 @@ impl Ctx<'_, '_> {
             .iter()
             .filter(|read| !operands.contains(&read.value));
         let split = others.filter(|read| self.axis.position(read.value).is_some());
-        let gathered: u64 = split.map(|read| self.axis.gather_bytes(read)).sum();
+        let gathered = total(split.map(|read| self.axis.gather_bytes(read)));
         let now = self.axis.moved_bytes(rule, self.axis.choices[number]);
         self.reduced_bytes(number) + signed(gathered.saturating_mul(rule.trips)) - signed(now)
     }

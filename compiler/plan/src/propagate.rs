@@ -1,6 +1,7 @@
 //! The fixed point: splits spread along subscripts, forward and backward.
 
 use crate::Reason;
+use crate::cost::total;
 use crate::settle::{Axis, Choice, Split, State};
 use einmesh_ir::ValueId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,7 +114,7 @@ fn moved_around(axis: &mut Axis, group: usize, split: &Split) -> u64 {
         let rule = &rules.all[number];
         axis.moved_bytes(rule, axis.choose(rule).0)
     });
-    let moved = around.sum();
+    let moved = total(around);
     axis.states[group] = State::Open;
     moved
 }

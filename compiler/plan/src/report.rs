@@ -2,6 +2,7 @@
 
 mod table;
 
+use crate::cost::{bytes_of, product, total};
 use crate::{Plan, Reason};
 use einmesh_ir::{Block, Comprehension, MeshAxisId, Op, Program, ValueId};
 
@@ -127,8 +128,8 @@ pub fn report(program: &Program, plan: &Plan) -> PlanReport {
             .map(|a| (a.name.clone(), a.size))
             .collect(),
         devices: plan.mesh.devices(),
-        argument_bytes: program.inputs.iter().map(|i| program.bytes(i.value)).sum(),
-        argument_bytes_per_device: here.sum(),
+        argument_bytes: total(program.inputs.iter().map(|i| bytes_of(program, i.value))),
+        argument_bytes_per_device: total(here),
         rows: ctx.rows,
         notes: plan.notes.clone(),
     }
@@ -229,7 +230,8 @@ impl Ctx<'_> {
             .zip(spec)
             .map(|(e, axes)| e.div_ceil(self.plan.mesh.size_of(axes)));
         let shape: Vec<u64> = shape.collect();
-        let bytes = shape.iter().product::<u64>() * self.program.values[id].dtype.bytes();
+        let bytes = product(shape.iter().copied());
+        let bytes = bytes.saturating_mul(self.program.values[id].dtype.bytes());
         (shape, bytes)
     }
 

@@ -4,7 +4,7 @@
 //! it. This is all that propagation, the choice of splits and the cost of moving operands need;
 //! nothing here depends on what the body computes.
 
-use crate::cost::work;
+use crate::cost::{product, work};
 use crate::groups::Groups;
 use einmesh_ir::affine::Affine;
 use einmesh_ir::{Argsort, Block, Comprehension, Expr, Id, IndexId, Op, Program, Reducer, ValueId};
@@ -218,7 +218,7 @@ fn argsort(program: &Program, a: &Argsort, trips: u64) -> Rule {
         indices: dims.iter().enumerate().map(index).collect(),
         reducer: Reducer::None,
         trips,
-        flops: program.elements(a.out),
+        flops: product(program.extents(a.out)),
         is_comprehension: false,
     }
 }

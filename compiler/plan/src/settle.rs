@@ -2,7 +2,7 @@
 //! operation.
 
 use crate::Reason;
-use crate::cost::wire_bytes;
+use crate::cost::{product, total, wire_bytes};
 use crate::groups::Groups;
 use crate::rules::{Operand, Rule, Rules, Sub};
 use einmesh_ir::{CollectiveKind, Id, MeshAxisId, Program, Reducer, ValueId};
@@ -160,10 +160,9 @@ impl Axis<'_> {
     /// counted.
     pub(crate) fn moved_bytes(&self, rule: &Rule, choice: Choice) -> u64 {
         let reads = rule.reads.iter().enumerate();
-        let read: u64 = reads
-            .map(|(n, operand)| self.gathered_bytes(operand, n, choice))
-            .sum();
-        (read + self.result_bytes(rule, choice)).saturating_mul(rule.trips)
+        let read = reads.map(|(n, operand)| self.gathered_bytes(operand, n, choice));
+        let moved = total(read.chain([self.result_bytes(rule, choice)]));
+        moved.saturating_mul(rule.trips)
     }
 
     fn gathered_bytes(&self, operand: &Operand, number: usize, choice: Choice) -> u64 {
@@ -239,8 +238,8 @@ impl Axis<'_> {
             .iter()
             .zip(&operand.subs)
             .filter(|(_, sub)| **sub != Sub::Fixed);
-        let elements: u64 = touched.map(|(extent, _)| *extent).product();
-        let bytes = elements * self.program.values[operand.value].dtype.bytes();
+        let elements = product(touched.map(|(extent, _)| *extent));
+        let bytes = elements.saturating_mul(self.program.values[operand.value].dtype.bytes());
         bytes.div_ceil(self.spread[operand.value.index()])
     }
 }

@@ -274,6 +274,33 @@ fn a_decorated_value_that_was_merged_is_warned_of() {
     assert!(plan(&program, &directives).0.shardings[x].is_replicated());
 }
 
+/// Extents are the user's; whether they fit a machine is for later stages to say.
+#[test]
+fn huge_extents_do_not_overflow() {
+    let huge = 1 << 40;
+    let config = Config {
+        b: huge,
+        t: huge,
+        v: huge,
+        d: huge,
+        f: huge,
+        l: huge,
+        ..SMALL
+    };
+    let program = gpt(&config, true);
+    let mut directives = mesh(&[("data", 64), ("tensor", 64)]);
+    directives.shard.push(shard(&program, "data", &["B"], 10));
+    directives
+        .shard
+        .push(shard(&program, "tensor", &["F", "V"], 10));
+    directives.fsdp.push(fsdp("data", "Params", 20));
+    let (plan, found) = plan(&program, &directives);
+    assert!(!found.has_errors());
+    let report = einmesh_plan::report::report(&program, &plan);
+    assert_eq!(report.argument_bytes, u64::MAX);
+    assert!(report.to_string().contains("TiB"));
+}
+
 #[test]
 fn unused_axes_and_idle_devices_are_warned_of() {
     let program = program();

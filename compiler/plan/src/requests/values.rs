@@ -112,11 +112,10 @@ impl Ctx<'_> {
         let group = self.groups.group(value);
         let mut mentioned = BTreeSet::new();
         for (dim, axes) in dims {
-            let position = self.program.values[value]
-                .dims
-                .iter()
-                .position(|d| d == dim);
-            let position = position.expect("only values with all dims are asked");
+            let mut own = self.program.values[value].dims.iter();
+            let Some(position) = own.position(|d| d == dim) else {
+                continue;
+            };
             let slot = self.groups.slot(value, position);
             if axes.len() > 1 {
                 self.requests
