@@ -256,6 +256,34 @@ fn tokens() {
 }
 
 #[test]
+fn forms_of_other_languages() {
+    statement(
+        "a = [1, 2]",
+        "E0110 2:7 an array is computed by an indexed statement, `x[i] = …`, or is an argument",
+    );
+    statement(
+        "a = b[:, 0]",
+        "E0110 2:9 each axis has a subscript, and an index runs over all of it: `x[b,0]`",
+    );
+    statement("a = .5", "E0113 2:7 write `0.5`");
+    statement(
+        "(a, b) := f(c)",
+        "E0124 2:10 several results are bound with `=`: `(a, b) = …`",
+    );
+    file("plan p for f { mesh(data: 2) }", "E0110 1:16 write `@mesh`");
+}
+
+#[test]
+fn colons() {
+    file("fn f(x f32) -> f32 = x", "E0123 1:7 write `x: f32`");
+    file("record R { a f32 }", "E0123 1:13 write `a: f32`");
+    file(
+        "plan p for f { @mesh(data 2) }",
+        "E0110 1:26 write `data: 2`",
+    );
+}
+
+#[test]
 fn unknown_declarations() {
     file(
         "dim B\nrecrod R { a: f32 }\ndim C",

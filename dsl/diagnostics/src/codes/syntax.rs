@@ -262,7 +262,7 @@ fn moments(x: f32[N]) -> (first: f32, second: f32) {
 }
 ```";
 
-    MISSING_TYPE = 123, "A parameter or result without a type",
+    MISSING_TYPE = 123, "A type, or the `:` before it, is missing",
 "Types of parameters and results are not inferred: they are what a function promises.
 
 ```ein

@@ -4,6 +4,7 @@
 //! and what was found ([`expected`]).
 
 mod expected;
+mod forms;
 mod items;
 mod slips;
 mod tokens;
@@ -37,6 +38,7 @@ pub(crate) struct Mistake<'t> {
 /// Says what is wrong.
 pub(crate) fn explain(mistake: &Mistake<'_>) -> Diagnostic {
     tokens::find(mistake)
+        .or_else(|| forms::find(mistake))
         .or_else(|| slips::find(mistake))
         .unwrap_or_else(|| expected::describe(mistake))
 }

@@ -9,6 +9,7 @@ use einmesh_diagnostics::{Diagnostic, Span, codes::syntax as codes};
 pub(super) fn find(m: &Mistake<'_>) -> Option<Diagnostic> {
     space_before_bracket(m)
         .or_else(|| missing_result(m))
+        .or_else(|| missing_colon(m))
         .or_else(|| missing_type(m))
         .or_else(|| conditional_expression(m))
         .or_else(|| keyword_as_name(m))
@@ -85,6 +86,40 @@ fn missing_result(m: &Mistake<'_>) -> Option<Diagnostic> {
     )
 }
 
+/// `fn f(x f32)`, `record R { a f32 }`, `@mesh(data 2)`
+fn missing_colon(m: &Mistake<'_>) -> Option<Diagnostic> {
+    let token = m
+        .found()
+        .filter(|t| !m.ends_early() && m.starts_operand(t) && !t.first)?;
+    let name =
+        m.at.checked_sub(1)
+            .filter(|i| *i >= m.range.start && m.tokens[*i].kind == Kind::Word)?;
+    let typed = m.expected == [Rule::colon];
+    let keyed = m.entry == Rule::decorator_alone && m.expects(Rule::colon);
+    if !typed && !keyed || token.is(m.text, "(") {
+        return None;
+    }
+    let at = m.tokens[name].span(m.file);
+    let code = if typed {
+        codes::MISSING_TYPE
+    } else {
+        codes::EXPECTED
+    };
+    let error = Diagnostic::error(code, "a `:` is missing");
+    let corrected = format!("write `{}: {}`", m.word(name), token.text(m.text));
+    Some(
+        error
+            .at(
+                Span {
+                    start: at.end,
+                    ..at
+                },
+                "`:` is expected here",
+            )
+            .help(corrected),
+    )
+}
+
 /// `fn f(x, y)`, `-> (logits)`
 fn missing_type(m: &Mistake<'_>) -> Option<Diagnostic> {
     let name = m.at.checked_sub(1).filter(|i| *i > m.range.start)?;
@@ -154,6 +189,11 @@ fn wrong_equals(m: &Mistake<'_>) -> Option<Diagnostic> {
             error("`==` compares; it does not bind", "`=` is expected here")
                 .help(format!("write `{} = …`", m.before(1)))
         }
+        ":=" if m.expects(Rule::equals) && m.before(1) == ")" => error(
+            "`:=` stores into an array that exists",
+            "`=` is expected here",
+        )
+        .help("several results are bound with `=`: `(a, b) = …`"),
         ":=" if m.expects(Rule::equals) || m.expects(Rule::colon) && !binds => error(
             "`:=` stores into an array that exists",
             "`=` is expected here",
@@ -298,7 +338,7 @@ fn missing_comma(m: &Mistake<'_>) -> Option<Diagnostic> {
     let token = m.found().filter(|_| !m.ends_early())?;
     let before = m.at.checked_sub(1).filter(|i| *i >= m.range.start)?;
     let next_field = m.entry == Rule::field_alone && m.word(m.at + 1) == ":";
-    let next = m.starts_operand(&token) || token.is(m.text, "inout") || token.is(m.text, "[");
+    let next = m.starts_operand(&token) || token.is(m.text, "inout");
     if !m.ends_operand(before) || !next || !(m.expects(Rule::comma) || next_field) {
         return None;
     }

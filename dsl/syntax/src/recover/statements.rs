@@ -129,7 +129,7 @@ fn starts_statement(text: &str, tokens: &[Token], brackets: &Brackets, at: usize
             close.real
                 && tokens
                     .get(close.at + 1)
-                    .is_some_and(|next| next.is(text, "="))
+                    .is_some_and(|next| ASSIGNMENTS.iter().any(|op| next.is(text, op)))
         }
         _ => false,
     }
