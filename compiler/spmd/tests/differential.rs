@@ -80,3 +80,24 @@ fn shared_programs_agree_too() {
         }
     }
 }
+
+/// Dims of no extent, as far as programs may have them.
+#[test]
+fn empty_dims_are_no_exception() {
+    let mut tried = 0;
+    for case in 0..cases(1500) {
+        let mut program = ops::program(case, 4);
+        let mut rng = Rng(case);
+        let dims: Vec<_> = program.dims.ids().collect();
+        program.dims[*rng.pick(&dims)].extent = 0;
+        let runs = |program| evaluate(program, &common::inputs(program, case), Precision::Program);
+        if !einmesh_ir::verify(&program).is_empty() || runs(&program).is_err() {
+            continue;
+        }
+        let mesh = plans::mesh(&mut rng);
+        let plan = plans::any(&mut rng, &program, &mesh);
+        assert_eq!(check_case(&program, &plan, case), None, "case {case}");
+        tried += 1;
+    }
+    assert!(tried >= 100, "only {tried} programs may be empty");
+}
