@@ -143,11 +143,18 @@ impl Ctx<'_> {
     fn is_given(&self, class: usize, top: bool) -> bool {
         let (view, choice) = (self.view, self.choice);
         let info = &view.classes[class];
-        if !top && (self.arrays.contains_key(&class) || matches!(view.node(choice, class), Node::Leaf(_))) {
+        if !top
+            && (self.arrays.contains_key(&class)
+                || matches!(view.node(choice, class), Node::Leaf(_)))
+        {
             return true;
         }
         info.given == Some(choice[class])
-            && view.node(choice, class).children().iter().all(|c| self.is_given(usize::from(*c), false))
+            && view
+                .node(choice, class)
+                .children()
+                .iter()
+                .all(|c| self.is_given(usize::from(*c), false))
     }
 
     /// The value that a class is stored as.

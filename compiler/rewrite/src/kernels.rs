@@ -2,7 +2,7 @@
 //! inside the bodies of others. Cost and decoding both follow it.
 
 use crate::lang::{MapFn, Node};
-use crate::view::{Choice, Shape, Substitution, View, parts};
+use crate::view::{Choice, Class, Shape, Substitution, View, parts};
 use egg::Language;
 use einmesh_ir::ValueId;
 
@@ -46,7 +46,10 @@ pub(crate) fn kernels(view: &View, choice: &Choice, roots: &[ValueId]) -> Option
         }
         ctx.store(class)?;
     }
-    let stored = ctx.state.iter().map(|s| *s == State::Done).collect();
+    let stored: Vec<bool> = ctx.state.iter().map(|s| *s == State::Done).collect();
+    // A gather that is stored because it has a name is written as that name already.
+    copies
+        .retain(|(value, class)| !(stored[*class] && primary(view, *class, roots) == Some(*value)));
     Some(Kernels {
         order: ctx.order,
         stored,
@@ -54,9 +57,27 @@ pub(crate) fn kernels(view: &View, choice: &Choice, roots: &[ValueId]) -> Option
     })
 }
 
-/// The value of the program that a stored class is written as: a root if it has one.
+/// The value of the program that a stored class is written as: what a kept operation defines, or
+/// a root if it has one.
 pub(crate) fn primary(view: &View, class: usize, roots: &[ValueId]) -> Option<ValueId> {
-    let names = &view.classes[class].names;
+    let Class { names, nodes, .. } = &view.classes[class];
+    let of = |op: u32, n: u32| view.table.opaque_result(op, n);
+    let defined = nodes.iter().find_map(|node| match node {
+        Node::Opaque(op, _) if view.table.results(*op) == 1 => of(*op, 0),
+        Node::Result(n, [child]) => {
+            view.classes[usize::from(*child)]
+                .nodes
+                .iter()
+                .find_map(|node| match node {
+                    Node::Opaque(op, _) => of(*op, *n),
+                    _ => None,
+                })
+        }
+        _ => None,
+    });
+    if defined.is_some() {
+        return defined;
+    }
     names
         .iter()
         .find(|v| roots.contains(v))
@@ -156,6 +177,7 @@ impl Ctx<'_> {
         let view = self.view;
         let node = view.kernel_node(self.choice, class);
         match node {
+            Node::Rename(..) => return None,
             Node::Opaque(_, children) | Node::Access(_, children) => {
                 children
                     .iter()
@@ -199,7 +221,10 @@ impl Ctx<'_> {
             return None;
         }
         let view = self.view;
-        let (base, names) = resolve_acyclic(view, self.choice, class, names)?;
+        let (base, names) = view.resolve(self.choice, class, names);
+        if matches!(view.node(self.choice, base), Node::Rename(..)) {
+            return None;
+        }
         let same_points = names.apply_set(view.indices(base)) == space;
         if is_loaded(
             view,
@@ -222,21 +247,4 @@ impl Ctx<'_> {
         }
         Some(())
     }
-}
-
-/// As [`View::resolve`]; `None` if renamings lead in a circle.
-fn resolve_acyclic(
-    view: &View,
-    choice: &Choice,
-    class: usize,
-    names: &Substitution,
-) -> Option<(usize, Substitution)> {
-    let mut at = class;
-    for _ in 0..=view.classes.len() {
-        match view.node(choice, at) {
-            Node::Rename(_, [child]) => at = usize::from(*child),
-            _ => return Some(view.resolve(choice, class, names)),
-        }
-    }
-    None
 }

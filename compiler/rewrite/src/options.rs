@@ -55,11 +55,11 @@ impl Default for Limits {
         Limits {
             bag: 5,
             terms: 4,
-            nodes: 20_000,
+            nodes: 2_000,
             iterations: 30,
             blow_up: 4,
             exact_order: 9,
-            evaluations: 2_000,
+            evaluations: 1_000,
         }
     }
 }

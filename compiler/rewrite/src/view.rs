@@ -180,7 +180,8 @@ impl<'a> View<'a> {
         &self.classes[class].nodes[choice[class]]
     }
 
-    /// Follows renamings to what is read or computed, and how its indices are called there.
+    /// Follows renamings to what is read or computed, and how its indices are called there. Where a
+    /// choice renames in a circle, the result is still a renaming.
     pub fn resolve(
         &self,
         choice: &Choice,
@@ -188,7 +189,10 @@ impl<'a> View<'a> {
         names: &Substitution,
     ) -> (usize, Substitution) {
         let (mut class, mut names) = (class, names.clone());
-        while let Node::Rename(pairs, [child]) = self.node(choice, class) {
+        for _ in 0..self.classes.len() {
+            let Node::Rename(pairs, [child]) = self.node(choice, class) else {
+                break;
+            };
             names = names.after(pairs);
             class = usize::from(*child);
         }

@@ -213,7 +213,9 @@ pub(super) fn hoist(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
 
 /// Leaves out a guard that a factor has itself: where it is false that factor is 0.
 pub(super) fn unguard(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
-    let Some(e) = Ein::of(graph, node) else { return vec![] };
+    let Some(e) = Ein::of(graph, node) else {
+        return vec![];
+    };
     let Some(guard) = e.guard else { return vec![] };
     let zero = |f: &Id| {
         let masked = |x: &Ein| {

@@ -120,7 +120,11 @@ pub(super) fn instance(rule: &str, s: &mut Sample) -> Id {
             let own = s.some(set(&[0, 1, 3]));
             let (inner, outer) = (s.at_most(1, 3), s.at_most(1, 3));
             let x = s.leaf(own);
-            let out = if s.below(2) == 0 { own | set(&[1, 3]) } else { set(&[3]) };
+            let out = if s.below(2) == 0 {
+                own | set(&[1, 3])
+            } else {
+                set(&[3])
+            };
             let masked = guarded_ein(&mut s.graph, out, Scalar::ONE, Some(inner), &[x]);
             let other = factor(s);
             let all = out | s.indices(other) | set(&[1, 3]);

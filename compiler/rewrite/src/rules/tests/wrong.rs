@@ -167,7 +167,9 @@ fn hoist(g: &mut Graph, node: &Node, any: bool) -> Vec<Id> {
 
 fn unguard(g: &mut Graph, node: &Node) -> Vec<Id> {
     match Ein::of(g, node) {
-        Some(e) if e.out.is_subset(indices(g, &e.bag)) => vec![ein(g, e.out, e.coefficient, &e.bag)],
+        Some(e) if e.out.is_subset(indices(g, &e.bag)) => {
+            vec![ein(g, e.out, e.coefficient, &e.bag)]
+        }
         _ => vec![],
     }
 }
