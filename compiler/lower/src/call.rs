@@ -132,6 +132,7 @@ impl<'a> Ctx<'a> {
             ..Frame::default()
         });
         self.calls.push(id);
+        self.sites.push(span);
         let mut ok = true;
         for (m, value) in matched.iter().zip(values) {
             self.hint = m.param.name.text.clone();
@@ -143,6 +144,7 @@ impl<'a> Ctx<'a> {
         (self.span, self.left) = outer;
         self.hint = hint;
         self.calls.pop();
+        self.sites.pop();
         let frame = self.frames.pop();
         if let Some(frame) = frame {
             for m in matched.iter().filter(|m| m.param.inout) {
@@ -299,8 +301,8 @@ impl<'a> Ctx<'a> {
                 Diagnostic::error(
                     codes::BRACKETS,
                     format!(
-                        "`{name}` is generic over {} dims, {} indices given",
-                        function.generics.len(),
+                        "`{name}` is generic over {}, {} indices given",
+                        plural(function.generics.len(), "dim"),
                         bound.len()
                     ),
                 )
@@ -927,6 +929,15 @@ fn calls_load_heavy(array: &Array) -> bool {
         .loads()
         .iter()
         .any(|l| l.subs.iter().any(|s| !s.loads().is_empty()))
+}
+
+/// A number of things, for messages.
+fn plural(count: usize, thing: &str) -> String {
+    if count == 1 {
+        format!("1 {thing}")
+    } else {
+        format!("{count} {thing}s")
+    }
 }
 
 /// A function's parameters, for messages.

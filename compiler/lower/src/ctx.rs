@@ -128,6 +128,8 @@ pub(crate) struct Ctx<'a> {
     pub frames: Vec<Frame>,
     /// The functions that are being inlined, to refuse recursion.
     pub calls: Vec<usize>,
+    /// Where those calls stand.
+    pub sites: Vec<Span>,
     /// Keys that were drawn from.
     pub drawn: Vec<(Expr, Span)>,
     /// The name that values of the current statement get.
@@ -165,6 +167,7 @@ impl<'a> Ctx<'a> {
             blocks: vec![Block::default()],
             frames: Vec::new(),
             calls: Vec::new(),
+            sites: Vec::new(),
             drawn: Vec::new(),
             hint: String::new(),
             record_depth: 0,
@@ -176,9 +179,21 @@ impl<'a> Ctx<'a> {
     }
 
     /// Reports a mistake, once for each code and place.
-    pub fn report(&mut self, diagnostic: Diagnostic) {
+    pub fn report(&mut self, mut diagnostic: Diagnostic) {
         if self.quiet > 0 {
             return;
+        }
+        // What goes wrong inside of an imported function is seen from where it is called.
+        if let Some(first) = diagnostic.labels.first().map(|l| l.span)
+            && let Some(site) = self
+                .sites
+                .iter()
+                .rev()
+                .find(|s| s.file != first.file)
+                .copied()
+            && diagnostic.labels.iter().all(|l| l.span.file != site.file)
+        {
+            diagnostic = diagnostic.also(site, "in this call");
         }
         let key = (diagnostic.code, diagnostic.labels.first().map(|l| l.span));
         if key.1.is_none() || self.reported.insert(key) {

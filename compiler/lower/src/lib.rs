@@ -38,6 +38,7 @@ mod names;
 mod options;
 mod plan;
 mod precision;
+mod quote;
 mod records;
 mod reduce;
 mod rng;

@@ -53,7 +53,11 @@ pub(crate) fn suggest<'s>(
     name: &str,
     candidates: impl IntoIterator<Item = &'s str>,
 ) -> Option<&'s str> {
-    let limit = (name.chars().count() / 3).max(1);
+    // Of one or two letters only the case can be mistaken: any two such names are near.
+    let limit = match name.chars().count() {
+        0..=2 => 0,
+        length => (length / 3).max(1),
+    };
     let near = candidates.into_iter().filter(|c| *c != name);
     let ranked = near
         .map(|c| (distance(name, c), c))
@@ -170,9 +174,9 @@ impl<'a> Ctx<'a> {
                     for (name, dtype) in &types.types {
                         let given = self.options.types.get(&name.text).copied();
                         let written = self.type_name(inst, dtype);
-                        if let Some(dtype) = given.or(written) {
-                            self.declare_name(inst, name, Def::Type(dtype));
-                        }
+                        // An unknown dtype was reported: what uses the name stays silent.
+                        let dtype = given.or(written).unwrap_or(DType::F32);
+                        self.declare_name(inst, name, Def::Type(dtype));
                     }
                 }
                 Item::Consts(consts) => {

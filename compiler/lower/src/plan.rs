@@ -598,6 +598,9 @@ impl<'a> Ctx<'a> {
         let known: Vec<&str> = records.collect();
         let help = match suggest(name, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => {
+                "declare the parameters as a record, and name that".to_owned()
+            }
             None => format!("the records are {}", known.join(", ")),
         };
         self.bad_argument(span, format!("there is no record `{name}`"), &help);

@@ -95,7 +95,7 @@ impl<'a> Ctx<'a> {
                 error = error.also(place, message);
             }
             if to != DType::Key && array.elem != Elem::Strong(DType::Key) {
-                error = error.help(format!("convert it: `{to}(…)`"));
+                error = error.help(format!("convert it: `{to}({})`", self.quoted(span)));
             }
             self.report(error.note("only a float that loses nothing is widened implicitly: bf16 and f16 to f32, f32 to f64"));
             return None;
@@ -201,7 +201,10 @@ impl<'a> Ctx<'a> {
                     "an array without subscripts in an indexed statement",
                 )
                 .at(model_span, format!("this still has the axes [{axes}]"))
-                .help(format!("subscript it: `…[{index}]`")),
+                .help(format!(
+                    "subscript it: `{}[{index}]`",
+                    self.quoted(model_span)
+                )),
             );
             return None;
         }
@@ -263,6 +266,33 @@ impl<'a> Ctx<'a> {
                 format!("the results ({})", names.join(", "))
             }
         }
+    }
+
+    /// Which operand to convert to what, so that both have one type.
+    fn cast_help(&self, a: (Elem, Span), b: (Elem, Span)) -> Option<String> {
+        use DType::*;
+        let target = |from: Elem, other: Elem| match (from, other) {
+            (Elem::Strong(x), Elem::Strong(y)) if x.is_int() && y.is_float() => Some(y),
+            (Elem::Strong(x), Elem::WeakFloat) if x.is_int() => Some(F32),
+            (Elem::Strong(I32), Elem::Strong(I64)) => Some(I64),
+            (Elem::Strong(Bool), Elem::Strong(y)) if y.is_int() || y.is_float() => Some(y),
+            (Elem::Strong(Bool), Elem::WeakInt) => Some(I32),
+            _ => None,
+        };
+        if let Some(to) = target(a.0, b.0) {
+            return Some(format!("convert one side: `{to}({})`", self.quoted(a.1)));
+        }
+        if let Some(to) = target(b.0, a.0) {
+            return Some(format!("convert one side: `{to}({})`", self.quoted(b.1)));
+        }
+        let halves = [Elem::Strong(Bf16), Elem::Strong(F16)];
+        (halves.contains(&a.0) && halves.contains(&b.0)).then(|| {
+            format!(
+                "convert both sides: `f32({})` and `f32({})`",
+                self.quoted(a.1),
+                self.quoted(b.1)
+            )
+        })
     }
 
     /// `a op b` as written.
@@ -328,7 +358,7 @@ impl<'a> Ctx<'a> {
                 .at(b_span, format!("this is {y}"))
                 .also(a_span, format!("this is {x}"))
                 .note("only a float that loses nothing is widened implicitly: bf16 and f16 to f32, f32 to f64");
-            if let Some(help) = cast_help(a.elem, b.elem) {
+            if let Some(help) = self.cast_help((a.elem, a_span), (b.elem, b_span)) {
                 error = error.help(help);
             }
             self.report(error);
@@ -412,8 +442,8 @@ impl<'a> Ctx<'a> {
             )
             .at(span, format!("this is {from}"));
             error = match op {
-                UnaryOp::Not => error.help("compare it: `… == 0`"),
-                _ => error.help(format!("convert it: `{name}(f32(…))`")),
+                UnaryOp::Not => error.help(format!("compare it: `{} == 0`", self.quoted(span))),
+                _ => error.help(format!("convert it: `{name}(f32({}))`", self.quoted(span))),
             };
             self.report(error);
             return None;
@@ -479,7 +509,7 @@ impl<'a> Ctx<'a> {
                         format!("the condition of `where` is {from}, not bool"),
                     )
                     .at(c_span, "")
-                    .help("compare it: `where(… != 0, a, b)`"),
+                    .help(format!("compare it: `{} != 0`", ctx.quoted(c_span))),
                 );
                 return None;
             }
@@ -496,7 +526,7 @@ impl<'a> Ctx<'a> {
                 )
                 .at(b_span, format!("this is {y}"))
                 .also(a_span, format!("this is {x}"));
-                if let Some(help) = cast_help(a.elem, b.elem) {
+                if let Some(help) = ctx.cast_help((a.elem, a_span), (b.elem, b_span)) {
                     error = error.help(help);
                 }
                 ctx.report(error);
@@ -517,24 +547,6 @@ impl<'a> Ctx<'a> {
 
 fn elem_is_float(elem: Elem) -> bool {
     matches!(elem, Elem::Strong(d) if d.is_float())
-}
-
-fn cast_help(a: Elem, b: Elem) -> Option<String> {
-    let (x, y) = match (a, b) {
-        (Elem::Strong(x), y) => (x, y),
-        (x, Elem::Strong(y)) => (y, x),
-        _ => return None,
-    };
-    let target = match (x, y) {
-        (DType::Key, _) | (_, Elem::Strong(DType::Key)) => return None,
-        (x, Elem::Strong(y)) if x.is_float() && !y.is_float() => x,
-        (x, Elem::Strong(y)) if y.is_float() && !x.is_float() => y,
-        (x, Elem::WeakFloat) if x.is_int() => DType::F32,
-        (DType::Bf16, _) | (DType::F16, _) => DType::F32,
-        (DType::I32, Elem::Strong(DType::I64)) | (DType::I64, _) => DType::I64,
-        _ => return None,
-    };
-    Some(format!("convert one side: `{target}(…)`"))
 }
 
 fn symbol(op: BinaryOp) -> &'static str {

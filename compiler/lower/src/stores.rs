@@ -32,6 +32,7 @@ impl<'a> Ctx<'a> {
                 )),
             };
             self.report(error);
+            self.set_var(&lhs.name.text, Val::Poison, lhs.span);
             return;
         };
         let mut fields: Vec<&'a ast::Name> = Vec::new();

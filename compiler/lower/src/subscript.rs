@@ -497,7 +497,13 @@ impl<'a> Ctx<'a> {
         if let Some(span) = axis.dims.first().and_then(|d| self.dims[*d].span) {
             error = error.also(span, format!("{wanted} is declared here"));
         }
-        error = error.help(format!("say what is outside: `(…[{text}] else 0)`"));
+        error = error.help(match constant {
+            true => format!("the last position is {}", extent - 1),
+            false => format!(
+                "say what is outside: `({} else 0)`",
+                self.quoted_load(e.span)
+            ),
+        });
         (false, Some(error))
     }
 

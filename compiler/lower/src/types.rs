@@ -86,7 +86,7 @@ impl<'a> Ctx<'a> {
                 None
             }
             None => {
-                let dtypes = DType::ALL.iter().map(|d| d.name());
+                let dtypes = DType::ALL.iter().map(|d| d.name()).chain(["float"]);
                 let scope = self.insts[inst].scope.iter();
                 let records =
                     scope.filter(|(_, (d, _))| matches!(d, Def::Record(_) | Def::Type(_)));

@@ -126,6 +126,7 @@ fn borrowed(given: &[(String, Vec<f64>)]) -> Vec<(&str, Vec<f64>)> {
 }
 
 const GPT: &str = "W=f64 B=2 T=5 P=5 V=11 D=6 H=2 F=10 L=2";
+/// Constants such as `K^-0.5` are f32 in the program, so that results agree to seven digits.
 const LLAMA: &str = "B=2 T=5 V=11 D=12 H=6 G=3 F=7 L=2 theta=10000.0";
 
 #[test]
@@ -160,7 +161,7 @@ fn llama_is_the_reference() {
     let forward = options("forward", LLAMA);
     let (given, logits) = golden("llama", &source, &forward);
     let got = run(&source, &forward, &borrowed(&given));
-    close(&got["logits"], &logits, 1e-9);
+    close(&got["logits"], &logits, 1e-7);
     let lora = from_file("tests/programs/lora.ein");
     let options = options("forward", &format!("{LLAMA} A=4"));
     let program = lowered(&lora, &options).program;
@@ -172,7 +173,7 @@ fn llama_is_the_reference() {
             vec![0.0; program.elements(input.value) as usize],
         ));
     }
-    close(&run(&lora, &options, &with)["logits"], &logits, 1e-9);
+    close(&run(&lora, &options, &with)["logits"], &logits, 1e-7);
     // Other factors change the result.
     let changed = run(&lora, &options, &borrowed(&given));
     assert!(
@@ -214,8 +215,8 @@ export fn both(p: Params, tokens: i32[B,T], tail: i32[B]) -> (first: f32[B,V], s
     with.push(("tail", vec![tokens[4], tokens[9]]));
     let got = run(&source, &options("both", &defines), &with);
     let at = |b: usize, t: usize| &logits[(b * 5 + t) * 11..(b * 5 + t + 1) * 11];
-    close(&got["first"], &[at(0, 3), at(1, 3)].concat(), 1e-9);
-    close(&got["second"], &[at(0, 4), at(1, 4)].concat(), 1e-9);
+    close(&got["first"], &[at(0, 3), at(1, 3)].concat(), 1e-7);
+    close(&got["second"], &[at(0, 4), at(1, 4)].concat(), 1e-7);
     // Slots 0 to 4 of each row are filled, slot 5 is not: [L,B,S,…] with 3 · 2 · 1 numbers per slot.
     let filled = |slot: usize| {
         got["keys"][slot * 6..(slot + 1) * 6]
@@ -437,7 +438,7 @@ fn experts_agree_in_both_forms() {
         &options("forward", &format!("{defines} Cap=12 dropless=false")),
         &[("tokens", vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])],
     );
-    close(&capped["logits"], &dropless["logits"], 1e-9);
+    close(&capped["logits"], &dropless["logits"], 1e-7);
     close(&capped["aux"], &dropless["aux"], 1e-12);
     let tight = run(
         &source,

@@ -35,8 +35,81 @@ fn every_program_checks() {
 
 #[test]
 fn models_lower() {
+    for (path, entry, defines) in [
+        ("models/mlp.ein", "forward", "B=3"),
+        ("models/mlp.ein", "loss", "B=3"),
+        ("models/attention.ein", "forward", "B=2 T=5"),
+        ("models/gpt2.ein", "forward", "B=2 T=8"),
+        ("tests/programs/t5.ein", "loss", "B=2 S=5 T=4 L=2"),
+        (
+            "tests/programs/mixtral.ein",
+            "loss",
+            "B=2 T=4 L=3 F=16 D=64",
+        ),
+    ] {
+        assert!(codes(path).is_empty());
+        lowered(&from_file(path), &options(entry, defines));
+    }
     let gpt2 = from_file("models/gpt2.ein");
     for entry in ["forward", "loss"] {
         lowered(&gpt2, &options(entry, "B=2 T=4 P=6 V=11 D=6 H=2 F=8 L=3"));
     }
+}
+
+#[test]
+fn size_does_not_grow_with_depth() {
+    let gpt2 = from_file("models/gpt2.ein");
+    let ops = |layers: usize| {
+        let options = options("forward", &format!("B=2 T=4 L={layers}"));
+        lowered(&gpt2, &options).program.values.len()
+    };
+    assert_eq!(ops(2), ops(96));
+}
+
+#[test]
+fn inputs_have_the_names_of_the_checkpoint() {
+    let gpt2 = from_file("models/gpt2.ein");
+    let program = lowered(&gpt2, &options("forward", "B=2 T=4")).program;
+    let fused = program
+        .inputs
+        .iter()
+        .find(|i| i.path == "p.h.attn.c_attn.weight")
+        .expect("the fused weight");
+    assert_eq!(fused.tensor, "h.{}.attn.c_attn.weight");
+    assert_eq!(fused.records, ["Conv1D", "Attn", "Block", "Params"]);
+    assert_eq!(fused.axes, [1, 3]);
+    assert_eq!(program.extents(fused.value), [12, 768, 3, 12, 64]);
+    let names: Vec<&str> = program.inputs.iter().map(|i| i.tensor.as_str()).collect();
+    assert_eq!(names[..2], ["wte.weight", "wpe.weight"]);
+    assert_eq!(names.last(), Some(&"tokens"));
+}
+
+#[test]
+fn plans_and_the_command_line_place() {
+    let gpt2 = from_file("models/gpt2.ein");
+    let mut options = options("loss", "B=2 T=4");
+    let directives = lowered(&gpt2, &options).directives;
+    assert_eq!(directives.plan.as_deref(), Some("pod"));
+    assert_eq!(
+        directives.mesh,
+        [("data".to_owned(), 2), ("tensor".to_owned(), 4)]
+    );
+    assert_eq!(directives.shard.len(), 2);
+    assert_eq!(directives.remat[0].function, "attention");
+    // A mesh without `tensor` drops what would be split over it; `--fsdp` adds.
+    options.overrides.mesh = Some(vec![("data".to_owned(), 4)]);
+    options.overrides.fsdp = Some(vec![("data".to_owned(), "Params".to_owned())]);
+    let lowered = lowered(&gpt2, &options);
+    let axes: Vec<&str> = lowered
+        .directives
+        .shard
+        .iter()
+        .map(|s| s.axis.as_str())
+        .collect();
+    assert_eq!(axes, ["data"]);
+    let dims = &lowered.program.dims;
+    assert_eq!(dims[lowered.directives.shard[0].dims[0].0].name, "B");
+    assert_eq!(lowered.directives.fsdp[0].record, "Params");
+    options.overrides.shard = Some(vec![]);
+    assert!(common::lowered(&gpt2, &options).directives.shard.is_empty());
 }

@@ -636,10 +636,10 @@ fn f(x: f32) -> f32 {
 
 ```ein
 dim L = 4
-fn f(x: f32) -> f32 {
-  n = 0
-  for l in L { n = n + x }
-  out = n
+fn f(x: bf16, w: f32) -> f32 {
+  y = x
+  for l in L { y = y * w }
+  out = y
 }
 ```
 
@@ -647,10 +647,10 @@ With the type it keeps:
 
 ```ein
 dim L = 4
-fn f(x: f32) -> f32 {
-  n = 0.0
-  for l in L { n = n + x }
-  out = n
+fn f(x: bf16, w: f32) -> f32 {
+  y = f32(x)
+  for l in L { y = y * w }
+  out = y
 }
 ```";
 
