@@ -13,8 +13,8 @@ use std::sync::Once;
 #[grammar = "grammar.pest"]
 struct Grammar;
 
-/// The most rule calls of one run of pest. An item of the largest size allowed needs a tenth of it,
-/// so it is reached only if the grammar started to backtrack.
+/// The most rule calls of one run of pest. The densest item of the largest size needs a quarter of it (some
+/// hundred calls a byte), so it is reached only if the grammar started to backtrack.
 const CALL_LIMIT: usize = 400_000_000;
 
 /// Where and why pest stopped.

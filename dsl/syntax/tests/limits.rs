@@ -5,7 +5,7 @@ mod common;
 use common::milliseconds;
 use einmesh_diagnostics::{Diagnostics, FileId};
 use einmesh_syntax::ast::File;
-use einmesh_syntax::{MAX_FILE_BYTES, MAX_NESTING, parse};
+use einmesh_syntax::{MAX_FILE_BYTES, MAX_ITEM_BYTES, MAX_NESTING, parse};
 
 fn read(text: &str) -> (File, Diagnostics) {
     parse(FileId(0), text)
@@ -142,6 +142,14 @@ fn long_chains_of_conditions_are_refused() {
 fn a_long_item_is_refused() {
     let text = format!("dim {}B\n", "A, ".repeat(500_000));
     refused(&text, "E0104");
+}
+
+#[test]
+fn the_longest_item_is_within_the_limit_of_calls() {
+    let dense = "a=b\n".repeat((MAX_ITEM_BYTES - 100) / 4);
+    let (tree, diagnostics) = read(&format!("fn f(x: f32) -> f32 {{\n{dense}}}\n"));
+    assert_eq!(codes(&diagnostics), [""; 0]);
+    assert_eq!(tree.items.len(), 1);
 }
 
 #[test]
