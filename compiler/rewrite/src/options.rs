@@ -59,7 +59,7 @@ impl Default for Limits {
             iterations: 30,
             blow_up: 4,
             exact_order: 9,
-            evaluations: 1_000,
+            evaluations: 400,
         }
     }
 }

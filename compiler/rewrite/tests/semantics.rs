@@ -265,7 +265,7 @@ fn check(p: &Program, options: &Options, seed: u64) -> bool {
 
 #[test]
 fn random_programs_keep_their_numbers() {
-    let (n, mut changed) = (cases(400), 0);
+    let (n, mut changed) = (cases(200), 0);
     for seed in 0..n {
         let p = Random::new(seed).finish();
         assert_eq!(verify(&p), vec![], "seed {seed}");
