@@ -52,6 +52,9 @@ impl<'a> Ctx<'a> {
             );
             return Val::Poison;
         }
+        if !self.expand("call", name_span) {
+            return Val::Poison;
+        }
         let Some(matched) = self.match_arguments(function, args, name_span, span) else {
             return Val::Poison;
         };

@@ -5,11 +5,15 @@ use crate::modules::Modules;
 use crate::names::{Def, Inst};
 use crate::options::Options;
 use crate::values::{Array, Val};
+use einmesh_diagnostics::codes::language as codes;
 use einmesh_diagnostics::{Code, Diagnostic, Diagnostics, Span};
 use einmesh_ir::{Arena, Block, DType, DimId, Expr, IndexId, LoopVarId, Program};
 use einmesh_syntax::ast;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// How many calls and record fields a program may expand to.
+const MAX_EXPANSIONS: usize = 100_000;
 
 /// A variable of the index space: what an index name is bound to.
 #[derive(Clone, Debug)]
@@ -134,6 +138,8 @@ pub(crate) struct Ctx<'a> {
     pub drawn: Vec<(Expr, Span)>,
     /// The name that values of the current statement get.
     pub hint: String,
+    /// How many calls and fields were expanded, to refuse what grows without measure.
+    pub expansions: usize,
     /// How many records are being resolved inside of each other.
     pub record_depth: usize,
     /// The current statement.
@@ -170,6 +176,7 @@ impl<'a> Ctx<'a> {
             sites: Vec::new(),
             drawn: Vec::new(),
             hint: String::new(),
+            expansions: 0,
             record_depth: 0,
             span: None,
             left: None,
@@ -211,6 +218,22 @@ impl<'a> Ctx<'a> {
         self.frames
             .last_mut()
             .expect("lowering happens inside of a frame")
+    }
+
+    /// Counts an expansion; reports and returns false once there are too many.
+    pub fn expand(&mut self, what: &str, span: Span) -> bool {
+        self.expansions += 1;
+        if self.expansions == MAX_EXPANSIONS {
+            self.report(
+                Diagnostic::error(
+                    codes::TOO_LARGE,
+                    format!("the program expands to more than {MAX_EXPANSIONS} calls and fields"),
+                )
+                .at(span, format!("while expanding this {what}"))
+                .help("repeat by loops over stacked records, `for l in L { … p.h[l] … }`"),
+            );
+        }
+        self.expansions < MAX_EXPANSIONS
     }
 
     /// Runs `body` in a frame that sees a module's declarations and nothing else.

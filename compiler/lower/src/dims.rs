@@ -98,6 +98,9 @@ impl<'a> DimInfo<'a> {
     }
 }
 
+/// The largest extent: positions are i32 numbers.
+pub(crate) const MAX_EXTENT: u64 = i32::MAX as u64;
+
 /// Distinct small extents for dims that have none.
 fn stand_in_extent(dim: DimId) -> u64 {
     [5, 7, 11, 13, 17, 19, 23, 29][dim.0 as usize % 8]
@@ -121,6 +124,12 @@ impl<'a> Ctx<'a> {
 
     pub fn extents(&mut self, dims: &[DimId]) -> Vec<u64> {
         dims.iter().map(|d| self.extent(*d)).collect()
+    }
+
+    /// The number of points of dims together, at most what 64 bits hold.
+    pub fn points(&mut self, dims: &[DimId]) -> u64 {
+        let extents = self.extents(dims);
+        extents.into_iter().fold(1, u64::saturating_mul)
     }
 
     pub fn dim_name(&self, dim: DimId) -> &str {
@@ -199,7 +208,7 @@ impl<'a> Ctx<'a> {
                     }
                 }
                 let stand_in = parts.iter().any(|p| self.resolve_dim(*p).stand_in);
-                (self.extents(&parts).iter().product(), stand_in)
+                (self.points(&parts), stand_in)
             } else {
                 self.dim_extent(extent)
                     .unwrap_or((stand_in_extent(dim), true))
@@ -210,6 +219,25 @@ impl<'a> Ctx<'a> {
         } else {
             self.missing.insert(info.name.clone(), info.span);
             (stand_in_extent(dim), true)
+        };
+        let extent = match (1..=MAX_EXTENT).contains(&extent) {
+            true => extent,
+            false => {
+                self.report(
+                    Diagnostic::error(
+                        codes::INEXACT_DIM,
+                        format!("`{}` has {extent} positions", info.name),
+                    )
+                    .at(decl.name.span, format!("must have 1 to {MAX_EXTENT}"))
+                    .help(format!("give it another extent: `-D {}=8`", info.name)),
+                );
+                return Resolved {
+                    extent: stand_in_extent(dim),
+                    stand_in: true,
+                    role_of,
+                    parts,
+                };
+            }
         };
         if let Some(parent) = role_of {
             let outer = self.resolve_dim(parent);

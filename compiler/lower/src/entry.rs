@@ -20,6 +20,7 @@ impl<'a> Ctx<'a> {
             ..Program::default()
         };
         self.blocks = vec![Block::default()];
+        self.expansions = 0;
         self.drawn.clear();
         self.placed.clear();
         self.frames.push(Frame {
@@ -80,7 +81,7 @@ impl<'a> Ctx<'a> {
             });
             let outer = of.map(|of| self.resolve_dim(of));
             let extent = match (given, &outer) {
-                (Some(given), _) => given,
+                (Some(given), _) => given.clamp(1, crate::dims::MAX_EXTENT),
                 (None, Some(outer)) => outer.extent,
                 (None, None) => {
                     if !self.checking {

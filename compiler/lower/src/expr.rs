@@ -206,7 +206,7 @@ impl<'a> Ctx<'a> {
         guard: Option<(Vec<einmesh_ir::IndexId>, Expr)>,
     ) -> Val {
         let Some((params, guard)) = guard else {
-            let extent: u64 = self.extents(&axis.dims).iter().product();
+            let extent: u64 = self.points(&axis.dims);
             return Val::Array(Array::weak_int(extent as i64));
         };
         let fresh = self.fresh_params(std::slice::from_ref(axis));

@@ -27,6 +27,9 @@ const DECORATORS: &[&str] = &[
     "auto",
 ];
 
+/// Which dims of a value with the given dims are split, and over which axes.
+type DimsOf = Box<dyn Fn(&[DimId]) -> Vec<(DimId, Vec<String>)>>;
+
 /// What a statement's `@shard` asks of the values it binds.
 #[derive(Clone, Debug)]
 pub(crate) struct Placement {
@@ -833,31 +836,30 @@ impl<'a> Ctx<'a> {
                     leaves.push((load.value, self.program.values[load.value].dims.clone()));
                 }
             });
-            let (dims_of, open): (Box<dyn Fn(&[DimId]) -> Vec<(DimId, Vec<String>)>>, bool) =
-                match placement.kind {
-                    PlacementKind::First(axis, dims) => (
-                        Box::new(move |own: &[DimId]| {
-                            let first = dims.iter().find(|d| own.contains(d));
-                            first
-                                .map(|d| (*d, vec![axis.clone()]))
-                                .into_iter()
-                                .collect()
-                        }),
-                        true,
-                    ),
-                    PlacementKind::Each(key, dims, open) => {
-                        if key != name {
-                            let help = format!("write `@shard({name}: …)`, or put it into a plan");
-                            self.bad_argument(
-                                placement.span,
-                                format!("the statement does not bind `{key}`"),
-                                &help,
-                            );
-                            continue;
-                        }
-                        (Box::new(move |_: &[DimId]| dims.clone()), open)
+            let (dims_of, open): (DimsOf, bool) = match placement.kind {
+                PlacementKind::First(axis, dims) => (
+                    Box::new(move |own: &[DimId]| {
+                        let first = dims.iter().find(|d| own.contains(d));
+                        first
+                            .map(|d| (*d, vec![axis.clone()]))
+                            .into_iter()
+                            .collect()
+                    }),
+                    true,
+                ),
+                PlacementKind::Each(key, dims, open) => {
+                    if key != name {
+                        let help = format!("write `@shard({name}: …)`, or put it into a plan");
+                        self.bad_argument(
+                            placement.span,
+                            format!("the statement does not bind `{key}`"),
+                            &help,
+                        );
+                        continue;
                     }
-                };
+                    (Box::new(move |_: &[DimId]| dims.clone()), open)
+                }
+            };
             for (value, own) in leaves {
                 let dims = dims_of(&own);
                 if !dims.is_empty() || !open {

@@ -271,7 +271,7 @@ impl<'a> Ctx<'a> {
     fn count(&mut self, ids: Vec<IndexId>, guard: Option<Expr>) -> Array {
         if guard.is_none() && self.guards(&ids).is_none() {
             let dims: Vec<_> = ids.iter().map(|i| self.index_vars[*i].dim).collect();
-            let points: u64 = self.extents(&dims).iter().product();
+            let points: u64 = self.points(&dims);
             return Array::weak_int(points as i64);
         }
         let count = self.reduce(

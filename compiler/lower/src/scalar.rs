@@ -10,6 +10,10 @@ use einmesh_diagnostics::{Diagnostic, Span};
 use einmesh_ir::{BinaryOp, DType, Expr, Literal, UnaryOp};
 use einmesh_syntax::ast;
 
+/// A function of elements, each with the place of its operand.
+pub(crate) type Elementwise<'f, 'a> =
+    dyn FnMut(&mut Ctx<'a>, Vec<(Array, Span)>) -> Option<Array> + 'f;
+
 /// A constant rounded to a dtype.
 pub(crate) fn literal_as(literal: Literal, dtype: DType) -> Option<Expr> {
     let round = |v: f64| match dtype {
@@ -112,11 +116,7 @@ impl<'a> Ctx<'a> {
     }
 
     /// Applies a function to values leaf by leaf; numbers are used with every leaf.
-    pub fn leafwise(
-        &mut self,
-        args: Vec<(Val, Span)>,
-        apply: &mut dyn FnMut(&mut Self, Vec<(Array, Span)>) -> Option<Array>,
-    ) -> Val {
+    pub fn leafwise(&mut self, args: Vec<(Val, Span)>, apply: &mut Elementwise<'_, 'a>) -> Val {
         if args.iter().any(|(v, _)| v.is_poison()) {
             return Val::Poison;
         }
@@ -181,7 +181,7 @@ impl<'a> Ctx<'a> {
     fn aligned(
         &mut self,
         mut arrays: Vec<(Array, Span)>,
-        apply: &mut dyn FnMut(&mut Self, Vec<(Array, Span)>) -> Option<Array>,
+        apply: &mut Elementwise<'_, 'a>,
     ) -> Option<Array> {
         let model = arrays.iter().find(|(a, _)| !a.axes.is_empty()).cloned();
         let Some((model, model_span)) = model else {

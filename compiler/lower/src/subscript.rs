@@ -272,12 +272,12 @@ impl<'a> Ctx<'a> {
             into.exprs.extend(exprs);
             return Some(());
         }
-        let extents: u64 = self.extents(&dims).iter().product();
+        let extents: u64 = self.points(&dims);
         let parts = match dims[..] {
             [dim] => self.resolve_dim(dim).parts,
             _ => Vec::new(),
         };
-        let whole: u64 = self.extents(&axis.dims).iter().product();
+        let whole: u64 = self.points(&axis.dims);
         if axis.product
             && dims.len() == 1
             && (parts == axis.dims || (parts.is_empty() && extents == whole))
@@ -407,7 +407,7 @@ impl<'a> Ctx<'a> {
         into: &mut Subs,
     ) -> Option<()> {
         let extents = self.extents(&axis.dims);
-        let whole: u64 = extents.iter().product();
+        let whole = self.points(&axis.dims);
         let (proven, escapes) = self.in_range(&number, whole, e, axis);
         into.escapes = into.escapes.take().or(escapes);
         if !axis.product {

@@ -210,7 +210,7 @@ impl<'a> Ctx<'a> {
             );
             return None;
         }
-        if self.calls.len() > 4096 || self.record_depth > 64 {
+        if self.record_depth > 64 {
             self.report(
                 Diagnostic::error(
                     codes::CYCLE,
@@ -238,6 +238,9 @@ impl<'a> Ctx<'a> {
                     && ctx.static_condition(condition) != Some(true)
                 {
                     continue;
+                }
+                if !ctx.expand("field", field.name.span) {
+                    return None;
                 }
                 match ctx.ty(&field.ty) {
                     Some(ty) => fields.push((field.name.text.clone(), ty.stacked(&stack))),

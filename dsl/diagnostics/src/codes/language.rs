@@ -18,7 +18,6 @@ Spelled as it is declared:
 ```ein
 fn f(x: f32) -> f32 = sigmoid(x)
 ```";
-
     DUPLICATE_NAME = 202, "A name is declared twice",
 "A file declares a name once, be it a dim, a type, a constant, a record or a function, and does not redeclare
 what is built in. Imported names count too; `use … : { name as other }` renames them.
@@ -34,7 +33,6 @@ With names of their own:
 dim B = 4
 dim C = 8
 ```";
-
     COLLISION = 203, "An index and a variable have the same name",
 "In `x[t]` the name `t` is either an index or a variable that holds a position. If it could be both, it is an
 error: never a silent choice.
@@ -54,7 +52,6 @@ fn f(x: f32[T], start: i32) -> f32[T] {
   out[t] = x[t] * f32(start)
 }
 ```";
-
     IMPORT_NOT_FOUND = 204, "An import is not found",
 "The path of a `use` is relative to the file it stands in, and the names in braces must be declared there.
 
@@ -68,7 +65,6 @@ What is not needed is not imported:
 ```ein
 fn f(x: f32) -> f32 = x
 ```";
-
     IMPORT_CYCLE = 205, "Files import each other in a circle",
 "A file is read after the files it imports, so they cannot need each other.
 
@@ -82,7 +78,6 @@ What both need stands in a third file, or here:
 ```ein
 fn f(x: f32) -> f32 = x
 ```";
-
     WRONG_KIND = 206, "A name means something else than is needed here",
 "A function is called, a record constructed, a dtype converts, a dim is a number or an axis.
 
@@ -97,7 +92,6 @@ A dim is used as a number:
 dim D = 4
 fn f(x: f32[D]) -> f32 = sum[d](x[d]) / D
 ```";
-
     BAD_DEFINITION = 207, "A `-D` names nothing that can be defined",
 "`-D NAME=VALUE` gives the extent of a dim, the dtype of a `type` name, the value of a `const` or of an entry's
 parameter with a default. With this file, `-D X=4` is an error and `-D D=4` is not:
@@ -108,7 +102,6 @@ The name must be declared:
 dim D = 8
 fn f(x: f32[D]) -> f32 = sum[d](x[d])
 ```";
-
     UNKNOWN_ENTRY = 208, "There is no such entry",
 "Entries are the functions that the compiled file itself exports. A plan is for one of its functions.
 
@@ -123,7 +116,6 @@ Spelled as the function is:
 export fn forward(x: f32) -> f32 = x
 plan p for forward { @mesh(data: 2) }
 ```";
-
     RECURSION = 209, "A function calls itself",
 "Functions are expanded where they are called, so that the same function may have other shapes at each call.
 Repetition is a loop.
@@ -141,7 +133,6 @@ fn f(x: f32) -> f32 {
   for l in L { out = out * 0.5 }
 }
 ```";
-
     CYCLE = 210, "A declaration needs itself",
 "Extents, constants and records are computed from others, which must not need them in turn.
 
@@ -154,7 +145,21 @@ With one of them given:
 ```ein
 dim A = 2 * B, B = 3
 ```";
+    TOO_LARGE = 211, "A program expands too far",
+"Calls are expanded where they stand, and records into their leaves: at most 100,000 of both together. What repeats
+is a loop over a stacked record, which is expanded once.
 
+Twenty such functions, each calling the one before twice, would be too many:
+
+As a loop:
+
+```ein
+dim L = 20
+fn f(x: f32) -> f32 {
+  out = x
+  for l in L { out = out + out }
+}
+```";
     MISSING_EXTENTS = 301, "Dims have no extents",
 "A program is compiled for known extents. A dim without one in the file gets it from the command line; a role
 (`dim U: T`) has that of its dim if it has none of its own. Checking needs no extents, compiling does.
@@ -165,7 +170,6 @@ With extents, or with `-D B=4 -D T=128`:
 dim B = 4, T = 128
 export fn f(x: f32[B,T]) -> f32 = sum[b,t](x[b,t])
 ```";
-
     INEXACT_DIM = 302, "Dim arithmetic does not come out even",
 "Extents are computed exactly; a division with a remainder is an error and never rounded.
 
@@ -178,7 +182,6 @@ With extents that divide:
 ```ein
 dim D = 12, H = 4, K = D / H
 ```";
-
     ROLE_TOO_LARGE = 303, "A role or subrange is larger than its dim",
 "`dim T: P` says that T ranges within P: every position of T is one of P.
 
@@ -191,7 +194,6 @@ At most as large:
 ```ein
 dim P = 16, T: P = 8
 ```";
-
     REPEATED_DIM = 304, "A type names a dim twice",
 "If a value had a dim twice, `@shard(data: T)` and `x[t]` would not say which one is meant. The second axis gets
 a role of its own: another dim with the same positions.
@@ -207,7 +209,6 @@ With a role:
 dim T = 8, U: T
 fn f(x: f32[T,U]) -> f32 = sum(x)
 ```";
-
     WRONG_INDEX = 305, "An index ranges over another dim than the axis",
 "An index subscripts axes of its own dim, of a dim that its dim is a role or part of (`dim U: T`), or product
 axes that contain it, as a tuple.
@@ -227,7 +228,6 @@ fn f(w: f32[D,F]) -> f32[F,D] {
   out[f,d] = w[d,f]
 }
 ```";
-
     UNKNOWN_INDEX = 306, "It is not known what an index ranges over",
 "An index with a dim's name in lower case ranges over that dim. Others say it where they are bound (`j: D`), or it
 follows from bare uses as a subscript.
@@ -243,7 +243,6 @@ Said where it is bound:
 dim D = 8
 fn f(x: f32[D]) -> f32 = sum[j: D](2.0)
 ```";
-
     SUBSCRIPTS = 307, "The number of subscripts does not fit",
 "An array has one subscript for each axis; a product axis has one, which is a tuple.
 
@@ -262,7 +261,6 @@ fn f(x: f32[B,T]) -> f32[B] {
   out[b] = sum[t](x[b,t])
 }
 ```";
-
     OUT_OF_RANGE = 308, "A subscript can leave its axis",
 "What an affine subscript reads outside of the array has to be said: there is no silent clamping or wrapping.
 
@@ -281,7 +279,6 @@ fn f(x: f32[T]) -> f32[T] {
   out[t] = (x[t - 1] else 0)
 }
 ```";
-
     WRONG_TUPLE = 309, "A tuple does not fit its axis",
 "An axis `(H,K)` is subscripted by a tuple with one part for each factor, or by one integer, row-major.
 
@@ -300,7 +297,6 @@ fn f(x: f32[(H,K)]) -> f32[H] {
   out[h] = x[(h,0)]
 }
 ```";
-
     AXES = 310, "The axes of a value do not fit",
 "Whole values are passed, returned and combined only with the same axes in the same order. An indexed statement
 puts them into another order.
@@ -320,7 +316,6 @@ fn f(x: f32[B,T]) -> f32[T,B] {
   out[t,b] = x[b,t]
 }
 ```";
-
     DIM_CASE = 311, "A dim does not start with a capital",
 "The index of a dim is its name in lower case, so the dim itself must not be.
 
@@ -334,7 +329,6 @@ With a capital:
 dim Batch = 4
 fn f(x: f32[Batch]) -> f32 = sum[batch](x[batch])
 ```";
-
     NOT_CONSTANT = 312, "Something must be known when compiling and is not",
 "Extents, constants, the condition of an `if` and that of a record's field follow from numbers, dims and constants.
 
@@ -351,7 +345,6 @@ fn f(x: f32) -> f32 {
   out = where(x > 0, x, 0.0)
 }
 ```";
-
     DTYPE = 401, "A conversion is not implicit",
 "Only floats that lose nothing are widened by themselves: bf16 and f16 to f32, f32 to f64. Everything else is
 written, because it rounds or costs.
@@ -365,7 +358,6 @@ With the conversion:
 ```ein
 fn f(x: i32, y: f32) -> f32 = f32(x) * y
 ```";
-
     WRONG_OPERAND = 402, "An operation is not defined for its operands",
 "`/` is for floats, `div` for integers, `and` for truth values; numbers are not conditions.
 
@@ -378,7 +370,6 @@ The integer division, which rounds down:
 ```ein
 fn f(a: i32, b: i32) -> i32 = div(a, b)
 ```";
-
     UNSUBSCRIPTED = 403, "An array has no subscripts in an indexed statement",
 "With indices on the left, the right side is one number for each of them. Whole arrays are combined in statements
 without indices, or passed as arguments.
@@ -398,7 +389,6 @@ fn f(x: f32[B,T], c: f32[T]) -> f32[B,T] {
   out[b,t] = x[b,t] + c[t]
 }
 ```";
-
     SINGLE_INDEX = 404, "An index occurs once and is not on the left",
 "An index is summed where it occurs at least twice as a subscript of a term's factors. If once were enough, a typo
 would compute something.
@@ -418,7 +408,6 @@ fn f(x: f32[B,T]) -> f32[B] {
   out[b] = sum[t](x[b,t])
 }
 ```";
-
     HIDDEN_INDEX = 405, "An index is neither on the left nor summed",
 "Only subscripts of a term's factors make a sum: not those in parentheses, divisors, powers and plain calls. So
 `2*(a[i,j]*w[j] + c[i])` does not change its meaning when it is multiplied out.
@@ -438,7 +427,6 @@ fn f(a: f32[I,J], w: f32[J], c: f32[I]) -> f32[I] {
   out[i] = 2 * a[i,j] * w[j] + 2 * c[i]
 }
 ```";
-
     REPEATED_INDEX = 406, "An index is bound twice in the same brackets",
 "`y[i,i] = …` would leave everything beside the diagonal open.
 
@@ -458,7 +446,6 @@ fn f(x: f32[I]) -> f32[I,J] {
   out[i, i + 0] := x[i]
 }
 ```";
-
     WRONG_ARGUMENTS = 407, "The arguments of a call do not fit",
 "Arguments are given in order or by name; those with a default may be left out.
 
@@ -473,7 +460,6 @@ All of them:
 fn scale(x: f32, by: f32) -> f32 = x * by
 fn f(x: f32) -> f32 = scale(x, by: 2.0)
 ```";
-
     BRACKETS = 408, "The brackets of an application do not fit",
 "`f[i,j](…)` binds the generic dims of `f` in order; `sum[t](…)` names what is reduced.
 
@@ -492,7 +478,6 @@ fn f(x: f32[B,T]) -> f32[B,T] {
   out[b,t] = softmax[t](x[b,t])
 }
 ```";
-
     DEPENDS = 409, "An argument depends on an index that its parameter has no axis for",
 "Inside the call the bracket's index is an axis; an argument that is one number cannot vary along it.
 
@@ -507,7 +492,6 @@ With a number that does not:
 dim V = 8
 fn f(z: f32[V], y: i32) -> f32 = cross_entropy[v](z[v], y)
 ```";
-
     UNKNOWN_FIELD = 410, "A record has no such field",
 "Fields are those that the record declares. Only records have fields.
 
@@ -524,7 +508,6 @@ dim D = 4
 record Norm { weight: f32[D] }
 fn f(p: Norm) -> f32 = sum(p.weight)
 ```";
-
     ABSENT_FIELD = 411, "A field does not exist under its condition",
 "`field: type if condition` exists only where the constant condition holds.
 
@@ -543,7 +526,6 @@ fn f(p: P) -> f32 {
   if not tied { out = p.head } else { out = p.a }
 }
 ```";
-
     RECORD_MISMATCH = 412, "Records of different types are combined",
 "Arithmetic on records goes leaf by leaf, so both have the same type; numbers combine with every leaf.
 
@@ -559,7 +541,6 @@ Of the same type:
 record A { x: f32 }
 fn f(a: A, b: A) -> A = a + 0.5 * b
 ```";
-
     UNBOUND_GENERIC = 413, "It is not known what a generic dim is",
 "A call without brackets finds the generic dims by the axes of its whole arguments.
 
@@ -575,7 +556,6 @@ dim T = 8
 fn mean_of[N](x: f32[N]) -> f32 = sum[n](x[n]) / N
 fn f(x: f32[T]) -> f32 = mean_of(x)
 ```";
-
     GUARD = 414, "A guard or range stands where none is possible",
 "A guard is a condition; it belongs to reductions, calls with brackets, and left sides.
 
@@ -594,7 +574,6 @@ fn f(x: f32[T], n: i32) -> f32[T] {
   out[t] = where(t < n, x[t], 0)
 }
 ```";
-
     UNBOUND_INDEX = 415, "An index is not bound",
 "An index is bound by the left side of its statement, by the brackets of a reduction or call, or by being summed.
 
@@ -613,7 +592,6 @@ fn f(x: f32[T]) -> f32[T] {
   out[t | t < 4] = x[t]
 }
 ```";
-
     NO_RESULT = 501, "A result is never bound",
 "A function's body binds each of its results by name; an unnamed one is `out`.
 
@@ -630,7 +608,6 @@ fn f(x: f32) -> f32 {
   out = 2 * x
 }
 ```";
-
     CARRIED = 502, "A loop's state changes its type",
 "A name that is bound before a loop and again inside is the loop's state: it has the same type in every iteration.
 
@@ -653,7 +630,6 @@ fn f(x: bf16, w: f32) -> f32 {
   out = y
 }
 ```";
-
     NOT_INJECTIVE = 503, "Two values may be stored to the same place",
 "`:=` needs proof that no two indices store to one place, because otherwise the order would matter. Places that
 meet are combined.
@@ -675,7 +651,6 @@ fn f(x: f32[T], at: i32[T]) -> f32[V] {
   out[at[t]] += x[t]
 }
 ```";
-
     STORE_TARGET = 504, "A left side cannot be bound or stored to",
 "`=` binds a whole new value, with bare indices on the left. `:=`, `+=`, `max=` and `min=` store into an array that
 exists, where subscripts may be any integers.
@@ -695,7 +670,6 @@ fn f(x: f32[T]) -> f32[T] {
   out[t] = x[t]
 }
 ```";
-
     INOUT = 505, "An `inout` argument is not a variable",
 "What is given to an `inout` parameter gets its final value back, so it is a variable or a field of one.
 
@@ -719,7 +693,6 @@ fn f(x: f32) -> f32 {
   out = bump(y)
 }
 ```";
-
     COLLECTED = 506, "A value cannot be collected over a loop",
 "A new name whose left side has the loop's counter is collected: after the loop it has all iterations' values.
 Inside, only the present one is known.
@@ -740,7 +713,6 @@ fn f(x: f32) -> f32[L] {
   for l in L { out[l] = x * f32(l) }
 }
 ```";
-
     KEY_REUSED = 507, "A key is drawn from twice",
 "What is drawn is a function of the key and the position: the second draw would give the same numbers.
 
@@ -763,7 +735,6 @@ fn f(k: rng) -> f32[B] {
   out[b] = a[b] + c[b]
 }
 ```";
-
     KEY_REPEATED = 508, "The same numbers would be drawn again and again",
 "Inside a loop, or mapped over an index, a key gives the same numbers each time. Folding the counter or the index
 into it makes a key for each.
@@ -785,7 +756,6 @@ fn f(k: rng, x: f32[B]) -> f32[B] {
   for l in L { out[b] = out[b] + uniform[b](fold(k, l)) }
 }
 ```";
-
     DECORATOR = 580, "A decorator does not exist or does not belong here",
 "Plans have `@mesh`, `@shard`, `@fsdp`, `@remat`, `@expect` and `@precision`; a statement may have `@shard`. None
 is ignored.
@@ -803,7 +773,6 @@ dim B = 4
 export fn f(x: f32[B]) -> f32 = sum(x)
 plan p for f { @mesh(data: 2) }
 ```";
-
     DECORATOR_ARGUMENT = 581, "The arguments of a decorator do not fit",
 "Each decorator says what it takes: mesh axes with sizes, mesh axes with the dims they split, records, functions,
 budgets.
@@ -821,7 +790,6 @@ dim B = 4
 export fn f(x: f32[B]) -> f32 = sum(x)
 plan p for f { @mesh(data: 2) @shard(data: B) }
 ```";
-
     UNKNOWN_PLAN = 582, "There is no such plan for the entry",
 "`--plan NAME` chooses among the plans that the file has for the compiled entry. Without it an entry with exactly
 one plan has that one, and an entry with several has none.
@@ -833,7 +801,6 @@ dim B = 4
 export fn f(x: f32[B]) -> f32 = sum(x)
 plan pod for f { @mesh(data: 2) @shard(data: B) }
 ```";
-
     MESH_AXIS = 583, "The mesh has no such axis",
 "`@shard` and `@fsdp` name axes of the plan's `@mesh`. Only a mesh given on the command line may lack some; what
 they would split then stays whole.
@@ -851,7 +818,6 @@ dim B = 4
 export fn f(x: f32[B]) -> f32 = sum(x)
 plan p for f { @mesh(data: 2) @shard(data: B) }
 ```";
-
     DECORATOR_CONFLICT = 584, "Two decorators contradict each other",
 "On one level a mesh axis is assigned once, and there is one mesh and one precision.
 
@@ -868,7 +834,6 @@ dim B = 4, D = 8
 export fn f(x: f32[B,D]) -> f32 = sum(x)
 plan p for f { @mesh(data: 2) @shard(data: [B, D]) }
 ```";
-
     GRAD = 590, "`grad` is not compiled yet",
 "Differentiation is a later stage of the compiler. Everything around `grad` is checked; its value has the type of
 what it differentiates by.
@@ -885,7 +850,6 @@ The derivative written out:
 ```ein
 fn f(x: f32) -> f32 = 2 * x
 ```";
-
     SCAN = 591, "`scan` is not compiled yet",
 "Associative scans are a later stage. Everything around them is checked.
 
@@ -909,7 +873,6 @@ fn f(x: f32[T]) -> f32[T] {
   }
 }
 ```";
-
     WHILE = 592, "`while` is not compiled yet",
 "Loops with a condition are a later stage. The condition and the body are checked.
 
@@ -929,7 +892,6 @@ fn f(x: f32) -> f32 {
   for n in N { out = where(out < 100, 2 * out, out) }
 }
 ```";
-
     PIPELINE = 593, "`@pipeline` is not compiled yet",
 "Pipelines are a later stage of the planner.
 
@@ -946,7 +908,6 @@ dim B = 4
 export fn f(x: f32[B]) -> f32 = sum(x)
 plan p for f { @mesh(data: 2) @shard(data: B) }
 ```";
-
     RING = 594, "`@ring` is not compiled yet",
 "Rotating key and value blocks is a later stage of the planner.
 
@@ -963,7 +924,6 @@ dim T = 4, U: T
 export fn f(x: f32[T]) -> f32 = sum(x)
 plan p for f { @mesh(seq: 2) @shard(seq: T) }
 ```";
-
     SPLIT = 595, "`@split` is not compiled yet",
 "Reducing a dim in parts is a later stage of the planner.
 
@@ -980,7 +940,6 @@ dim S = 16
 export fn f(x: f32[S]) -> f32 = sum(x)
 plan p for f { @mesh(data: 2) @shard(data: S) }
 ```";
-
     AUTO = 596, "`@auto` is not compiled yet",
 "Searching for placements is a later stage of the planner.
 
@@ -997,5 +956,4 @@ dim B = 4
 export fn f(x: f32[B]) -> f32 = sum(x)
 plan p for f { @mesh(data: 2) @shard(data: B) }
 ```";
-
 }
