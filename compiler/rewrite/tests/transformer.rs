@@ -172,9 +172,14 @@ fn the_layer_is_rewritten_once_and_quickly() {
         l,
     };
     let (p, deep) = (gpt2(&big(12), DType::F32), gpt2(&big(96), DType::F32));
-    let start = std::time::Instant::now();
     let r = rewrite(&p, &Options::default());
-    println!("{:?}\n{}", start.elapsed(), r.report);
+    // Printed, not asserted: the machine may be busy.
+    let times = (0..5).map(|_| {
+        let start = std::time::Instant::now();
+        rewrite(&p, &Options::default());
+        start.elapsed()
+    });
+    println!("best of five: {:?}\n{}", times.min(), r.report);
     for op in &r.program.body.ops {
         if let Op::Loop(l) = op {
             for op in &l.body.ops {
