@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How many calls and record fields a program may expand to.
-const MAX_EXPANSIONS: usize = 100_000;
+const MAX_EXPANSIONS: usize = 20_000;
 
 /// A variable of the index space: what an index name is bound to.
 #[derive(Clone, Debug)]
@@ -94,6 +94,8 @@ pub(crate) struct Frame {
     /// The caller's indices that this call is mapped over.
     pub lifts: Vec<IndexId>,
     pub loops: Vec<LoopScope>,
+    /// How many values there were when the call began.
+    pub first_value: usize,
     /// The functions it was inlined from, itself last.
     pub scope: Arc<[String]>,
 }

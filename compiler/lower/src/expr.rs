@@ -17,7 +17,7 @@ impl<'a> Ctx<'a> {
     pub fn eval(&mut self, e: &'a ast::Expr) -> Val {
         match &e.kind {
             ExprKind::Name(name) => self.eval_name(name, e.span),
-            ExprKind::Number(text) => match crate::scalar::number(text) {
+            ExprKind::Number(text) => match crate::constants::number(text) {
                 Some(array) => Val::Array(array),
                 None => {
                     self.report(

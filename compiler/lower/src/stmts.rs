@@ -443,7 +443,7 @@ impl<'a> Ctx<'a> {
 
     /// The array as it is bound: an alias stays one, anything else is computed and stored. Positions that
     /// guards exclude are 0.
-    fn bound_array(&mut self, array: Array, guard: Option<Expr>) -> Array {
+    pub fn bound_array(&mut self, array: Array, guard: Option<Expr>) -> Array {
         let guarded = guard.is_some() || self.guards(&array.params).is_some();
         if !guarded && (array.is_alias() || array.literal().is_some()) {
             return array;

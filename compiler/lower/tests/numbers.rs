@@ -607,3 +607,90 @@ fn a_training_state_starts() {
     assert!(got["s.m.h.attn.c_attn.weight"].iter().all(|x| *x == 0.0));
     close(&got["s.scale"], &[65536.0], 0.0);
 }
+
+#[test]
+fn calls_map_over_every_other_index() {
+    let text = r#"
+dim B = 2, T = 3, V = 4
+fn histogram[N](x: i32[N]) -> i32[V] {
+  out: i32[V] = 0
+  out[x[n]] += 1
+}
+fn total[N](x: f32[N]) -> f32 {
+  out = 0.0
+  for n in N { out = out + x[n] }
+}
+fn cumulative[N](x: f32[N]) -> f32[N] {
+  h = 0.0
+  for n in N {
+    h = h + x[n]
+    out[n] = h
+  }
+}
+fn same[N](x: f32[N]) -> f32[N] { out = x }
+fn share[N](x: f32[N]) -> f32[N] { out[n] = x[n] / N }
+export fn f(x: f32[B,T], c: i32[B,T], n: i32[B])
+    -> (count: i32[B,V], all: f32[B], run: f32[B,T], first: f32[B,T], part: f32[B,T]) {
+  count[b,v] = histogram[t](c[b,t])[v]
+  all[b]     = total[t](2 * x[b,t])
+  run[b,t]   = cumulative[t](x[b,t])
+  first[b,t] = same[t | t < n[b]](x[b,t])
+  part[b,t]  = share[t | t < n[b]](x[b,t])
+}
+"#;
+    let given = [
+        ("c", vec![0.0, 3.0, 3.0, 1.0, 1.0, 1.0]),
+        ("n", vec![2.0, 1.0]),
+    ];
+    let got = run_text(text, "f", "", &given);
+    let x = &got["in:x"];
+    close(
+        &got["count"],
+        &[1.0, 0.0, 0.0, 2.0, 0.0, 3.0, 0.0, 0.0],
+        0.0,
+    );
+    close(
+        &got["all"],
+        &[2.0 * (x[0] + x[1] + x[2]), 2.0 * (x[3] + x[4] + x[5])],
+        1e-12,
+    );
+    let run = [
+        x[0],
+        x[0] + x[1],
+        x[0] + x[1] + x[2],
+        x[3],
+        x[3] + x[4],
+        x[3] + x[4] + x[5],
+    ];
+    close(&got["run"], &run, 1e-12);
+    close(&got["first"], &[x[0], x[1], 0.0, x[3], 0.0, 0.0], 0.0);
+    close(
+        &got["part"],
+        &[x[0] / 2.0, x[1] / 2.0, 0.0, x[3], 0.0, 0.0],
+        1e-12,
+    );
+}
+
+#[test]
+fn one_file_serves_all_precisions() {
+    let source = from_file("models/gpt2.ein");
+    let exact = options("forward", GPT);
+    let (given, logits) = golden("gpt", &source, &exact);
+    // The unit roundoff of each dtype times what a few layers amplify it by.
+    for (dtype, tolerance) in [("f64", 1e-10), ("f32", 1e-5), ("bf16", 0.1), ("f16", 0.02)] {
+        let options = options("forward", &GPT.replace("f64", dtype));
+        let got = run_in(Precision::Program, &source, &options, &borrowed(&given));
+        close(&got["logits"], &logits, tolerance);
+    }
+    // Rounding the operands of contractions changes the numbers, a little.
+    let mut rounded = options("forward", &GPT.replace("f64", "f32"));
+    rounded.overrides.precision = Some(Some(einmesh_ir::DType::Bf16));
+    let got = run_in(Precision::Program, &source, &rounded, &borrowed(&given));
+    close(&got["logits"], &logits, 0.1);
+    assert!(
+        got["logits"]
+            .iter()
+            .zip(&logits)
+            .any(|(a, b)| (a - b).abs() > 1e-4)
+    );
+}

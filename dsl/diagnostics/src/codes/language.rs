@@ -146,7 +146,7 @@ With one of them given:
 dim A = 2 * B, B = 3
 ```";
     TOO_LARGE = 211, "A program expands too far",
-"Calls are expanded where they stand, and records into their leaves: at most 100,000 of both together. What repeats
+"Calls are expanded where they stand, and records into their leaves: at most 20,000 of both together. What repeats
 is a loop over a stacked record, which is expanded once.
 
 Twenty such functions, each calling the one before twice, would be too many:
