@@ -320,6 +320,15 @@ impl<'a> Ctx<'a> {
                     None
                 }
             },
+            ExprKind::Field(..) if self.module_dim(e).is_some() => {
+                let resolved = self.resolve_dim(self.module_dim(e)?);
+                let num = i128::from(resolved.extent);
+                Some(Ratio {
+                    num,
+                    den: 1,
+                    stand_in: resolved.stand_in,
+                })
+            }
             ExprKind::Binary(op, a, b) => {
                 let (a, b) = (self.dim_ratio(a)?, self.dim_ratio(b)?);
                 let stand_in = a.stand_in || b.stand_in;
@@ -359,6 +368,26 @@ impl<'a> Ctx<'a> {
                 self.not_an_extent(e);
                 None
             }
+        }
+    }
+
+    /// The dim that `m.D` names.
+    fn module_dim(&self, e: &ast::Expr) -> Option<DimId> {
+        match self.module_def(self.frame().inst, e)? {
+            Def::Dim(dim) => Some(self.same_dim(dim)),
+            _ => None,
+        }
+    }
+
+    /// What `name` or `m.name` means in a module.
+    fn module_def(&self, inst: usize, e: &ast::Expr) -> Option<Def> {
+        match &e.kind {
+            ExprKind::Name(name) => self.lookup(inst, name),
+            ExprKind::Field(base, name) => match self.module_def(inst, base)? {
+                Def::Module(inner) => self.insts[inner].scope.get(&name.text).map(|(def, _)| *def),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
@@ -450,6 +479,9 @@ impl<'a> Ctx<'a> {
                     None
                 }
             },
+            ExprKind::Field(..) if self.module_dim(e).is_some() => {
+                self.module_dim(e).map(Axis::one)
+            }
             ExprKind::Error => None,
             _ => {
                 let (extent, _) = self.dim_extent(e)?;

@@ -221,6 +221,36 @@ impl<'a> Ctx<'a> {
         });
         let args = args.collect();
         self.record_ty(id, args, Vec::new(), record.span);
+        for field in &record.fields {
+            if let Some(init) = &field.init
+                && !is_initialiser(init)
+            {
+                self.report(
+                    Diagnostic::error(
+                        codes::WRONG_ARGUMENTS,
+                        format!("`{}` is not an initialiser", show::expr(init)),
+                    )
+                    .at(init.span, "")
+                    .help(
+                        "the initialisers are `zeros`, `ones`, `normal(0.02)` and `uniform(0.1)`",
+                    ),
+                );
+            }
+        }
         self.blocks = vec![Block::default()];
+    }
+}
+
+/// Whether an expression after a field's type says how the field starts.
+fn is_initialiser(e: &einmesh_syntax::ast::Expr) -> bool {
+    use einmesh_syntax::ast::ExprKind;
+    match &e.kind {
+        ExprKind::Name(name) => matches!(name.as_str(), "zeros" | "ones"),
+        ExprKind::Call(callee, args) => {
+            let scaled = matches!(index::bare(callee), Some("normal" | "uniform"));
+            let number = |e: &einmesh_syntax::ast::Expr| matches!(e.kind, ExprKind::Number(_));
+            scaled && args.len() == 1 && args.iter().all(|a| a.name.is_none() && number(&a.value))
+        }
+        _ => false,
     }
 }

@@ -64,9 +64,11 @@ impl<'a> Ctx<'a> {
                     (Box::new(move |_: &[DimId]| dims.clone()), open)
                 }
             };
+            let mut placed = false;
             for (value, own) in leaves {
                 let dims = dims_of(&own);
                 if !dims.is_empty() || !open {
+                    placed = true;
                     self.placed.push(ShardValue {
                         values: vec![value],
                         dims,
@@ -75,6 +77,11 @@ impl<'a> Ctx<'a> {
                         span: Some(placement.span),
                     });
                 }
+            }
+            if !placed && !var.val.is_poison() {
+                let message = format!("`{name}` has none of these dims, so nothing is split");
+                let help = "name a dim of the value, or remove the decorator";
+                self.bad_argument(placement.span, message, help);
             }
         }
     }

@@ -32,6 +32,17 @@ impl<'a> Ctx<'a> {
         for stmt in &block.stmts {
             self.span = Some(stmt.span);
             let placements = self.statement_decorators(&stmt.decorators);
+            let binds = matches!(stmt.kind, StmtKind::Assign { .. } | StmtKind::Unpack { .. });
+            if let Some(first) = stmt.decorators.first().filter(|_| !binds) {
+                self.report(
+                    Diagnostic::error(
+                        codes::DECORATOR,
+                        "a decorator stands before a statement that binds nothing",
+                    )
+                    .at(first.span, "")
+                    .help("put it before the statement inside that binds the value"),
+                );
+            }
             match &stmt.kind {
                 StmtKind::Assign { lhs, ty, op, value } => {
                     self.hint = lhs.name.text.clone();

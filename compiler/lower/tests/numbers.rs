@@ -694,3 +694,25 @@ fn one_file_serves_all_precisions() {
             .any(|(a, b)| (a - b).abs() > 1e-4)
     );
 }
+
+#[test]
+fn modules_are_reached_by_their_names() {
+    let text = r#"
+use "gpt2.ein" (V = 7, D = Width) as model
+dim Width = 4
+export fn f(x: f32[model.B,model.D], p: model.Norm, y: f32[Width,model.V]) -> f32[model.B,model.V] {
+  z[b: model.B, w: Width] = layer_norm[w](x[b,w], p.weight[w], p.bias[w])
+  out[b: model.B, v: model.V] = z[b,w] * y[w,v]
+}
+"#;
+    let source = from_text("tests/programs/test.ein", text);
+    let lowered = lowered(&source, &options("f", "B=2"));
+    let program = lowered.program;
+    let extents: Vec<Vec<u64>> = program
+        .inputs
+        .iter()
+        .map(|i| program.extents(i.value))
+        .collect();
+    assert_eq!(extents, [vec![2, 4], vec![4], vec![4], vec![4, 7]]);
+    assert_eq!(program.extents(program.outputs[0].value), [2, 7]);
+}

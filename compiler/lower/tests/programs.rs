@@ -22,6 +22,7 @@ fn codes(path: &str) -> Vec<String> {
 #[test]
 fn every_program_checks() {
     let none: [&str; 0] = [];
+    assert_eq!(codes("models/std/prelude.ein"), none);
     assert_eq!(codes("tests/programs/std.ein"), none);
     assert_eq!(codes("tests/programs/gpt2.ein"), ["E0594"]);
     assert_eq!(codes("tests/programs/llama3.ein"), none);
