@@ -58,6 +58,7 @@ pub struct Builder<'c> {
     location: Location<'c>,
     module: BlockRef<'c, 'c>,
     block: Cell<BlockRef<'c, 'c>>,
+    operations: Cell<usize>,
 }
 
 impl Scalar {
@@ -126,7 +127,13 @@ impl<'c> Builder<'c> {
             location: Location::unknown(context),
             module: body,
             block: Cell::new(body),
+            operations: Cell::new(0),
         }
+    }
+
+    /// How many operations have been appended.
+    pub fn operations(&self) -> usize {
+        self.operations.get()
     }
 
     /// The MLIR type.
@@ -182,6 +189,7 @@ impl<'c> Builder<'c> {
             .build()
             .expect("building without type inference cannot fail");
         let operation = self.block.get().append_operation(operation);
+        self.operations.set(self.operations.get() + 1);
         let result = |(i, ty): (usize, &Ty)| {
             // SAFETY: the operation was created with this many results and stays in the module.
             let raw = unsafe {

@@ -20,6 +20,16 @@ fn unary(op: UnaryOp, dtype: DType) -> Kernel {
     )
 }
 
+fn constant_power(exponent: f64, dtype: DType) -> Kernel {
+    let mut m = make(&format!("Pow {exponent} {dtype}"));
+    let x = m.read(dtype, &[POINTS]);
+    let out = m.write(dtype, &[POINTS]);
+    let i = m.index(POINTS);
+    let exponent = Expr::float(dtype, exponent);
+    let body = Expr::binary(BinaryOp::Pow, load(x, &[i]), exponent);
+    m.nest(&[], vec![map(&[i], body, to(out, &[i]))])
+}
+
 fn binary(op: BinaryOp, dtype: DType) -> Kernel {
     let mut m = make(&format!("{op:?} {dtype}"));
     let (x, y) = (m.read(dtype, &[POINTS]), m.read(dtype, &[POINTS]));
@@ -225,6 +235,23 @@ fn functions_of_one_number() {
                 dtype,
                 inputs: vec![input],
                 exact: Box::new(move |x| exact(x[0])),
+                limit,
+            });
+        }
+    }
+    check(&cases);
+}
+
+#[test]
+fn powers_with_constant_exponents() {
+    let mut cases = Vec::new();
+    for (dtype, limit) in [(DType::F32, 2.0), (DType::F64, 4.0)] {
+        for exponent in [-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0, -2.0, 2.5] {
+            cases.push(Case {
+                kernel: constant_power(exponent, dtype),
+                dtype,
+                inputs: vec![samples(7, 100.0)],
+                exact: Box::new(move |x| libm::pow(x[0], exponent)),
                 limit,
             });
         }

@@ -39,6 +39,7 @@ pub fn expression(kernel: &Kernel, expr: &Expr, lane: Option<Lane>) -> f64 {
             UnaryOp::Sqrt | UnaryOp::Rsqrt => 8.0,
             _ => 1.0,
         },
+        Expr::Binary(BinaryOp::Pow, _, y) if matches!(**y, Expr::Literal(_)) => 6.0,
         Expr::Binary(op, a, _) => match op {
             BinaryOp::Div => 6.0,
             BinaryOp::Pow => 80.0,

@@ -4,7 +4,7 @@ use super::env::Env;
 use super::math;
 use super::value::{Val, cast, literal, register, round};
 use crate::build::{Cmp, Scalar, Ty, V};
-use einmesh_ir::{BinaryOp, DType, Expr, UnaryOp, rng};
+use einmesh_ir::{BinaryOp, DType, Expr, Literal, UnaryOp, rng};
 
 impl<'c> Env<'c, '_> {
     /// The number that an expression has here.
@@ -21,6 +21,13 @@ impl<'c> Env<'c, '_> {
             Expr::Coord(_) => i32_value(b.int(Ty::scalar(Scalar::I32), 0)),
             Expr::Load(load) => self.load(load),
             Expr::Unary(op, a) => self.unary(*op, self.eval(a)),
+            Expr::Binary(BinaryOp::Pow, x, y) => {
+                let base = self.eval(x);
+                match simple_exponent(y).and_then(|y| math::simple_pow(b, base.v, y)) {
+                    Some(power) => round(b, power, base.dtype),
+                    None => self.binary(BinaryOp::Pow, base, self.eval(y)),
+                }
+            }
             Expr::Binary(op, x, y) => self.binary(*op, self.eval(x), self.eval(y)),
             Expr::Select(condition, then, otherwise) => {
                 let condition = self.eval(condition);
@@ -175,6 +182,14 @@ impl<'c> Env<'c, '_> {
         for child in expr.children() {
             self.hoist(child, inner, written);
         }
+    }
+}
+
+/// The exponent, if it is a constant float.
+fn simple_exponent(exponent: &Expr) -> Option<f64> {
+    match exponent {
+        Expr::Literal(Literal::Float(_, value)) => Some(*value),
+        _ => None,
     }
 }
 

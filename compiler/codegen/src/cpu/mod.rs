@@ -42,6 +42,10 @@ pub struct Cpu {
 /// modules to share what they have in common. Never chosen by the number of threads, since it shows in the image.
 const MODULE: usize = 8;
 
+/// A kernel of more operations is a mistake, not a kernel: the largest of GPT-2 have about a thousand. The
+/// bound keeps the passes, whose time grows with it, bounded as well.
+const MOST_OPERATIONS: usize = 200_000;
+
 /// The kernels of one module at one level, compiled.
 struct Part {
     compiled: Compiled,
@@ -185,7 +189,14 @@ fn compile(
             shapes: vec![],
             shared: &mut shared,
         };
+        let before = builder.operations();
         build(&mut phases, kernel)
+            .and_then(|()| match builder.operations() - before {
+                more if more > MOST_OPERATIONS => Err(CompilerBug::new(format!(
+                    "{more} operations are too many for a kernel"
+                ))),
+                _ => Ok(()),
+            })
             .map_err(|bug| bug.note(format!("at level {} in kernel {kernel}", level.name())))?;
         shapes.push(phases.shapes);
     }

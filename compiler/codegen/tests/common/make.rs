@@ -59,6 +59,10 @@ impl Make {
         IndexId(self.kernel.indices.len() as u32 - 1)
     }
 
+    pub fn extent(&self, index: IndexId) -> u64 {
+        self.kernel.indices[index.0 as usize].extent
+    }
+
     pub fn ints(&mut self, count: u32) {
         self.kernel.ints = count;
     }

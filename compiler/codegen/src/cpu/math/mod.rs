@@ -20,7 +20,7 @@ pub use erf::erf;
 pub use exp::{exp, expm1, tanh};
 pub use integer::{floor_div, int_pow};
 pub use log::{log, log1p};
-pub use pow::pow;
+pub use pow::{pow, simple_pow};
 pub use remainder::float_rem;
 pub use trig::{cos, sin};
 

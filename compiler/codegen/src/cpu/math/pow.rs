@@ -50,6 +50,31 @@ pub fn pow<'c>(b: &Builder<'c>, x: V<'c>, y: V<'c>) -> V<'c> {
     b.select(always_one, one, result)
 }
 
+/// xʸ for the constant exponents that a few operations compute as well as [`pow`]; `None` for others.
+pub fn simple_pow<'c>(b: &Builder<'c>, x: V<'c>, y: f64) -> Option<V<'c>> {
+    let one = || b.float(x.ty, 1.0);
+    let square = || b.mul(x, x);
+    Some(if y == 1.0 {
+        x
+    } else if y == 2.0 {
+        square()
+    } else if y == 3.0 {
+        b.mul(square(), x)
+    } else if y == 4.0 {
+        b.mul(square(), square())
+    } else if y == -1.0 {
+        b.div(one(), x)
+    } else if y == 0.5 {
+        // Unlike the root, the power of −0 is 0 and that of −∞ is ∞.
+        let positive = b.add(x, b.float(x.ty, 0.0));
+        let root = b.intrinsic("llvm.intr.sqrt", positive);
+        let infinite = b.cmp(Cmp::Eq, x, b.float(x.ty, f64::NEG_INFINITY));
+        b.select(infinite, b.float(x.ty, f64::INFINITY), root)
+    } else {
+        return None;
+    })
+}
+
 /// An unevaluated sum, the second much smaller than the first.
 type Pair<'c> = (V<'c>, V<'c>);
 
