@@ -308,13 +308,13 @@ impl Ctx<'_> {
     /// A value of exactly the type that `value` had in the program.
     fn exact(&mut self, value: ValueId) -> ValueId {
         let class = self.classes[&value];
-        let (base, _) = self
-            .view
-            .resolve(self.choice, class, &Substitution::IDENTITY);
+        let (base, names) = (self.view).resolve(self.choice, class, &Substitution::IDENTITY);
         let array = self.array(base);
-        if array.value == value
-            || self.program.values[array.value].dims == self.program.values[value].dims
-        {
+        // Equal dims are not enough: the value may be the array with two axes exchanged.
+        let axes: Vec<IndexNumber> = array.axes.iter().map(|a| names.apply(*a)).collect();
+        let same_axes = self.view.table.axes(value).eq(axes);
+        let dims = |v: ValueId| &self.program.values[v].dims;
+        if array.value == value || same_axes && dims(array.value) == dims(value) {
             return array.value;
         }
         let done = self.ops.iter().any(|op| op.defines().contains(&value));

@@ -294,7 +294,7 @@ fn exact_numerics_change_no_bit() {
         numerics: Numerics::Exact,
         ..Options::default()
     };
-    for seed in 0..cases(200) {
+    for seed in 0..cases(1500) {
         let p = Random::new(seed).finish();
         let r = rewrite(&p, &options);
         assert_eq!(verify(&r.program), vec![], "seed {seed}");
