@@ -20,6 +20,9 @@ pub struct Launch {
     pub ints: Vec<Number>,
 }
 
+/// Stands for a contraction's accumulator until [`Ctx::finish`]: it is no value of the program.
+const ACCUMULATOR: ValueId = ValueId(u32::MAX);
+
 /// A number known only when a kernel is launched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Number {
@@ -48,8 +51,7 @@ pub fn contraction(
     let renamed = epilogue.map(|e| rename_to(e, sum, &own));
     let lhs = ctx.localise(&product.lhs, &own);
     let rhs = ctx.localise(&product.rhs, &own);
-    let acc_marker = sum.out;
-    let mut scaled = Expr::load(acc_marker, []);
+    let mut scaled = Expr::load(ACCUMULATOR, []);
     let (factor_type, out_type) = (product.dtype, program.values[sum.out].dtype);
     let accumulator = factor_type.accumulator();
     for coefficient in &product.coefficients {
@@ -65,7 +67,7 @@ pub fn contraction(
         }),
     };
     ctx.local(
-        acc_marker,
+        ACCUMULATOR,
         Memory {
             dtype: accumulator,
             extents: Vec::new(),
@@ -94,7 +96,7 @@ pub fn contraction(
         lhs,
         rhs,
         accumulator,
-        acc: acc_marker,
+        acc: ACCUMULATOR,
         epilogue: stored,
         target,
     });

@@ -1,5 +1,6 @@
 //! Recognising sums of products: which comprehensions are matrix products, and how.
 
+use crate::inline;
 use einmesh_ir::{
     BinaryOp, Comprehension, DType, Expr, IndexId, Literal, Program, Reducer, UnaryOp,
 };
@@ -64,11 +65,15 @@ pub fn classify(program: &Program, c: &Comprehension) -> Option<Product> {
     let (lhs, rhs) = match &c.guard {
         None => (lhs, rhs),
         Some(guard) => {
-            // Only where both factors can be masked: one zero times the other's NaN is not zero.
-            if m.iter().chain(&n).any(|i| guard.mentions(*i)) {
+            // Only where both factors can be masked: one zero times the other's NaN is not zero. A masked
+            // factor is evaluated all the same, so that its loads must be in range.
+            let both = [&lhs, &rhs];
+            if !inline::in_range_everywhere(both.into_iter())
+                || m.iter().chain(&n).any(|i| guard.mentions(*i))
+            {
                 return None;
             }
-            let mask = |e: Expr| Expr::select(guard.clone(), e, crate::inline::zero(dtype));
+            let mask = |e: Expr| Expr::select(guard.clone(), e, inline::zero(dtype));
             (mask(lhs), mask(rhs))
         }
     };

@@ -80,6 +80,13 @@ fn disappears(
     if producer.reducer != Reducer::None || producer.store.is_some() || !all_here {
         return false;
     }
+    // Where its guard is false, or a reader's load is out of range, the producer is not evaluated. As a
+    // selection it would be, and its own loads must then be in range all the same.
+    if reads_with_default(here, producer.out)
+        || (producer.guard.is_some() && !in_range_everywhere(producer.exprs()))
+    {
+        return false;
+    }
     let copy = is_copy(&producer.body) && producer.guard.is_none();
     here.iter().all(|reader| {
         let once = here.len() == 1 && reads_once(program, reader, producer.out);
@@ -92,6 +99,25 @@ fn disappears(
             (false, true) => false,
             (false, false) => once || (cheap && sized(producer.out) >= sized(reader.out)),
         }
+    })
+}
+
+/// Whether some reader has another number outside of `value`'s extents.
+fn reads_with_default(readers: &[Comprehension], value: ValueId) -> bool {
+    let mut loads = readers.iter().flat_map(|r| r.exprs().flat_map(Expr::loads));
+    loads.any(|l| l.value == value && matches!(l.bounds, Bounds::Else(_)))
+}
+
+/// Whether every load is in range at every point of the index space, whatever the guard says.
+pub fn in_range_everywhere<'a>(exprs: impl Iterator<Item = &'a Expr>) -> bool {
+    exprs.flat_map(Expr::loads).all(|load| {
+        let plain = |sub: &Expr| {
+            matches!(
+                sub,
+                Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_) | Expr::Literal(_)
+            )
+        };
+        load.bounds != Bounds::Proven || load.subs.iter().all(plain)
     })
 }
 
@@ -167,7 +193,7 @@ fn expand(program: &Program, load: Load, producer: &Comprehension, dtype: DType)
             load.subs
                 .iter()
                 .zip(extents)
-                .map(|(s, n)| clamp(s.clone(), n))
+                .map(|(s, n)| clamp(program, s.clone(), n))
                 .collect()
         }
         Bounds::Proven | Bounds::Else(_) => load.subs.clone(),
@@ -179,39 +205,21 @@ fn expand(program: &Program, load: Load, producer: &Comprehension, dtype: DType)
         })
     };
     let body = at(&producer.body);
-    let guarded = match &producer.guard {
+    match &producer.guard {
         Some(guard) => Expr::select(at(guard), body, zero(dtype)),
         None => body,
-    };
-    match load.bounds {
-        Bounds::Else(default) => {
-            let inside = subs
-                .iter()
-                .zip(program.extents(producer.out))
-                .map(|(s, n)| in_range(s, n));
-            let all = inside.reduce(|a, b| Expr::binary(BinaryOp::And, a, b));
-            match all {
-                Some(condition) => Expr::select(condition, guarded, *default),
-                None => guarded,
-            }
-        }
-        _ => guarded,
     }
 }
 
-fn clamp(sub: Expr, extent: u64) -> Expr {
-    let last = Expr::int(extent as i64 - 1);
-    Expr::binary(
-        BinaryOp::Max,
-        Expr::binary(BinaryOp::Min, sub, last),
-        Expr::int(0),
-    )
+fn clamp(program: &Program, sub: Expr, extent: u64) -> Expr {
+    let of = program.dtype_of(&sub);
+    let (last, first) = (position(of, extent as i64 - 1), position(of, 0));
+    Expr::binary(BinaryOp::Max, Expr::binary(BinaryOp::Min, sub, last), first)
 }
 
-fn in_range(sub: &Expr, extent: u64) -> Expr {
-    let low = Expr::binary(BinaryOp::Ge, sub.clone(), Expr::int(0));
-    let high = Expr::binary(BinaryOp::Lt, sub.clone(), Expr::int(extent as i64));
-    Expr::binary(BinaryOp::And, low, high)
+/// A constant to compare a subscript with, of the subscript's dtype.
+fn position(dtype: DType, value: i64) -> Expr {
+    Expr::Literal(Literal::Int(dtype, value))
 }
 
 /// The zero of a dtype.

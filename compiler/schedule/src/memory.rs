@@ -270,6 +270,7 @@ impl<'a> Ctx<'a> {
                 && self.may_swap(m)
             {
                 self.extend(m.from, first, last);
+                self.share_life(m.from, m.to);
                 for value in [m.from, m.to] {
                     let class = self.class(value);
                     self.classes[class].swapped = true;
@@ -299,6 +300,14 @@ impl<'a> Ctx<'a> {
             start: hull.start.min(first),
             end: hull.end.max(last),
         };
+    }
+
+    /// After an odd number of exchanges each has the other's place: both places live as long as either.
+    fn share_life(&mut self, a: ValueId, b: ValueId) {
+        for (one, other) in [(a, b), (b, a)] {
+            let Life { start, end } = self.classes[self.class(other)].hull;
+            self.extend(one, start, end);
+        }
     }
 
     /// Whether source and destination can be one memory: the source is of no use afterwards.

@@ -125,3 +125,22 @@ fn dead_values_give_their_memory_to_later_ones() {
     assert_eq!(graph.kernels.len(), 1, "equal kernels are shared");
     assert_eq!(graph.arena_bytes, 2 * 16 * 16 * 4);
 }
+
+#[test]
+fn a_bare_product_stores_its_sum() {
+    let mut b = Builder::new("product");
+    let (m, n, k) = (b.dim("M", 5), b.dim("N", 7), b.dim("K", 3));
+    let x = b.input("x", DType::F32, &[m, k]);
+    let w = b.input("w", DType::F32, &[k, n]);
+    let y = b.einsum("y", &[m, n], x, w);
+    b.output(y);
+    let graph = schedule(&whole(b.finish()));
+    let Body::Contraction(c) = &graph.kernels[0].body else {
+        panic!("a contraction")
+    };
+    assert_eq!(c.epilogue, Expr::load(c.acc, []));
+    assert_ne!(
+        c.acc, c.target.value,
+        "the accumulator is not the memory it is stored to"
+    );
+}

@@ -1,0 +1,258 @@
+//! A launch as a program of the IR: memory that is read becomes inputs, stages become comprehensions.
+
+use einmesh_interp::{Precision, Tensor, evaluate};
+use einmesh_ir::{
+    Arena, Argsort, Builder, Comprehension, DType, DimId, Expr, Id, Index, IndexId, Literal, Op,
+    Program, Reducer, Store, ValueId,
+};
+use einmesh_schedule::kernel::{Body, Contraction, Kernel, Nest, Role, Stage, Target};
+
+/// Runs a kernel on the contents of its operands; gives the operands' contents afterwards.
+pub fn launch(kernel: &Kernel, operands: &[Tensor], ints: &[i64]) -> Vec<Tensor> {
+    let mut lift = Lift::new(kernel, ints);
+    match &kernel.body {
+        Body::Nest(nest) => lift.nest(nest),
+        Body::Contraction(contraction) => lift.contraction(contraction),
+        Body::Argsort {
+            input,
+            output,
+            position,
+        } => {
+            let input = lift.held[input.index()];
+            // A permutation has its input's dims.
+            let dims = lift.builder.program.values[input].dims.clone();
+            let out = lift.builder.value("sorted", DType::I32, &dims);
+            lift.builder.program.body.ops.push(Op::Argsort(Argsort {
+                out,
+                input,
+                position: *position,
+            }));
+            lift.held[output.index()] = out;
+        }
+    }
+    let held = lift.held[..operands.len()].to_vec();
+    for value in &held {
+        lift.builder.output(*value);
+    }
+    // Outputs need distinct paths.
+    let mut program: Program = lift.builder.finish();
+    for (n, output) in program.outputs.iter_mut().enumerate() {
+        output.path = format!("operand{n}");
+    }
+    match evaluate(&program, operands, Precision::Program) {
+        Ok(results) => results,
+        Err(error) => panic!("{error:?}\n{kernel:#?}\n{program:#?}"),
+    }
+}
+
+struct Lift<'a> {
+    kernel: &'a Kernel,
+    ints: &'a [i64],
+    builder: Builder,
+    /// The dim of each kernel index.
+    dims: Vec<DimId>,
+    /// The value that holds each memory now.
+    held: Vec<ValueId>,
+    /// The outer indices of the nest at hand: they lead the subscripts of locals.
+    outer: Vec<IndexId>,
+}
+
+impl<'a> Lift<'a> {
+    fn new(kernel: &'a Kernel, ints: &'a [i64]) -> Self {
+        let mut builder = Builder::new("launch");
+        let dims = kernel
+            .indices
+            .iter()
+            .map(|i| builder.dim(&i.name, i.extent))
+            .collect();
+        let mut held = Vec::new();
+        for (n, memory) in kernel.values.iter().enumerate() {
+            let name = format!("m{n}");
+            let axes: Vec<DimId> = memory
+                .extents
+                .iter()
+                .enumerate()
+                .map(|(a, e)| builder.dim(&format!("M{n}_{a}"), *e))
+                .collect();
+            held.push(match memory.role {
+                Role::Local => builder.value(&name, memory.dtype, &axes),
+                _ => builder.input(&name, memory.dtype, &axes),
+            });
+        }
+        Lift {
+            kernel,
+            ints,
+            builder,
+            dims,
+            held,
+            outer: Vec::new(),
+        }
+    }
+
+    /// A new value of a memory's type.
+    fn fresh(&mut self, name: &str, memory: ValueId) -> ValueId {
+        let of = self.builder.program.values[self.held[memory.index()]].clone();
+        self.builder.value(name, of.dtype, &of.dims)
+    }
+
+    fn nest(&mut self, nest: &Nest) {
+        self.outer.clone_from(&nest.outer);
+        for stage in &nest.stages {
+            self.stage(stage);
+        }
+    }
+
+    fn stage(&mut self, stage: &Stage) {
+        let role = self.kernel.values[stage.target.value.index()].role;
+        let free: Vec<IndexId> = self.outer.iter().chain(&stage.free).copied().collect();
+        if stage.target.store {
+            let out = self.fresh("stored", stage.target.value);
+            let subs = stage.target.subs.clone();
+            let base = self.held[stage.target.value.index()];
+            let store = Some((base, subs, stage.target.combine));
+            self.compute(
+                out,
+                &free,
+                &stage.reduced,
+                stage.reducer,
+                &stage.guard,
+                &stage.body,
+                store,
+            );
+            self.held[stage.target.value.index()] = out;
+            return;
+        }
+        let dtype = self.kernel.values[stage.target.value.index()].dtype;
+        let dims: Vec<DimId> = free.iter().map(|i| self.dims[i.index()]).collect();
+        let value = self.builder.value("stage", dtype, &dims);
+        self.compute(
+            value,
+            &free,
+            &stage.reduced,
+            stage.reducer,
+            &stage.guard,
+            &stage.body,
+            None,
+        );
+        if role == Role::Local {
+            self.held[stage.target.value.index()] = value;
+        } else {
+            self.write(value, &free, &stage.target);
+        }
+    }
+
+    /// Writes a value's elements to their places in a target.
+    fn write(&mut self, value: ValueId, free: &[IndexId], target: &Target) {
+        let out = self.fresh("written", target.value);
+        let subs = free.iter().map(|i| Expr::Index(*i)).collect::<Vec<_>>();
+        let body = Expr::load(value, subs);
+        let base = self.held[target.value.index()];
+        let store = Some((base, target.subs.clone(), Reducer::None));
+        self.compute_raw(out, free, &[], Reducer::None, None, body, store);
+        self.held[target.value.index()] = out;
+    }
+
+    fn contraction(&mut self, c: &Contraction) {
+        let groups = c.batch.iter().chain(&c.m).chain(&c.n);
+        let free: Vec<IndexId> = groups.copied().collect();
+        let dims: Vec<DimId> = free.iter().map(|i| self.dims[i.index()]).collect();
+        let acc = self.builder.value("acc", c.accumulator, &dims);
+        let product = Expr::binary(einmesh_ir::BinaryOp::Mul, c.lhs.clone(), c.rhs.clone());
+        self.compute(acc, &free, &c.k, Reducer::Sum, &None, &product, None);
+        self.held[c.acc.index()] = acc;
+        self.outer.clone_from(&free);
+        let dtype = self.kernel.values[c.target.value.index()].dtype;
+        let value = self.builder.value("epilogue", dtype, &dims);
+        self.compute(value, &free, &[], Reducer::None, &None, &c.epilogue, None);
+        self.write(value, &free, &c.target);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn compute(
+        &mut self,
+        out: ValueId,
+        free: &[IndexId],
+        reduced: &[IndexId],
+        reducer: Reducer,
+        guard: &Option<Expr>,
+        body: &Expr,
+        store: Option<(ValueId, Vec<Expr>, Reducer)>,
+    ) {
+        let guard = guard.as_ref().map(|g| self.resolve(g));
+        let body = self.resolve(body);
+        self.compute_raw(out, free, reduced, reducer, guard, body, store);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn compute_raw(
+        &mut self,
+        out: ValueId,
+        free: &[IndexId],
+        reduced: &[IndexId],
+        reducer: Reducer,
+        guard: Option<Expr>,
+        body: Expr,
+        store: Option<(ValueId, Vec<Expr>, Reducer)>,
+    ) {
+        let order: Vec<IndexId> = free.iter().chain(reduced).copied().collect();
+        let renumber = |e: Expr| {
+            e.map(&mut |node| match node {
+                Expr::Index(i) => {
+                    let position = order.iter().position(|o| *o == i);
+                    Expr::Index(IndexId::from_index(
+                        position.expect("an index of the stage"),
+                    ))
+                }
+                other => other,
+            })
+        };
+        let indices: Arena<IndexId, Index> = order
+            .iter()
+            .map(|i| Index {
+                name: self.kernel.indices[i.index()].name.clone(),
+                dim: self.dims[i.index()],
+            })
+            .collect();
+        let store = store.map(|(base, subs, combine)| {
+            let subs = subs.iter().map(|s| renumber(self.resolve(s))).collect();
+            Store {
+                base,
+                subs,
+                combine,
+            }
+        });
+        self.builder
+            .program
+            .body
+            .ops
+            .push(Op::Compute(Comprehension {
+                out,
+                indices,
+                free: free.len(),
+                reducer,
+                guard: guard.map(renumber),
+                body: renumber(body),
+                store,
+            }));
+    }
+
+    /// Launch numbers as constants, memory as the values that hold it, locals at their outer point.
+    fn resolve(&self, e: &Expr) -> Expr {
+        e.clone().map(&mut |node| match node {
+            Expr::LoopVar(slot) => Expr::Literal(Literal::Int(DType::I32, self.ints[slot.index()])),
+            Expr::Load(mut load) if self.is_memory(load.value) => {
+                if self.kernel.values[load.value.index()].role == Role::Local {
+                    let outer = self.outer.iter().map(|i| Expr::Index(*i));
+                    load.subs = outer.chain(load.subs).collect();
+                }
+                load.value = self.held[load.value.index()];
+                Expr::Load(load)
+            }
+            other => other,
+        })
+    }
+
+    fn is_memory(&self, value: ValueId) -> bool {
+        value.index() < self.kernel.values.len()
+    }
+}

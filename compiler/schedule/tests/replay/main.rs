@@ -1,0 +1,57 @@
+//! Schedules replayed: what a schedule computes, kernel by kernel on its planned memory, is what the
+//! program means. Each kernel is turned back into comprehensions for the reference evaluator, and the
+//! steps run on real bytes, so that a wrong fusion and two lives in one place both show.
+
+mod lift;
+mod machine;
+
+use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
+use einmesh_ir::testing::{GenerateOptions, Mode, generate};
+use einmesh_ir::{DimLayout, Layout, Mesh, Program, SpmdProgram, ValueId, text};
+use einmesh_schedule::schedule;
+
+/// A program as it is on one device.
+fn whole(program: &Program) -> SpmdProgram {
+    let layout = |value: ValueId| {
+        let dims = program.extents(value).into_iter();
+        Layout {
+            dims: dims
+                .map(|n| DimLayout {
+                    global: n,
+                    local: n,
+                    axes: Vec::new(),
+                })
+                .collect(),
+        }
+    };
+    SpmdProgram {
+        program: program.clone(),
+        mesh: Mesh::default(),
+        inputs: program.inputs.iter().map(|i| layout(i.value)).collect(),
+        outputs: program.outputs.iter().map(|o| layout(o.value)).collect(),
+    }
+}
+
+#[test]
+fn random_programs_keep_their_meaning() {
+    let seeds = std::env::var("EINMESH_FUZZ")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(300);
+    let options = GenerateOptions {
+        mode: Mode::Exact,
+        ..GenerateOptions::default()
+    };
+    for seed in 0..seeds {
+        let (program, specs) = generate(seed, &options);
+        let given: Vec<Tensor> = random_inputs(seed, &specs);
+        let expected = evaluate(&program, &given, Precision::Program).expect("a valid program");
+        let graph = schedule(&whole(&program));
+        let found = machine::run(&graph, &given);
+        for (a, b) in expected.iter().zip(&found) {
+            if let Some(place) = mismatch(a, b, 0.0) {
+                panic!("seed {seed}: {place}\n{}\n{graph}", text::print(&program));
+            }
+        }
+    }
+}
