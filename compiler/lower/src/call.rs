@@ -142,9 +142,10 @@ impl<'a> Ctx<'a> {
             ok &= self.bind_parameter(m, value, &bound, function, subs.is_some());
         }
         // Poisoned arguments are bound too: the body is checked on its own elsewhere.
-        let outer = (self.span, self.left.clone());
+        let outer = (self.span, self.left.clone(), self.placing);
+        self.placing = false;
         let result = if ok { self.run_body(function) } else { None };
-        (self.span, self.left) = outer;
+        (self.span, self.left, self.placing) = outer;
         self.hint = hint;
         self.calls.pop();
         self.sites.pop();

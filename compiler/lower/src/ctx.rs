@@ -150,6 +150,8 @@ pub(crate) struct Ctx<'a> {
     pub left: Option<(String, Span)>,
     /// Whether names are also looked for in the modules of all imports.
     pub reaching: bool,
+    /// Whether the current statement has a decorator that places what it binds.
+    pub placing: bool,
     /// What decorators of statements ask for.
     pub placed: Vec<einmesh_ir::directive::ShardValue>,
 }
@@ -183,6 +185,7 @@ impl<'a> Ctx<'a> {
             span: None,
             left: None,
             reaching: false,
+            placing: false,
             placed: Vec::new(),
         }
     }

@@ -43,6 +43,8 @@ impl<'a> Ctx<'a> {
                     .help("put it before the statement inside that binds the value"),
                 );
             }
+            // What is placed is a value of its own.
+            self.placing = !placements.is_empty();
             match &stmt.kind {
                 StmtKind::Assign { lhs, ty, op, value } => {
                     self.hint = lhs.name.text.clone();
@@ -456,7 +458,8 @@ impl<'a> Ctx<'a> {
     /// guards exclude are 0.
     pub fn bound_array(&mut self, array: Array, guard: Option<Expr>) -> Array {
         let guarded = guard.is_some() || self.guards(&array.params).is_some();
-        if !guarded && (array.is_alias() || array.literal().is_some()) {
+        let alias = array.is_alias() || array.literal().is_some();
+        if alias && !guarded && !self.placing {
             return array;
         }
         let dtype = array.elem.default_dtype();
@@ -481,7 +484,9 @@ impl<'a> Ctx<'a> {
         if left.counters.is_empty() {
             if let Some(array) = self.array_at(left, element) {
                 // The indices' variables are the array's parameters; guards of theirs are spent.
-                self.set_var(name, Val::Array(array), lhs.span);
+                let val = Val::Array(array);
+                self.rename(&val, name);
+                self.set_var(name, val, lhs.span);
             }
             return;
         }

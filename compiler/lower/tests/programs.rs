@@ -114,3 +114,30 @@ fn plans_and_the_command_line_place() {
     options.overrides.shard = Some(vec![]);
     assert!(common::lowered(&gpt2, &options).directives.shard.is_empty());
 }
+
+#[test]
+fn statements_place_what_they_bind() {
+    let text = "dim B = 4, T = 8, Z: T\nexport fn f(x: f32[B,T]) -> (y: f32[B,T], s: f32) {\n  @shard(data: [Z, B])\n  a[b,z] = x[b,z]\n  @shard(y: [B: [data, tensor], ..])\n  y[b,t] = 2 * x[b,t]\n  s = sum(a)\n}\nplan p for f { @mesh(data: 2, tensor: 2) }";
+    let source = common::from_text("tests/programs/test.ein", text);
+    let lowered = lowered(&source, &options("f", ""));
+    let program = &lowered.program;
+    let placed: Vec<String> = lowered
+        .directives
+        .shard_values
+        .iter()
+        .map(|s| {
+            let value = &program.values[s.values[0]];
+            let dims = s
+                .dims
+                .iter()
+                .map(|(d, axes)| format!("{}:{}", program.dims[*d].name, axes.join("+")));
+            format!(
+                "{} {} {}",
+                value.name,
+                dims.collect::<Vec<_>>().join(","),
+                s.open
+            )
+        })
+        .collect();
+    assert_eq!(placed, ["a Z:data true", "y B:data+tensor true"]);
+}

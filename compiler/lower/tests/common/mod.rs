@@ -100,5 +100,9 @@ pub fn lowered(source: &Source, options: &Options) -> Lowered {
         list.join("\n"),
         lowered.program.body
     );
+    // Names are unique where the text form needs it: what is printed can be read back.
+    let text = einmesh_ir::text::print(&lowered.program);
+    let again = einmesh_ir::text::parse(&text).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
+    assert_eq!(einmesh_ir::text::print(&again), text);
     lowered
 }
