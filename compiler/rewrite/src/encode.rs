@@ -183,6 +183,8 @@ impl Ctx<'_> {
                 let coefficient = coefficient.times(Scalar::new(times));
                 build::guarded_ein(graph, out, coefficient, guard, &factors)
             }
+            // Its rounding depends on the order of points, as a sum's does.
+            Reducer::LogSumExp if !self.algebra => return Err(Unfit::Opaque),
             Reducer::Max | Reducer::Min | Reducer::LogSumExp => {
                 if !reduced.is_subset(present) {
                     return Err(Unfit::Opaque);
