@@ -87,8 +87,10 @@ fn explanations_hold() {
         let code = explanation.code.to_string();
         let blocks = blocks(explanation.text);
         let (good, bad) = blocks.split_last().expect("a working example");
+        assert_eq!(bad.len(), 1, "{code} needs a failing example");
         for bad in bad {
-            let (rendered, mut codes) = said("main.ein", bad);
+            let bad = bad.replace("// einmesh build main.ein --entry ", "// lower ");
+            let (rendered, mut codes) = said("main.ein", &bad);
             codes.dedup();
             assert_eq!(codes, [code.as_str()], "{bad}\n{rendered}");
         }

@@ -94,9 +94,15 @@ fn f(x: f32[D]) -> f32 = sum[d](x[d]) / D
 ```";
     BAD_DEFINITION = 207, "A `-D` names nothing that can be defined",
 "`-D NAME=VALUE` gives the extent of a dim, the dtype of a `type` name, the value of a `const` or of an entry's
-parameter with a default. With this file, `-D X=4` is an error and `-D D=4` is not:
+parameter with a default.
 
-The name must be declared:
+```ein
+// einmesh build main.ein --entry f -D X=4
+dim D = 8
+export fn f(x: f32[D]) -> f32 = sum[d](x[d])
+```
+
+The name must be declared; with `-D D=4` this compiles:
 
 ```ein
 dim D = 8
@@ -149,7 +155,14 @@ dim A = 2 * B, B = 3
 "Calls are expanded where they stand, and records into their leaves: at most 20,000 of both together. What repeats
 is a loop over a stacked record, which is expanded once.
 
-Twenty such functions, each calling the one before twice, would be too many:
+```ein
+fn a(x: f32) -> f32 = x + x
+fn b(x: f32) -> f32 = a(a(a(a(a(a(a(a(x))))))))
+fn c(x: f32) -> f32 = b(b(b(b(b(b(b(b(x))))))))
+fn d(x: f32) -> f32 = c(c(c(c(c(c(c(c(x))))))))
+fn e(x: f32) -> f32 = d(d(d(d(d(d(d(d(x))))))))
+fn f(x: f32) -> f32 = e(e(e(e(e(e(e(e(x))))))))
+```
 
 As a loop:
 
@@ -163,6 +176,12 @@ fn f(x: f32) -> f32 {
     MISSING_EXTENTS = 301, "Dims have no extents",
 "A program is compiled for known extents. A dim without one in the file gets it from the command line; a role
 (`dim U: T`) has that of its dim if it has none of its own. Checking needs no extents, compiling does.
+
+```ein
+// einmesh build main.ein --entry f
+dim B, T
+export fn f(x: f32[B,T]) -> f32 = sum[b,t](x[b,t])
+```
 
 With extents, or with `-D B=4 -D T=128`:
 
@@ -793,6 +812,13 @@ plan p for f { @mesh(data: 2) @shard(data: B) }
     UNKNOWN_PLAN = 582, "There is no such plan for the entry",
 "`--plan NAME` chooses among the plans that the file has for the compiled entry. Without it an entry with exactly
 one plan has that one, and an entry with several has none.
+
+```ein
+// einmesh build main.ein --entry f --plan prod
+dim B = 4
+export fn f(x: f32[B]) -> f32 = sum(x)
+plan pod for f { @mesh(data: 2) @shard(data: B) }
+```
 
 A plan for the entry:
 
