@@ -495,3 +495,45 @@ fn special_values() {
     cases.push((m.contraction(contraction), CLOSE));
     check_special(&cases);
 }
+
+/// Every comparison, either way around, as a bound of a loop over lanes, of a plain loop, and of the lanes
+/// of a result.
+#[test]
+fn guards_bound_loops() {
+    use BinaryOp::*;
+    let mut cases = Vec::new();
+    for op in [Lt, Le, Gt, Ge, Eq, Ne] {
+        for shift in [-3, 2] {
+            for turned in [false, true] {
+                let compare = |u: IndexId, t: IndexId| {
+                    let (x, y) = (idx(u), add(idx(t), Expr::int(shift)));
+                    if turned {
+                        Expr::binary(op, y, x)
+                    } else {
+                        Expr::binary(op, x, y)
+                    }
+                };
+                let name = format!("{op:?} {shift} {turned}");
+                for over_rows in [false, true] {
+                    let mut m = make(&name);
+                    let x = m.read(DType::I32, &[21, 37]);
+                    let (t, u) = (m.index(21), m.index(37));
+                    let (free, over, extent) = if over_rows { (u, t, 37) } else { (t, u, 21) };
+                    let out = m.write(DType::I32, &[extent]);
+                    let body = load(x, &[t, u]);
+                    let stage = reduce(Reducer::Sum, &[free], &[over], body, to(out, &[free]));
+                    cases.push((m.nest(&[], vec![guarded(compare(u, t), stage)]), EXACT));
+                }
+                let mut m = make(&name);
+                let (x, out) = (
+                    m.read(DType::I32, &[21, 37]),
+                    m.write(DType::I32, &[21, 37]),
+                );
+                let (t, u) = (m.index(21), m.index(37));
+                let stage = map(&[u], load(x, &[t, u]), to(out, &[t, u]));
+                cases.push((m.nest(&[t], vec![guarded(compare(u, t), stage)]), EXACT));
+            }
+        }
+    }
+    check_all(&cases);
+}
