@@ -16,7 +16,7 @@ bench: build
 	cargo bench -p einmesh-benches
 
 build: setup
-	cargo build --locked $(CARGO_FLAGS) -p einmesh-cli -p einmesh-exec
+	cargo build --locked $(CARGO_FLAGS) -p einmesh-cli -p einmesh-exec -p einmesh-examples
 
 lint: setup
 	cargo fmt --all --check

@@ -1,3 +1,30 @@
-//! The `einmesh` command.
+//! The `einmesh` command: check, format, explain, plan, build and run einsum programs.
+//!
+//! Data goes to stdout, diagnostics to stderr. Exit codes: 0 for success, 1 for diagnostics or a failed
+//! run, 2 for a wrong command line.
 
-fn main() {}
+mod args;
+mod commands;
+mod interpreted;
+mod overrides;
+mod terminal;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let terminal = terminal::Terminal::new(args.color);
+    match commands::execute(&args.command, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(commands::Stop::Reported) => ExitCode::from(1),
+        Err(commands::Stop::Failed(message)) => {
+            terminal.error(&message);
+            ExitCode::from(1)
+        }
+        Err(commands::Stop::Usage(message)) => {
+            terminal.error(&message);
+            ExitCode::from(2)
+        }
+    }
+}

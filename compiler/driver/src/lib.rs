@@ -1,0 +1,19 @@
+//! The driver: the whole compiler in one function.
+//!
+//! [`compile`] calls the stages from source text to artifact, top to bottom. Verifying, timing and
+//! dumping happen in its `step` wrapper ([`session`]) and nowhere else. Of all compiler crates only
+//! this one reads files, and it reads source files only.
+
+mod pipeline;
+mod products;
+mod request;
+mod session;
+mod sources;
+mod stage;
+
+pub use pipeline::{assemble, compile};
+pub use products::{CollectiveRow, Products};
+pub use request::{Goal, Request, Source};
+pub use session::{CompilerBug, Failure, Session};
+pub use sources::{PRELUDE, check};
+pub use stage::Stage;

@@ -205,9 +205,15 @@ fn expand(program: &Program, load: Load, producer: &Comprehension, dtype: DType)
         })
     };
     let body = at(&producer.body);
-    match &producer.guard {
+    let guarded = match &producer.guard {
         Some(guard) => Expr::select(at(guard), body, zero(dtype)),
         None => body,
+    };
+    // Within an expression half precision is computed in f32: the rounding that assigning the value
+    // did must be said.
+    match dtype {
+        DType::Bf16 | DType::F16 => Expr::cast(dtype, guarded),
+        _ => guarded,
     }
 }
 

@@ -1,0 +1,105 @@
+//! The subcommands, one file each.
+
+mod build;
+mod check;
+mod einsum;
+mod explain;
+mod fmt;
+mod plan;
+mod run;
+
+use crate::args::{Args, Command, CompileOptions};
+use crate::terminal::Terminal;
+use clap::CommandFactory;
+use einmesh_driver::{Goal, Products, Request, Session, Source, compile};
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub enum Stop {
+    /// Diagnostics were printed.
+    Reported,
+    /// Something failed; this is the message.
+    Failed(String),
+    /// The command line is wrong.
+    Usage(String),
+}
+
+/// Runs a subcommand.
+pub fn execute(command: &Command, terminal: &Terminal) -> Result<(), Stop> {
+    match command {
+        Command::Check { files } => check::check(files, terminal),
+        Command::Fmt { check, files } => fmt::fmt(files, *check, terminal),
+        Command::Explain { code } => explain::explain(code.as_deref()),
+        Command::Plan { compile, json } => plan::plan(compile, *json, terminal),
+        Command::Build {
+            compile,
+            target,
+            output,
+            json,
+        } => build::build(compile, *target, output, *json, terminal),
+        Command::Run(run) => run::run(run, terminal),
+        Command::Einsum(einsum) => einsum::einsum(einsum, terminal),
+        Command::Completions { shell } => {
+            let mut command = Args::command();
+            clap_complete::generate(*shell, &mut command, "einmesh", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Compiles as far as `goal`, and prints diagnostics, dumps and timings.
+fn compiled(
+    source: Source,
+    entry: &str,
+    options: &CompileOptions,
+    goal: Goal,
+    terminal: &Terminal,
+) -> Result<(Session, Products), Stop> {
+    let mut request = Request::new(source, entry);
+    request.goal = goal;
+    request.emit = options.emit.iter().map(|(stage, _)| *stage).collect();
+    request.options.plan.clone_from(&options.placement.plan);
+    request.options.overrides = options.placement.overrides();
+    for definition in &options.define {
+        definition.apply(&mut request.options);
+    }
+    let (session, result) = compile(&request);
+    terminal.report(&session, result.as_ref().err());
+    for (stage, path) in &options.emit {
+        let Some(text) = session.dumps.get(stage) else {
+            continue;
+        };
+        match path {
+            None => println!("{text}"),
+            Some(path) => std::fs::write(path, text)
+                .map_err(|why| Stop::Failed(format!("cannot write `{}`: {why}", path.display())))?,
+        }
+    }
+    if options.time_passes {
+        print_timings(&session);
+    }
+    match result {
+        Ok(products) => Ok((session, products)),
+        Err(_) => Err(Stop::Reported),
+    }
+}
+
+fn print_timings(session: &Session) {
+    let mut total = 0.0;
+    for (stage, time) in &session.timings {
+        let ms = time.as_secs_f64() * 1e3;
+        total += ms;
+        eprintln!("{:>10} {ms:>9.2} ms", stage.name());
+    }
+    eprintln!("{:>10} {total:>9.2} ms", "total");
+}
+
+/// Milliseconds by stage, for `--json`.
+fn stages_ms(session: &Session) -> serde_json::Value {
+    let stages = session.timings.iter();
+    let pairs = stages.map(|(stage, time)| {
+        let ms = serde_json::json!(time.as_secs_f64() * 1e3);
+        (stage.name().to_owned(), ms)
+    });
+    serde_json::Value::Object(pairs.collect())
+}

@@ -1,0 +1,272 @@
+//! The pipeline: from source text to artifact, top to bottom.
+
+use crate::products::Products;
+use crate::request::{Goal, Request};
+use crate::session::{CompilerBug, Failure, Inspect, Session};
+use crate::sources;
+use crate::stage::Stage;
+use einmesh_artifact::{Artifact, CollectiveRow, FORMAT, Manifest, MeshAxis, Report};
+use einmesh_codegen::{Emitted, TargetKind, Wanted};
+use einmesh_diagnostics::SourceMap;
+use einmesh_ir::{Mesh, Program, SpmdProgram, text, verify};
+use einmesh_lower::{Lowered, Modules};
+use einmesh_plan::Plan;
+use einmesh_rewrite::Rewritten;
+use einmesh_schedule::KernelGraph;
+
+/// Compiles an entry as far as the request's goal. The session holds diagnostics, timings and
+/// dumps, whatever the result.
+pub fn compile(request: &Request) -> (Session, Result<Products, Failure>) {
+    let mut session = Session::default();
+    let result = run(request, &mut session);
+    (session, result)
+}
+
+fn run(request: &Request, session: &mut Session) -> Result<Products, Failure> {
+    let modules = session.step(request, Stage::Parse, |s| sources::load(s, &request.source))?;
+
+    let Lowered {
+        program: lowered,
+        directives,
+    } = session.step(request, Stage::Lower, |s| {
+        let (lowered, found) = einmesh_lower::lower(&modules, &request.options);
+        s.diagnostics.extend(found);
+        lowered.ok_or(Failure::Diagnosed)
+    })?;
+
+    let Rewritten {
+        program,
+        report: rewrites,
+        ..
+    } = session.step(request, Stage::Rewrite, |_| {
+        Ok(einmesh_rewrite::rewrite(
+            &lowered,
+            &einmesh_rewrite::Options::default(),
+        ))
+    })?;
+
+    let Planned { plan, .. } = session.step(request, Stage::Plan, |s| {
+        let (plan, found) = einmesh_plan::plan(&program, &directives);
+        s.diagnostics.extend(found);
+        Ok(Planned {
+            plan,
+            program: &program,
+        })
+    })?;
+
+    let spmd = session.step(request, Stage::Spmd, |_| {
+        Ok(einmesh_spmd::partition(&program, &plan))
+    })?;
+    let rows = einmesh_spmd::report::collectives(&spmd);
+    let mut products = Products {
+        lowered,
+        program,
+        rewrites,
+        plan,
+        spmd,
+        collectives: manifest_rows(&rows, &session.sources),
+        graph: None,
+        artifact: None,
+    };
+    if request.goal < Goal::Plan {
+        return Ok(products);
+    }
+
+    let graph = session.step(request, Stage::Schedule, |s| {
+        let graph = einmesh_schedule::schedule(&products.spmd);
+        s.diagnostics.extend(einmesh_spmd::budget::check_budgets(
+            &rows,
+            graph.peak_bytes,
+            &directives,
+        ));
+        Ok(graph)
+    })?;
+    if request.goal < Goal::Build {
+        products.graph = Some(graph);
+        return Ok(products);
+    }
+
+    let emitted = session.step(request, Stage::Codegen, |_| {
+        let options = codegen_options(request);
+        einmesh_codegen::emit(&graph, &options).map_err(|bug| {
+            Failure::Bug(CompilerBug {
+                stage: Stage::Codegen,
+                findings: vec![bug.to_string()],
+            })
+        })
+    })?;
+
+    let artifact = session.step(request, Stage::Artifact, |_| {
+        let rows = products.collectives.clone();
+        Ok(assemble(
+            &request.options.entry,
+            &products.spmd.mesh,
+            graph.clone(),
+            emitted,
+            rows,
+        ))
+    })?;
+    products.graph = Some(graph);
+    products.artifact = Some(artifact);
+    Ok(products)
+}
+
+/// The communication, as the manifest reports it.
+fn manifest_rows(
+    rows: &[einmesh_spmd::report::CollectiveRow],
+    sources: &SourceMap,
+) -> Vec<CollectiveRow> {
+    let rows = rows.iter().cloned();
+    rows.map(|row| CollectiveRow {
+        op: row.op.to_owned(),
+        axes: row.axes,
+        group_size: row.group_size,
+        count: row.count,
+        payload_bytes: row.payload_bytes,
+        wire_bytes: row.wire_bytes,
+        source: row
+            .origin
+            .span
+            .map_or_else(String::new, |span| sources.location(span)),
+        index: row.index,
+        decorator: row.decorator,
+    })
+    .collect()
+}
+
+/// Puts schedule and code into one file.
+pub fn assemble(
+    entry: &str,
+    mesh: &Mesh,
+    graph: KernelGraph,
+    emitted: Emitted,
+    collectives: Vec<CollectiveRow>,
+) -> Artifact {
+    let axes = mesh.axes.values();
+    let (images, blobs) = emitted.images.into_iter().unzip();
+    let manifest = Manifest {
+        format: FORMAT,
+        producer: concat!("einmesh ", env!("CARGO_PKG_VERSION")).to_owned(),
+        entry: entry.to_owned(),
+        mesh: axes
+            .map(|a| MeshAxis {
+                name: a.name.clone(),
+                size: a.size,
+            })
+            .collect(),
+        inputs: graph.inputs,
+        outputs: graph.outputs,
+        buffers: graph.buffers,
+        arena_bytes: graph.arena_bytes,
+        loops: graph.loops,
+        steps: graph.steps,
+        kernels: emitted.kernels,
+        images,
+        report: Report {
+            collectives,
+            peak_bytes_per_device: graph.peak_bytes,
+        },
+    };
+    Artifact {
+        manifest,
+        images: blobs,
+    }
+}
+
+fn codegen_options(request: &Request) -> einmesh_codegen::Options {
+    let dump = request.emit.contains(&Stage::Codegen);
+    einmesh_codegen::Options {
+        target: TargetKind::Cpu(request.levels.clone()),
+        wanted: Wanted {
+            mlir: dump,
+            llvm: dump,
+            asm: dump,
+        },
+        ..Default::default()
+    }
+}
+
+/// A plan with the program it speaks of, to print it.
+struct Planned<'a> {
+    plan: Plan,
+    program: &'a Program,
+}
+
+fn texts(violations: Vec<verify::Violation>) -> Vec<String> {
+    violations.into_iter().map(|v| v.to_string()).collect()
+}
+
+impl Inspect for Modules {
+    fn dump(&self) -> String {
+        format!("{self:#?}")
+    }
+}
+
+impl Inspect for Lowered {
+    fn violations(&self) -> Vec<String> {
+        texts(verify::verify(&self.program))
+    }
+    fn dump(&self) -> String {
+        text::print(&self.program)
+    }
+}
+
+impl Inspect for Rewritten {
+    fn violations(&self) -> Vec<String> {
+        texts(verify::verify(&self.program))
+    }
+    fn dump(&self) -> String {
+        format!("{}\n{}", self.report, text::print(&self.program))
+    }
+}
+
+impl Inspect for Planned<'_> {
+    fn violations(&self) -> Vec<String> {
+        einmesh_spmd::check(self.program, &self.plan)
+    }
+    fn dump(&self) -> String {
+        einmesh_plan::report::report(self.program, &self.plan).to_string()
+    }
+}
+
+impl Inspect for SpmdProgram {
+    fn violations(&self) -> Vec<String> {
+        let mut all = texts(verify::verify_spmd(self));
+        all.extend(
+            einmesh_spmd::verify_collectives(self)
+                .into_iter()
+                .map(|v| v.to_string()),
+        );
+        all
+    }
+    fn dump(&self) -> String {
+        text::print_spmd(self)
+    }
+}
+
+impl Inspect for KernelGraph {
+    fn dump(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Inspect for Emitted {
+    fn dump(&self) -> String {
+        let texts = self.listings.iter();
+        texts
+            .map(|l| format!("// {} for {}\n{}", l.form, l.level, l.text))
+            .collect()
+    }
+}
+
+impl Inspect for Artifact {
+    fn violations(&self) -> Vec<String> {
+        einmesh_artifact::validate(self)
+            .into_iter()
+            .map(|f| f.to_string())
+            .collect()
+    }
+    fn dump(&self) -> String {
+        serde_json::to_string_pretty(&self.manifest).unwrap_or_else(|error| error.to_string())
+    }
+}

@@ -1,0 +1,90 @@
+//! Random programs: what the compiler makes of them computes what the interpreter says.
+
+use crate::compiled::{run, whole};
+use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
+use einmesh_ir::testing::{GenerateOptions, Mode, generate};
+use einmesh_ir::text;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Programs per run, half of them exact.
+fn count() -> u64 {
+    std::env::var("EINMESH_FUZZ")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(2000)
+}
+
+/// Runs `check` for every seed on all cores, and reports all that fail.
+fn for_seeds(seeds: std::ops::Range<u64>, check: impl Fn(u64) -> Result<(), String> + Sync) {
+    let next = AtomicU64::new(seeds.start);
+    let failures = std::sync::Mutex::new(Vec::new());
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    if let Err(failure) = check(seed) {
+                        failures
+                            .lock()
+                            .expect("no worker panics")
+                            .push((seed, failure));
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().expect("no worker panics");
+    failures.sort();
+    assert!(
+        failures.is_empty(),
+        "{} seeds fail, first {:?}",
+        failures.len(),
+        failures[0]
+    );
+}
+
+/// Small integers in floats: every order of summation gives the same bits.
+#[test]
+fn exact_programs_agree_bit_for_bit() {
+    for_seeds(0..count() / 2, |seed| {
+        check(seed, &GenerateOptions::default(), 0.0)
+    });
+}
+
+/// f32 and f64: sums of up to a few thousand terms, and functions of 2 ulp.
+#[test]
+fn float_programs_agree_within_rounding() {
+    let options = || GenerateOptions {
+        mode: Mode::Float,
+        halves: false,
+        ..GenerateOptions::default()
+    };
+    for_seeds(0..count() / 4, |seed| check(seed, &options(), 1e-4));
+}
+
+/// With bf16 and f16 in between, a function's last bit can decide a rounding: one of bf16's 8 bits, and
+/// what a later operation makes of it.
+#[test]
+fn half_precision_programs_agree_within_its_rounding() {
+    let options = || GenerateOptions {
+        mode: Mode::Float,
+        ..GenerateOptions::default()
+    };
+    for_seeds(0..count() / 4, |seed| check(seed, &options(), 2e-2));
+}
+
+fn check(seed: u64, options: &GenerateOptions, tolerance: f64) -> Result<(), String> {
+    let (program, specs) = generate(seed, options);
+    let inputs: Vec<Tensor> = random_inputs(seed, &specs);
+    let expected = evaluate(&program, &inputs, Precision::Program).map_err(|e| format!("{e:?}"))?;
+    let found = run(&whole(&program), &inputs);
+    let mut pairs = expected.iter().zip(&found).enumerate();
+    match pairs.find_map(|(n, (a, b))| Some((n, mismatch(a, b, tolerance)?))) {
+        None => Ok(()),
+        Some((n, place)) => Err(format!("output {n}: {place}\n{}", text::print(&program))),
+    }
+}

@@ -1,0 +1,203 @@
+//! The house's plan, held against `cargo metadata` and the files.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which of our packages each may depend on. An edge that is not here is a mistake, or a decision
+/// that belongs into ARCHITECTURE.md first.
+const EDGES: &[(&str, &[&str])] = &[
+    ("einmesh-diagnostics", &[]),
+    ("einmesh-syntax", &["diagnostics"]),
+    ("einmesh-ir", &["diagnostics"]),
+    ("einmesh-lower", &["diagnostics", "syntax", "ir"]),
+    ("einmesh-rewrite", &["ir"]),
+    ("einmesh-plan", &["diagnostics", "ir"]),
+    ("einmesh-spmd", &["diagnostics", "ir", "plan"]),
+    ("einmesh-schedule", &["ir", "artifact"]),
+    ("einmesh-codegen", &["ir", "schedule", "artifact"]),
+    ("einmesh-interp", &["ir"]),
+    (
+        "einmesh-driver",
+        &[
+            "diagnostics",
+            "syntax",
+            "ir",
+            "lower",
+            "rewrite",
+            "plan",
+            "spmd",
+            "schedule",
+            "codegen",
+            "artifact",
+        ],
+    ),
+    (
+        "einmesh-cli",
+        &[
+            "driver",
+            "diagnostics",
+            "syntax",
+            "ir",
+            "lower",
+            "plan",
+            "interp",
+            "artifact",
+            "exec",
+        ],
+    ),
+    ("einmesh-artifact", &[]),
+    ("einmesh-exec", &["artifact"]),
+    ("einmesh-models", &[]),
+    ("einmesh-examples", &["models"]),
+];
+
+/// Files may not be longer than this.
+const MAX_LINES: usize = 1000;
+
+/// Third-party engines, and the only crates that may use each.
+const ENGINES: &[(&str, &[&str])] = &[
+    ("pest", &["einmesh-syntax"]),
+    ("egg", &["einmesh-rewrite"]),
+    ("melior", &["einmesh-codegen"]),
+    ("mlir-sys", &["einmesh-codegen"]),
+    ("llvm-sys", &["einmesh-codegen"]),
+    ("rayon", &["einmesh-exec"]),
+    ("petgraph", &["einmesh-plan", "einmesh-schedule"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+#[test]
+fn crates_depend_only_on_those_above_them() {
+    let metadata = metadata();
+    let mut wrong = Vec::new();
+    for package in metadata["packages"].as_array().expect("packages") {
+        let name = text(package, "name");
+        let Some((_, allowed)) = EDGES.iter().find(|(n, _)| *n == name) else {
+            let ours = name.starts_with("einmesh-");
+            if ours && !["einmesh-tests", "einmesh-benches"].contains(&name) {
+                wrong.push(format!("{name} has no place in the house's plan"));
+            }
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let is_normal = dependency["kind"].is_null();
+            let of = text(dependency, "name");
+            if let Some(short) = of.strip_prefix("einmesh-")
+                && is_normal
+                && !allowed.contains(&short)
+            {
+                wrong.push(format!("{name} depends on {of}"));
+            }
+            let engine = ENGINES.iter().find(|(engine, _)| *engine == of);
+            if let Some((engine, users)) = engine
+                && !users.contains(&name)
+            {
+                wrong.push(format!("{name} uses {engine}, which is {users:?}'s"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_runtime_does_not_reach_llvm() {
+    let metadata = metadata();
+    let nodes = metadata["resolve"]["nodes"].as_array().expect("nodes");
+    let edges: BTreeMap<&str, Vec<&str>> = nodes
+        .iter()
+        .map(|node| {
+            let normal = node["deps"].as_array().expect("deps").iter().filter(|d| {
+                d["dep_kinds"]
+                    .as_array()
+                    .expect("kinds")
+                    .iter()
+                    .any(|k| k["kind"].is_null())
+            });
+            (text(node, "id"), normal.map(|d| text(d, "pkg")).collect())
+        })
+        .collect();
+    let name_of = |id: &str| {
+        let packages = metadata["packages"].as_array().expect("packages");
+        let package = packages.iter().find(|p| text(p, "id") == id);
+        package
+            .map(|p| text(p, "name").to_owned())
+            .unwrap_or_default()
+    };
+    let start = edges
+        .keys()
+        .find(|id| name_of(id) == "einmesh-exec")
+        .expect("the runtime");
+    let mut reached = vec![*start];
+    let mut next = 0;
+    while next < reached.len() {
+        for id in &edges[reached[next]] {
+            if !reached.contains(id) {
+                reached.push(id);
+            }
+        }
+        next += 1;
+    }
+    let names: Vec<String> = reached.iter().map(|id| name_of(id)).collect();
+    assert!(names.len() > 5, "the walk found nothing: {names:?}");
+    for banned in ["mlir-sys", "llvm-sys", "melior", "pest", "egg"] {
+        assert!(
+            !names.iter().any(|n| n == banned),
+            "the runtime reaches {banned}"
+        );
+    }
+}
+
+#[test]
+fn no_package_pulls_in_what_needs_a_c_toolchain_of_its_own() {
+    let metadata = metadata();
+    for package in metadata["packages"].as_array().expect("packages") {
+        let name = text(package, "name");
+        for banned in ["cbc", "onig", "highs-sys", "freetype"] {
+            assert!(!name.contains(banned), "{name} is in the lock file");
+        }
+    }
+}
+
+#[test]
+fn files_are_short() {
+    let listed = Command::new("git")
+        .args(["ls-files", "*.rs"])
+        .current_dir(root())
+        .output()
+        .expect("git runs");
+    let names = String::from_utf8(listed.stdout).expect("paths are UTF-8");
+    assert!(names.lines().count() > 50, "git lists the sources");
+    for name in names.lines() {
+        let Ok(source) = std::fs::read_to_string(root().join(name)) else {
+            continue;
+        };
+        let lines = source.lines().count();
+        assert!(
+            lines <= MAX_LINES,
+            "{name} has {lines} lines; what lives in it?"
+        );
+    }
+}

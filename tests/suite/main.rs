@@ -1,0 +1,9 @@
+//! The integration tests that need the whole compiler, in one binary: it links LLVM.
+//!
+//! `EINMESH_FUZZ=N` sets the number of random programs (default 2,000).
+
+mod compiled;
+mod fuzz;
+mod gpt2;
+mod layering;
+mod passes;
