@@ -110,8 +110,7 @@ pub fn difference(expected: &[Tensor], found: &[Tensor], tolerance: f64) -> Opti
             .fold(1.0f64, |m, x| m.max(x.abs()));
         let differ = |x: f64, y: f64| {
             let equal = x == y || (x.is_nan() && y.is_nan());
-            // Written so that a NaN on one side differs.
-            !equal && !((x - y).abs() <= tolerance * scale)
+            !equal && ((x - y).abs() > tolerance * scale || x.is_nan() != y.is_nan())
         };
         if let Some(i) = a
             .floats()

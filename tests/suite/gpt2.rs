@@ -223,14 +223,18 @@ fn odd_sizes_agree_with_f64_on_every_mesh() {
     let inputs = arguments(&ODD, &whole);
     let alone = native(&whole, &inputs);
     assert_eq!(
-        difference(&expected, &[alone.clone()], 2e-4),
+        difference(&expected, std::slice::from_ref(&alone), 2e-4),
         None,
         "unpartitioned"
     );
     for (name, placement) in &PLACEMENTS {
         let parted = products(&ODD, placement, "forward", Goal::Build, false);
         let found = native(&parted, &inputs);
-        assert_eq!(difference(&[alone.clone()], &[found], 1e-5), None, "{name}");
+        assert_eq!(
+            difference(std::slice::from_ref(&alone), &[found], 1e-5),
+            None,
+            "{name}"
+        );
     }
 }
 

@@ -3,8 +3,7 @@
 
 use crate::commands::Stop;
 use einmesh_artifact::Manifest;
-use einmesh_codegen::Emitted;
-use einmesh_driver::{Products, assemble};
+use einmesh_driver::{Products, interface};
 use einmesh_exec::command::{Outcome, RunOptions};
 use einmesh_exec::tensors::{self, ElementType, SafeTensors, Value};
 use einmesh_interp::{Precision, Tensor, evaluate_spmd};
@@ -14,14 +13,12 @@ use std::time::Instant;
 /// Runs a partitioned program in its own dtypes.
 pub fn run(
     entry: &str,
-    products: Products,
+    products: &Products,
     options: &RunOptions,
 ) -> Result<(Manifest, Outcome), Stop> {
     let failed = |e: &dyn std::fmt::Display| Stop::Failed(e.to_string());
     let spmd = &products.spmd;
-    let graph = products.graph.expect("the goal was a schedule");
-    let rows = products.collectives;
-    let manifest = assemble(entry, &spmd.mesh, graph, Emitted::default(), rows).manifest;
+    let manifest = interface(entry, products);
     let open = |path: &std::path::PathBuf| SafeTensors::open(path).map_err(|e| failed(&e));
     let params = options.params.as_ref().map(open).transpose()?;
     let files = options
@@ -32,7 +29,7 @@ pub fn run(
     let bindings = tensors::bind(&manifest, params.as_ref(), &files).map_err(|e| failed(&e))?;
     let mut inputs = Vec::new();
     for (position, value) in bindings.values.iter().enumerate() {
-        inputs.push(whole(spmd, position, value).map_err(|e| failed(&e))?);
+        inputs.push(whole(spmd, &manifest, position, value).map_err(|e| failed(&e))?);
     }
     let mut run_ms = Vec::new();
     let mut results = Vec::new();
@@ -69,7 +66,12 @@ pub fn run(
 }
 
 /// A bound value as a whole tensor of the program's dtype.
-fn whole(spmd: &SpmdProgram, position: usize, value: &Value) -> Result<Tensor, String> {
+fn whole(
+    spmd: &SpmdProgram,
+    manifest: &Manifest,
+    position: usize,
+    value: &Value,
+) -> Result<Tensor, String> {
     let program = &spmd.program;
     let of: ValueId = program.inputs[position].value;
     let dtype = program.values[of].dtype;
@@ -81,7 +83,7 @@ fn whole(spmd: &SpmdProgram, position: usize, value: &Value) -> Result<Tensor, S
     let count: usize = shape.iter().product();
     let source = value.pieces.concat();
     let mut bytes = vec![0; count * dtype.bytes() as usize];
-    let to = ElementType::of(einmesh_schedule::stored(dtype));
+    let to = ElementType::of(manifest.inputs[position].dtype);
     tensors::convert(value.dtype, to, &source, &mut bytes)?;
     let path = &program.inputs[position].path;
     Tensor::from_bytes(dtype, &shape, &bytes).ok_or_else(|| format!("`{path}` has another size"))

@@ -11,7 +11,7 @@ mod session;
 mod sources;
 mod stage;
 
-pub use pipeline::{assemble, compile};
+pub use pipeline::{assemble, compile, interface};
 pub use products::{CollectiveRow, Products};
 pub use request::{Goal, Request, Source};
 pub use session::{CompilerBug, Failure, Session};

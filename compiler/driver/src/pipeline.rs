@@ -186,6 +186,13 @@ fn codegen_options(request: &Request) -> einmesh_codegen::Options {
     }
 }
 
+/// A manifest without code: the signature and the report, to run the program by other means.
+pub fn interface(entry: &str, products: &Products) -> Manifest {
+    let graph = products.graph.clone().unwrap_or_default();
+    let rows = products.collectives.clone();
+    assemble(entry, &products.spmd.mesh, graph, Emitted::default(), rows).manifest
+}
+
 /// A plan with the program it speaks of, to print it.
 struct Planned<'a> {
     plan: Plan,

@@ -145,7 +145,7 @@ impl<'a> Ctx<'a> {
                     self.touch(c.input, now, depth);
                     self.touch(c.out, now, depth);
                 }
-                Action::Loop { body, .. } => {
+                Action::Loop { body, results, .. } => {
                     let first = now;
                     let states: Vec<ValueId> = body
                         .iter()
@@ -160,6 +160,10 @@ impl<'a> Ctx<'a> {
                     let last = *clock;
                     let states = entries.pop().expect("pushed above");
                     self.close_loop(body, first, last, depth, &states);
+                    // The results begin here, not where a later loop happens to read them first.
+                    for result in results {
+                        self.touch(*result, last, depth);
+                    }
                 }
             }
             self.end = *clock;

@@ -40,6 +40,8 @@ pub enum Action {
         reversed: bool,
         /// One iteration.
         body: Vec<Action>,
+        /// The states after the last iteration.
+        results: Vec<ValueId>,
     },
     /// Communicates.
     Collective(Collective),
@@ -135,10 +137,12 @@ impl Ctx<'_> {
             body.push(self.launch(launch));
         }
         body.extend(self.advance(l));
+        let results = l.carried.iter().map(|c| c.result).collect();
         actions.push(Action::Loop {
             var: l.var,
             reversed: l.reversed,
             body,
+            results,
         });
     }
 

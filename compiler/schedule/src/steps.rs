@@ -187,6 +187,7 @@ impl Ctx<'_> {
                 var,
                 reversed,
                 body,
+                ..
             } => Step::Loop {
                 counter: var.0,
                 extent: self.trips(*var),

@@ -33,12 +33,12 @@ pub fn run(arguments: &Run, terminal: &Terminal) -> Result<(), Stop> {
     };
     let (session, products) = compiled(source, entry, &arguments.options, goal, terminal)?;
     let stages = Map::from_iter([("stages_ms".to_owned(), stages_ms(&session))]);
-    let (manifest, outcome) = match products.artifact {
+    let (manifest, outcome) = match &products.artifact {
         Some(artifact) => {
-            let outcome = command::run(&artifact, &arguments.run).map_err(failed)?;
-            (artifact.manifest, outcome)
+            let outcome = command::run(artifact, &arguments.run).map_err(failed)?;
+            (artifact.manifest.clone(), outcome)
         }
-        None => interpreted::run(entry, products, &arguments.run)?,
+        None => interpreted::run(entry, &products, &arguments.run)?,
     };
     command::present(&manifest, &outcome, &arguments.run, stages).map_err(failed)
 }
