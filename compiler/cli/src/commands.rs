@@ -12,6 +12,7 @@ use crate::args::{Args, Command, CompileOptions};
 use crate::terminal::Terminal;
 use clap::CommandFactory;
 use einmesh_driver::{Goal, Products, Request, Session, Source, compile};
+use std::io::{ErrorKind, Write};
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -41,8 +42,9 @@ pub fn execute(command: &Command, terminal: &Terminal) -> Result<(), Stop> {
         Command::Einsum(einsum) => einsum::einsum(einsum, terminal),
         Command::Completions { shell } => {
             let mut command = Args::command();
-            clap_complete::generate(*shell, &mut command, "einmesh", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut command, "einmesh", &mut script);
+            print(&String::from_utf8_lossy(&script))
         }
     }
 }
@@ -70,7 +72,7 @@ fn compiled(
             continue;
         };
         match path {
-            None => println!("{text}"),
+            None => print(&format!("{text}\n"))?,
             Some(path) => std::fs::write(path, text)
                 .map_err(|why| Stop::Failed(format!("cannot write `{}`: {why}", path.display())))?,
         }
@@ -81,6 +83,18 @@ fn compiled(
     match result {
         Ok(products) => Ok((session, products)),
         Err(_) => Err(Stop::Reported),
+    }
+}
+
+/// Writes data to stdout. Whoever reads it may stop early: `… | head`.
+fn print(text: &str) -> Result<(), Stop> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
+        Err(why) if why.kind() != ErrorKind::BrokenPipe => {
+            Err(Stop::Failed(format!("cannot write to stdout: {why}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::sources;
 use crate::stage::Stage;
 use einmesh_artifact::{Artifact, CollectiveRow, FORMAT, Manifest, MeshAxis, Report};
 use einmesh_codegen::{Emitted, TargetKind, Wanted};
-use einmesh_diagnostics::SourceMap;
+use einmesh_diagnostics::{SourceMap, Span};
 use einmesh_ir::{Mesh, Program, SpmdProgram, text, verify};
 use einmesh_lower::{Lowered, Modules};
 use einmesh_plan::Plan;
@@ -127,11 +127,18 @@ fn manifest_rows(
         source: row
             .origin
             .span
-            .map_or_else(String::new, |span| sources.location(span)),
+            .map_or_else(String::new, |span| place(sources, span)),
         index: row.index,
         decorator: row.decorator,
     })
     .collect()
+}
+
+/// `file:line:column`, without directories: an artifact does not depend on where it was built.
+fn place(sources: &SourceMap, span: Span) -> String {
+    let location = sources.location(span);
+    let start = location.rfind(['/', std::path::MAIN_SEPARATOR]);
+    location[start.map_or(0, |i| i + 1)..].to_owned()
 }
 
 /// Puts schedule and code into one file.

@@ -1,7 +1,7 @@
 //! `einmesh build`
 
 use super::plan::{bytes, collective_table};
-use super::{Stop, compiled, stages_ms};
+use super::{Stop, compiled, print, stages_ms};
 use crate::args::{Compile, Target};
 use crate::terminal::Terminal;
 use einmesh_driver::{Goal, Source};
@@ -38,8 +38,7 @@ pub fn build(
             "peak_bytes_per_device": report.peak_bytes_per_device,
             "stages_ms": stages_ms(&session),
         });
-        println!("{object}");
-        return Ok(());
+        return print(&format!("{object}\n"));
     }
     let total: f64 = session.timings.iter().map(|(_, t)| t.as_secs_f64()).sum();
     let devices: u64 = artifact.manifest.mesh.iter().map(|a| a.size).product();

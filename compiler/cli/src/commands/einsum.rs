@@ -1,6 +1,6 @@
 //! `einmesh einsum`
 
-use super::{Stop, compiled, stages_ms};
+use super::{Stop, compiled, print, stages_ms};
 use crate::args::{CompileOptions, Einsum as Arguments};
 use crate::terminal::Terminal;
 use einmesh_driver::{Goal, Source};
@@ -61,12 +61,11 @@ pub fn einsum(arguments: &Arguments, terminal: &Terminal) -> Result<(), Stop> {
             "collectives": products.collectives,
             "run_ms": run_ms,
         });
-        println!("{object}");
-    } else if arguments.output.is_none() {
-        print!(
-            "{}",
-            einmesh_exec::command::table(&[("out".to_owned(), result)])
-        );
+        return print(&format!("{object}\n"));
+    }
+    if arguments.output.is_none() {
+        let table = einmesh_exec::command::table(&[("out".to_owned(), result)]);
+        print(&table)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `einmesh fmt`
 
-use super::Stop;
+use super::{Stop, print};
 use crate::terminal::Terminal;
 use einmesh_diagnostics::{Diagnostics, SourceMap};
 use std::io::Read;
@@ -32,12 +32,12 @@ fn one(file: &Path, check: bool, terminal: &Terminal) -> Result<bool, Stop> {
     };
     if check {
         if formatted != text {
-            println!("{name}");
+            print(&format!("{name}\n"))?;
         }
         return Ok(formatted == text);
     }
     if stdin {
-        print!("{formatted}");
+        print(&formatted)?;
     } else if formatted != text {
         let write = |w: &mut dyn std::io::Write| w.write_all(formatted.as_bytes());
         einmesh_artifact::write_atomically(file, write)

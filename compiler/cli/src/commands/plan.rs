@@ -1,6 +1,6 @@
 //! `einmesh plan`
 
-use super::{Stop, compiled, stages_ms};
+use super::{Stop, compiled, print, stages_ms};
 use crate::args::Compile;
 use crate::terminal::Terminal;
 use einmesh_driver::{CollectiveRow, Goal, Source};
@@ -27,13 +27,13 @@ pub fn plan(compile: &Compile, json: bool, terminal: &Terminal) -> Result<(), St
             "peak_bytes_per_device": peak,
             "stages_ms": stages_ms(&session),
         });
-        println!("{object}");
-        return Ok(());
+        return print(&format!("{object}\n"));
     }
-    println!("{report}");
-    print!("{}", collective_table(&products.collectives));
-    println!("peak memory: {} per device", bytes(peak));
-    Ok(())
+    let collectives = collective_table(&products.collectives);
+    let peak = bytes(peak);
+    print(&format!(
+        "{report}\n{collectives}peak memory: {peak} per device\n"
+    ))
 }
 
 /// The communication of one call, one line per collective.

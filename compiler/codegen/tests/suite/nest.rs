@@ -1,9 +1,7 @@
 //! Nests against the plain evaluator: elementwise work, reductions along every index, several stages.
 
-mod common;
-
-use common::make::*;
-use common::{EXACT, Tolerance, check, check_all};
+use crate::common::make::*;
+use crate::common::{EXACT, Tolerance, check, check_all};
 use einmesh_ir::{DType, Expr, Reducer};
 use einmesh_schedule::kernel::Kernel;
 

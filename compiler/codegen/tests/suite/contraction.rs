@@ -1,9 +1,7 @@
 //! Contractions against the plain evaluator: every layout, size and dtype that takes another path.
 
-mod common;
-
-use common::make::*;
-use common::{EXACT, Tolerance, check_all};
+use crate::common::make::*;
+use crate::common::{EXACT, Tolerance, check_all};
 use einmesh_ir::{BinaryOp, DType, Expr, IndexId, UnaryOp};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 

@@ -1,8 +1,6 @@
 //! What holds for every artifact, whatever the kernels.
 
-mod common;
-
-use common::make::*;
+use crate::common::make::*;
 use einmesh_codegen::{Emitted, Level, Options, TargetKind, Wanted, emit};
 use einmesh_ir::{DType, UnaryOp};
 use einmesh_schedule::KernelGraph;

@@ -1,9 +1,7 @@
 //! The vector functions against the `libm` crate: errors in units in the last place, and special values.
 
-mod common;
-
-use common::make::*;
-use common::{Guarded, compile, load as load_images, run};
+use crate::common::make::*;
+use crate::common::{Guarded, compile, load as load_images, run};
 use einmesh_ir::{BinaryOp, DType, Expr, UnaryOp};
 use einmesh_schedule::kernel::Kernel;
 

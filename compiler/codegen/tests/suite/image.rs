@@ -1,8 +1,6 @@
 //! Linking: imports by slots, and nothing else from outside.
 
-mod common;
-
-use common::{Guarded, Loaded};
+use crate::common::{Guarded, Loaded};
 use einmesh_artifact::Phase;
 use einmesh_codegen::context::Mlir;
 use einmesh_codegen::image::{Image, link};

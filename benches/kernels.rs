@@ -1,9 +1,9 @@
 //! Measures what generated code is judged by: the speed of matrix products on one thread, and the time to
 //! compile the kernels of a GPT-2 forward pass.
 //!
-//! `cargo run --release -p einmesh-codegen --example measure [compile|asm|nest|gemm]`
+//! `cargo bench -p einmesh-benches --bench kernels [-- compile|asm|nest|gemm]`
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../compiler/codegen/tests/suite/common/mod.rs"]
 mod common;
 
 use common::make::*;
@@ -17,7 +17,10 @@ use std::time::{Duration, Instant};
 const F32: DType = DType::F32;
 
 fn main() {
-    let what = std::env::args().nth(1).unwrap_or_default();
+    let what = std::env::args()
+        .skip(1)
+        .find(|a| !a.starts_with("--"))
+        .unwrap_or_default();
     let all = what.is_empty();
     if all || what == "compile" || what == "asm" {
         compile_time(what == "asm");

@@ -1,10 +1,8 @@
 //! Random nests against the plain evaluator: shapes, layouts, guards, bounds, reducers and dtypes in
 //! combinations that nobody thought of. `EINMESH_FUZZ=1000` runs more than the usual number.
 
-mod common;
-
-use common::make::*;
-use common::{Tolerance, check_all};
+use crate::common::make::*;
+use crate::common::{Tolerance, check_all};
 use einmesh_ir::{BinaryOp, Bounds, DType, Expr, IndexId, Load, Reducer, UnaryOp, ValueId};
 use einmesh_schedule::kernel::{Kernel, Stage, Target};
 

@@ -1,9 +1,7 @@
 //! The corners of the IR's meaning: guards, bounds, stores, integers, casts, random numbers, sorting.
 
-mod common;
-
-use common::make::*;
-use common::{EXACT, Tolerance, check, check_all, check_special};
+use crate::common::make::*;
+use crate::common::{EXACT, Tolerance, check, check_all, check_special};
 use einmesh_ir::{
     BinaryOp, Bounds, DType, Expr, IndexId, Literal, Load, Reducer, UnaryOp, ValueId,
 };

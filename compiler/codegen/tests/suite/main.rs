@@ -1,0 +1,12 @@
+//! The tests of code generation, in one binary: it links LLVM, which weighs 200 MB.
+//!
+//! Kernels are compiled, loaded, and run between guard pages, and compared with a plain evaluator.
+
+mod common;
+mod contraction;
+mod emission;
+mod image;
+mod math;
+mod nest;
+mod random;
+mod semantics;
