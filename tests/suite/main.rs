@@ -3,6 +3,7 @@
 //! `EINMESH_FUZZ=N` sets the number of random programs (default 2,000).
 
 mod compiled;
+mod einsum;
 mod fuzz;
 mod gpt2;
 mod layering;

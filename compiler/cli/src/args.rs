@@ -87,7 +87,8 @@ pub enum Command {
     Run(Box<Run>),
     /// Compute one einsum of NumPy files: "b i j, b j k -> b i k" or "bij,bjk->bik".
     ///
-    /// As in NumPy, an index that is missing on the right of `->` is summed.
+    /// As in NumPy, an index that is missing on the right of `->` is summed. For `--shard`, the dim of an
+    /// index is its name in capitals: `--mesh data=2 --shard data=B`.
     Einsum(Einsum),
     /// Print a completion script for a shell.
     Completions {
@@ -179,12 +180,12 @@ pub struct Einsum {
     /// Write the result here instead of describing it on stdout.
     #[arg(short, long, value_name = "OUT.npy")]
     pub output: Option<PathBuf>,
-    /// Threads that run kernels; 0 is one per core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub threads: usize,
-    /// Run it this often and report the times.
-    #[arg(long, value_name = "R", default_value_t = 1)]
-    pub repeat: usize,
+    /// Threads that compute; the results do not depend on it [default: the CPUs].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+    /// Run it this many times and report the times.
+    #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
     /// Print one JSON object about the run.
     #[arg(long)]
     pub json: bool,

@@ -11,7 +11,7 @@ mod run;
 use crate::args::{Args, Command, CompileOptions};
 use crate::terminal::Terminal;
 use clap::CommandFactory;
-use einmesh_driver::{Goal, Products, Request, Session, Source, compile};
+use einmesh_driver::{Goal, Products, Request, Session, Source, Stage, compile};
 use std::io::{ErrorKind, Write};
 
 /// Why a command did not succeed.
@@ -57,6 +57,7 @@ fn compiled(
     goal: Goal,
     terminal: &Terminal,
 ) -> Result<(Session, Products), Stop> {
+    check_emit(options, goal)?;
     let mut request = Request::new(source, entry);
     request.goal = goal;
     request.emit = options.emit.iter().map(|(stage, _)| *stage).collect();
@@ -84,6 +85,26 @@ fn compiled(
         Ok(products) => Ok((session, products)),
         Err(_) => Err(Stop::Reported),
     }
+}
+
+/// Refuses to emit stages that are not run: the option would be ignored.
+fn check_emit(options: &CompileOptions, goal: Goal) -> Result<(), Stop> {
+    let last = match goal {
+        Goal::Interpret => Stage::Spmd,
+        Goal::Plan => Stage::Schedule,
+        Goal::Build => Stage::Artifact,
+    };
+    match options.emit.iter().find(|(stage, _)| *stage > last) {
+        None => Ok(()),
+        Some((stage, _)) => Err(Stop::Usage(format!(
+            "`--emit={stage}` has no effect: this command ends with the stage `{last}`; give it to `einmesh build`"
+        ))),
+    }
+}
+
+/// `1 device`, `4 devices`.
+pub fn plural(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Writes data to stdout. Whoever reads it may stop early: `… | head`.

@@ -1,7 +1,7 @@
 //! `--backend interp`: the reference interpreter on simulated devices, with the same files and reports
 //! as generated code.
 
-use crate::commands::Stop;
+use crate::commands::{Stop, plural};
 use einmesh_artifact::Manifest;
 use einmesh_driver::{Products, interface};
 use einmesh_exec::command::{Outcome, RunOptions};
@@ -60,7 +60,10 @@ pub fn run(
         outputs: outputs.collect(),
         run_ms,
         notes: bindings.notes,
-        machine: format!("{} simulated device(s), interpreter", spmd.mesh.devices()),
+        machine: format!(
+            "{}, interpreter",
+            plural(spmd.mesh.devices(), "simulated device")
+        ),
     };
     Ok((manifest, outcome))
 }

@@ -69,11 +69,13 @@ impl FromStr for ShardList {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = |axis: &str| {
-            let (name, dims) = pair(axis, "AXIS=DIM+DIM, e.g. tensor=H+F")?;
-            Ok((
-                name.to_owned(),
-                dims.split('+').map(str::to_owned).collect(),
-            ))
+            let form = "AXIS=DIM+DIM, e.g. tensor=H+F";
+            let (name, dims) = pair(axis, form)?;
+            let dims: Vec<String> = dims.split('+').map(str::to_owned).collect();
+            if dims.iter().any(String::is_empty) {
+                return Err(format!("write {form}"));
+            }
+            Ok((name.to_owned(), dims))
         };
         list(text, parse).map(ShardList)
     }

@@ -73,7 +73,8 @@ fn run(request: &Request, session: &mut Session) -> Result<Products, Failure> {
     }
 
     let graph = session.step(request, Stage::Schedule, |s| {
-        let graph = einmesh_schedule::schedule(&products.spmd);
+        let mut graph = einmesh_schedule::schedule(&products.spmd);
+        name_dims(&mut graph, &products.program);
         s.diagnostics.extend(einmesh_spmd::budget::check_budgets(
             &rows,
             graph.peak_bytes,
@@ -132,6 +133,20 @@ fn manifest_rows(
         decorator: row.decorator,
     })
     .collect()
+}
+
+/// Gives the signature's dims the names that the user knows: those of a device's dims say what is left
+/// of them, such as `F_128`.
+fn name_dims(graph: &mut KernelGraph, program: &Program) {
+    let inputs = program.inputs.iter().map(|i| i.value);
+    let outputs = program.outputs.iter().map(|o| o.value);
+    let signature = graph.inputs.iter_mut().map(|i| &mut i.dims);
+    let signature = signature.chain(graph.outputs.iter_mut().map(|o| &mut o.dims));
+    for (value, dims) in inputs.chain(outputs).zip(signature) {
+        for (id, dim) in program.values[value].dims.iter().zip(dims) {
+            dim.name.clone_from(&program.dims[*id].name);
+        }
+    }
 }
 
 /// `file:line:column`, without directories: an artifact does not depend on where it was built.

@@ -1,7 +1,7 @@
 //! `einmesh build`
 
 use super::plan::{bytes, collective_table};
-use super::{Stop, compiled, print, stages_ms};
+use super::{Stop, compiled, plural, print, stages_ms};
 use crate::args::{Compile, Target};
 use crate::terminal::Terminal;
 use einmesh_driver::{Goal, Source};
@@ -44,7 +44,9 @@ pub fn build(
     let devices: u64 = artifact.manifest.mesh.iter().map(|a| a.size).product();
     let kernels = artifact.manifest.kernels.len();
     eprintln!(
-        "built {name}: {devices} device(s), {kernels} kernels, in {:.0} ms",
+        "built {name}: {}, {}, in {:.0} ms",
+        plural(devices, "device"),
+        plural(kernels as u64, "kernel"),
         total * 1e3
     );
     eprint!("{}", collective_table(&report.collectives));

@@ -1,6 +1,6 @@
 //! `einmesh einsum`
 
-use super::{Stop, compiled, print, stages_ms};
+use super::{Stop, compiled, plural, print, stages_ms};
 use crate::args::{CompileOptions, Einsum as Arguments};
 use crate::terminal::Terminal;
 use einmesh_driver::{Goal, Source};
@@ -34,8 +34,8 @@ pub fn einsum(arguments: &Arguments, terminal: &Terminal) -> Result<(), Stop> {
     let artifact = products.artifact.expect("the goal was an artifact");
     let failed = |e: einmesh_exec::RunError| Stop::Failed(e.to_string());
     let mut running = Options::default();
-    if arguments.threads > 0 {
-        running.threads = arguments.threads;
+    if let Some(threads) = arguments.threads {
+        running.threads = threads as usize;
     }
     let mut machine =
         Session::new(Module::load(&artifact).map_err(failed)?, running).map_err(failed)?;
@@ -43,7 +43,7 @@ pub fn einsum(arguments: &Arguments, terminal: &Terminal) -> Result<(), Stop> {
         machine.bind(position, &operand.value()).map_err(failed)?;
     }
     let mut run_ms = Vec::new();
-    for _ in 0..arguments.repeat.max(1) {
+    for _ in 0..arguments.repeat {
         let start = Instant::now();
         machine.run().map_err(failed)?;
         run_ms.push(start.elapsed().as_secs_f64() * 1e3);
@@ -63,6 +63,9 @@ pub fn einsum(arguments: &Arguments, terminal: &Terminal) -> Result<(), Stop> {
         });
         return print(&format!("{object}\n"));
     }
+    let best = run_ms.iter().copied().fold(f64::INFINITY, f64::min);
+    let runs = plural(run_ms.len() as u64, "run");
+    eprintln!("{}: {runs}, the fastest {best:.2} ms", arguments.expression);
     if arguments.output.is_none() {
         let table = einmesh_exec::command::table(&[("out".to_owned(), result)]);
         print(&table)?;

@@ -6,8 +6,8 @@ use einmesh_diagnostics::codes;
 /// Prints a code's explanation, or the list of all codes.
 pub fn explain(code: Option<&str>) -> Result<(), Stop> {
     let Some(code) = code else {
-        let all = codes::all().into_iter();
-        let lines = all.map(|e| format!("{}  {}\n", e.code, e.title));
+        let all = codes::all();
+        let lines = all.iter().map(|e| format!("{}  {}\n", e.code, e.title));
         return print(&lines.collect::<String>());
     };
     match codes::explain(code) {

@@ -10,7 +10,15 @@ use std::path::{Path, PathBuf};
 pub fn fmt(files: &[PathBuf], check: bool, terminal: &Terminal) -> Result<(), Stop> {
     let mut failed = false;
     for file in files {
-        failed |= !one(file, check, terminal)?;
+        match one(file, check, terminal) {
+            Ok(well) => failed |= !well,
+            // The other files can be formatted all the same.
+            Err(Stop::Failed(message)) => {
+                terminal.error(&message);
+                failed = true;
+            }
+            Err(stop) => return Err(stop),
+        }
     }
     if failed { Err(Stop::Reported) } else { Ok(()) }
 }

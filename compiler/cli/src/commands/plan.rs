@@ -20,9 +20,13 @@ pub fn plan(compile: &Compile, json: bool, terminal: &Terminal) -> Result<(), St
     let peak = products.graph.as_ref().map_or(0, |g| g.peak_bytes);
     if json {
         let object = json!({
-            "entry": compile.entry,
-            "devices": products.plan.mesh.devices(),
-            "values": report,
+            "entry": report.entry,
+            "devices": report.devices,
+            "mesh": report.mesh,
+            "notes": report.notes,
+            "values": report.rows,
+            "argument_bytes": report.argument_bytes,
+            "argument_bytes_per_device": report.argument_bytes_per_device,
             "collectives": products.collectives,
             "peak_bytes_per_device": peak,
             "stages_ms": stages_ms(&session),

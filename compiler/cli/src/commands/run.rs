@@ -26,6 +26,11 @@ pub fn run(arguments: &Run, terminal: &Terminal) -> Result<(), Stop> {
             "`--entry` says which exported function to run".to_owned(),
         ));
     };
+    if arguments.backend == Backend::Interp && arguments.run.threads.is_some() {
+        return Err(Stop::Usage(
+            "`--threads` has no effect on the interpreter, which has one".to_owned(),
+        ));
+    }
     let source = Source::File(arguments.file.clone());
     let goal = match arguments.backend {
         Backend::Cpu => Goal::Build,
