@@ -1,9 +1,13 @@
 //! Random programs: what the compiler makes of them computes what the interpreter says.
 
+#[path = "../../compiler/spmd/tests/common/mod.rs"]
+mod parted;
+
 use crate::compiled::{run, whole};
 use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, Mode, generate};
-use einmesh_ir::text;
+use einmesh_ir::{SpmdProgram, text};
+use einmesh_rewrite::Numerics;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Programs per run, half of them exact.
@@ -77,14 +81,46 @@ fn half_precision_programs_agree_within_its_rounding() {
     for_seeds(0..count() / 4, |seed| check(seed, &options(), 2e-2));
 }
 
+/// Everything at once: rewritten without changing a bit, split at random over up to 12 devices, and run
+/// natively.
+#[test]
+fn partitioned_programs_agree_bit_for_bit() {
+    for_seeds(0..count() / 4, |seed| {
+        let options = GenerateOptions::default();
+        let (program, specs) = generate(seed, &options);
+        let exact = einmesh_rewrite::Options {
+            numerics: Numerics::Exact,
+            ..Default::default()
+        };
+        let rewritten = einmesh_rewrite::rewrite(&program, &exact).program;
+        let mut rng = parted::Rng(seed);
+        let mesh = parted::plans::mesh(&mut rng);
+        let plan = parted::plans::any(&mut rng, &rewritten, &mesh);
+        let spmd = einmesh_spmd::partition(&rewritten, &plan);
+        let inputs = random_inputs(seed, &specs);
+        let expected = evaluate(&program, &inputs, Precision::Program);
+        let expected = expected.map_err(|e| format!("{e:?}"))?;
+        compare(&expected, &spmd, &inputs, 0.0)
+    });
+}
+
 fn check(seed: u64, options: &GenerateOptions, tolerance: f64) -> Result<(), String> {
     let (program, specs) = generate(seed, options);
     let inputs: Vec<Tensor> = random_inputs(seed, &specs);
     let expected = evaluate(&program, &inputs, Precision::Program).map_err(|e| format!("{e:?}"))?;
-    let found = run(&whole(&program), &inputs);
+    compare(&expected, &whole(&program), &inputs, tolerance)
+}
+
+fn compare(
+    expected: &[Tensor],
+    spmd: &SpmdProgram,
+    inputs: &[Tensor],
+    tolerance: f64,
+) -> Result<(), String> {
+    let found = run(spmd, inputs);
     let mut pairs = expected.iter().zip(&found).enumerate();
     match pairs.find_map(|(n, (a, b))| Some((n, mismatch(a, b, tolerance)?))) {
         None => Ok(()),
-        Some((n, place)) => Err(format!("output {n}: {place}\n{}", text::print(&program))),
+        Some((n, place)) => Err(format!("output {n}: {place}\n{}", text::print_spmd(spmd))),
     }
 }
