@@ -4,13 +4,17 @@
 //! `cargo bench -p einmesh-benches --bench stages`; criterion keeps its reports in `target/criterion`. A
 //! table of medians over whole compilations comes first.
 
-use criterion::{BenchmarkId, Criterion};
-use einmesh_driver::{Goal, Request, Session, Source, Stage, compile};
+use criterion::Criterion;
+use einmesh_diagnostics::FileId;
+use einmesh_driver::{Goal, PRELUDE, Request, Session, Source, Stage, compile};
+use einmesh_lower::Modules;
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::PathBuf;
 
 const LAYERS: [u64; 2] = [12, 96];
 const RUNS: usize = 9;
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/gpt2.ein");
 
 fn main() {
     table();
@@ -20,8 +24,7 @@ fn main() {
 }
 
 fn request(layers: u64) -> Request {
-    let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/gpt2.ein"));
-    let mut request = Request::new(Source::File(file), "forward");
+    let mut request = Request::new(Source::File(PathBuf::from(MODEL)), "forward");
     for (name, extent) in [("B", 4), ("T", 128), ("L", layers)] {
         request.options.dims.insert(name.to_owned(), extent);
     }
@@ -79,22 +82,53 @@ fn table() {
     println!("{:>10} {:>12.2} {:>12.2}", "whole", totals[0], totals[1]);
 }
 
+/// Each stage alone, on what the stages before it gave.
 fn stages(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("gpt2 forward 2x2");
+    let text = std::fs::read_to_string(MODEL).expect("models/gpt2.ein is there");
     for layers in LAYERS {
         let mut request = request(layers);
-        for goal in [Goal::Interpret, Goal::Plan, Goal::Build] {
-            request.goal = goal;
-            let name = match goal {
-                Goal::Interpret => "parse..spmd",
-                Goal::Plan => "parse..schedule",
-                Goal::Build => "parse..artifact",
-            };
-            let request = request.clone();
-            group.bench_with_input(BenchmarkId::new(name, layers), &request, |b, request| {
-                b.iter(|| compiled(request));
-            });
-        }
+        request.goal = Goal::Plan;
+        let (_, result) = compile(&request);
+        let products = result.expect("models/gpt2.ein compiles");
+        let mut group = criterion.benchmark_group(format!("gpt2 forward 2x2, {layers} layers"));
+        group.bench_function("parse", |b| {
+            b.iter(|| einmesh_syntax::parse(FileId(0), black_box(&text)));
+        });
+        let modules = modules(&text);
+        group.bench_function("lower", |b| {
+            b.iter(|| einmesh_lower::lower(black_box(&modules), &request.options));
+        });
+        let directives = match einmesh_lower::lower(&modules, &request.options).0 {
+            Some(lowered) => lowered.directives,
+            None => unreachable!("it was lowered before"),
+        };
+        group.bench_function("rewrite", |b| {
+            let options = einmesh_rewrite::Options::default();
+            b.iter(|| einmesh_rewrite::rewrite(black_box(&products.lowered), &options));
+        });
+        group.bench_function("plan", |b| {
+            b.iter(|| einmesh_plan::plan(black_box(&products.program), &directives));
+        });
+        group.bench_function("spmd", |b| {
+            b.iter(|| einmesh_spmd::partition(black_box(&products.program), &products.plan));
+        });
+        group.bench_function("schedule", |b| {
+            b.iter(|| einmesh_schedule::schedule(black_box(&products.spmd)));
+        });
+        let graph = products.graph.as_ref().expect("the goal was a schedule");
+        group.bench_function("codegen", |b| {
+            let options = einmesh_codegen::Options::default();
+            b.iter(|| einmesh_codegen::emit(black_box(graph), &options));
+        });
+        group.finish();
     }
-    group.finish();
+}
+
+fn modules(text: &str) -> Modules {
+    let parsed = |text: &str| einmesh_syntax::parse(FileId(0), text).0;
+    Modules {
+        root: "gpt2.ein".to_owned(),
+        files: BTreeMap::from([("gpt2.ein".to_owned(), parsed(text))]),
+        prelude: parsed(PRELUDE),
+    }
 }
