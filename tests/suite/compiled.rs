@@ -5,29 +5,7 @@ use einmesh_codegen::{Level, Options as CodegenOptions, TargetKind, emit};
 use einmesh_exec::tensors::{ElementType, Value};
 use einmesh_exec::{Module, Options, Session};
 use einmesh_interp::Tensor;
-use einmesh_ir::{DType, DimLayout, Layout, Mesh, Program, SpmdProgram, ValueId};
-
-/// A program as it is on one device.
-pub fn whole(program: &Program) -> SpmdProgram {
-    let layout = |value: ValueId| {
-        let dims = program.extents(value).into_iter();
-        Layout {
-            dims: dims
-                .map(|n| DimLayout {
-                    global: n,
-                    local: n,
-                    axes: Vec::new(),
-                })
-                .collect(),
-        }
-    };
-    SpmdProgram {
-        program: program.clone(),
-        mesh: Mesh::default(),
-        inputs: program.inputs.iter().map(|i| layout(i.value)).collect(),
-        outputs: program.outputs.iter().map(|o| layout(o.value)).collect(),
-    }
-}
+use einmesh_ir::{DType, SpmdProgram};
 
 /// The best level of this machine.
 pub fn level() -> Level {

@@ -153,8 +153,7 @@ impl Case {
         let mut all = Vec::new();
         let mut compare = |what: &str, expected: f64, found: f64, scale: f64| {
             let error = (found - expected).abs() / scale;
-            // Not `error > tolerance`: NaN differs.
-            if !(error <= tolerance) {
+            if error > tolerance || error.is_nan() {
                 let name = &self.name;
                 all.push(format!(
                     "{name}: {what} is {found}, not {expected}: {error:.1e} apart, {tolerance:.1e} allowed"

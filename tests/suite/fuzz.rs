@@ -3,7 +3,7 @@
 #[path = "../../compiler/spmd/tests/common/mod.rs"]
 mod parted;
 
-use crate::compiled::{run, whole};
+use crate::compiled::run;
 use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, Mode, generate};
 use einmesh_ir::{SpmdProgram, text};
@@ -108,7 +108,7 @@ fn check(seed: u64, options: &GenerateOptions, tolerance: f64) -> Result<(), Str
     let (program, specs) = generate(seed, options);
     let inputs: Vec<Tensor> = random_inputs(seed, &specs);
     let expected = evaluate(&program, &inputs, Precision::Program).map_err(|e| format!("{e:?}"))?;
-    compare(&expected, &whole(&program), &inputs, tolerance)
+    compare(&expected, &SpmdProgram::whole(program), &inputs, tolerance)
 }
 
 fn compare(

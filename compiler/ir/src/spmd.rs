@@ -17,6 +17,31 @@ pub struct SpmdProgram {
     pub outputs: Vec<Layout>,
 }
 
+impl SpmdProgram {
+    /// A program as it is on one device.
+    pub fn whole(program: Program) -> SpmdProgram {
+        let layout = |value: ValueId| {
+            let dims = program.extents(value).into_iter();
+            let dims = dims.map(|n| DimLayout {
+                global: n,
+                local: n,
+                axes: Vec::new(),
+            });
+            Layout {
+                dims: dims.collect(),
+            }
+        };
+        let inputs = program.inputs.iter().map(|i| layout(i.value)).collect();
+        let outputs = program.outputs.iter().map(|o| layout(o.value)).collect();
+        SpmdProgram {
+            program,
+            mesh: Mesh::default(),
+            inputs,
+            outputs,
+        }
+    }
+}
+
 /// How a whole tensor relates to the local ones, one entry per dim of the value.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Layout {

@@ -67,7 +67,7 @@ fn wrong_programs_are_explained() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    for explanation in einmesh_diagnostics::codes::language::ALL {
+    for explanation in einmesh_diagnostics::codes::language::ALL.concat() {
         let code = explanation.code.to_string();
         assert!(seen.contains(&code), "no wrong program has {code}");
     }
@@ -83,7 +83,7 @@ fn blocks(text: &str) -> Vec<&str> {
 
 #[test]
 fn explanations_hold() {
-    for explanation in einmesh_diagnostics::codes::language::ALL {
+    for explanation in einmesh_diagnostics::codes::language::ALL.concat() {
         let code = explanation.code.to_string();
         let blocks = blocks(explanation.text);
         let (good, bad) = blocks.split_last().expect("a working example");

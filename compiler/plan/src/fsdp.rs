@@ -6,10 +6,10 @@
 
 use crate::groups::Groups;
 use crate::mesh::{self, place};
-use crate::names::nearest;
 use crate::requests::Requests;
 use crate::{Plan, Reason};
 use einmesh_diagnostics::codes::plan as codes;
+use einmesh_diagnostics::suggest::nearest;
 use einmesh_diagnostics::{Diagnostic, Diagnostics};
 use einmesh_ir::directive::Fsdp;
 use einmesh_ir::{Directives, Input, MeshAxisId, Program};

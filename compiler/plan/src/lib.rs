@@ -29,7 +29,6 @@ mod fsdp;
 mod groups;
 mod linear;
 mod mesh;
-mod names;
 mod partial;
 mod propagate;
 mod remat;

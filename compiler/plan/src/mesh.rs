@@ -4,7 +4,7 @@ use einmesh_diagnostics::codes::plan as codes;
 use einmesh_diagnostics::{Diagnostic, Diagnostics, Span};
 use einmesh_ir::{Directives, Mesh, MeshAxisId};
 
-use crate::names::nearest;
+use einmesh_diagnostics::suggest::nearest;
 
 /// The most devices a mesh may have.
 pub(crate) const MAX_DEVICES: u64 = 4096;

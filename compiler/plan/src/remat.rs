@@ -3,8 +3,8 @@
 //! Without a backward pass there is nothing to recompute, and the decorator is only checked.
 
 use crate::mesh::place;
-use crate::names::nearest;
 use einmesh_diagnostics::codes::plan as codes;
+use einmesh_diagnostics::suggest::nearest;
 use einmesh_diagnostics::{Diagnostic, Diagnostics};
 use einmesh_ir::{Directives, Program, Value};
 use std::collections::BTreeSet;

@@ -3,32 +3,7 @@
 use crate::kernel::Body;
 use crate::{KernelGraph, schedule};
 use einmesh_artifact::Step;
-use einmesh_ir::{
-    BinaryOp, Builder, DType, DimLayout, Expr, Layout, Mesh, Program, Reducer, SpmdProgram,
-    UnaryOp, ValueId,
-};
-
-fn whole(program: Program) -> SpmdProgram {
-    let layout = |value: ValueId| Layout {
-        dims: program
-            .extents(value)
-            .into_iter()
-            .map(|n| DimLayout {
-                global: n,
-                local: n,
-                axes: Vec::new(),
-            })
-            .collect(),
-    };
-    let inputs = program.inputs.iter().map(|i| layout(i.value)).collect();
-    let outputs = program.outputs.iter().map(|o| layout(o.value)).collect();
-    SpmdProgram {
-        program,
-        mesh: Mesh::default(),
-        inputs,
-        outputs,
-    }
-}
+use einmesh_ir::{BinaryOp, Builder, DType, Expr, Reducer, SpmdProgram, UnaryOp};
 
 fn kinds(graph: &KernelGraph) -> Vec<&'static str> {
     let kind = |body: &Body| match body {
@@ -55,7 +30,7 @@ fn bias_and_activation_become_the_epilogue() {
         Expr::unary(UnaryOp::Tanh, Expr::load(z, [i[0].clone(), i[1].clone()]))
     });
     b.output(out);
-    let graph = schedule(&whole(b.finish()));
+    let graph = schedule(&SpmdProgram::whole(b.finish()));
     assert_eq!(kinds(&graph), ["contraction"]);
     assert_eq!(graph.arena_bytes, 0);
     let Body::Contraction(c) = &graph.kernels[0].body else {
@@ -92,7 +67,7 @@ fn softmax_is_one_nest_with_locals() {
         Expr::binary(BinaryOp::Div, Expr::load(e, i.to_vec()), total)
     });
     b.output(out);
-    let graph = schedule(&whole(b.finish()));
+    let graph = schedule(&SpmdProgram::whole(b.finish()));
     assert_eq!(kinds(&graph), ["nest"]);
     let Body::Nest(nest) = &graph.kernels[0].body else {
         unreachable!()
@@ -115,7 +90,7 @@ fn dead_values_give_their_memory_to_later_ones() {
         last = b.einsum(&format!("b{step}"), &[m, n], wide, v);
     }
     b.output(last);
-    let graph = schedule(&whole(b.finish()));
+    let graph = schedule(&SpmdProgram::whole(b.finish()));
     let launches = graph
         .steps
         .iter()
@@ -134,7 +109,7 @@ fn a_bare_product_stores_its_sum() {
     let w = b.input("w", DType::F32, &[k, n]);
     let y = b.einsum("y", &[m, n], x, w);
     b.output(y);
-    let graph = schedule(&whole(b.finish()));
+    let graph = schedule(&SpmdProgram::whole(b.finish()));
     let Body::Contraction(c) = &graph.kernels[0].body else {
         panic!("a contraction")
     };

@@ -96,7 +96,7 @@ impl Ctx<'_> {
         );
         error = mention(error, value.origin.span, "the value");
         error = error.note(format!("its dims are `[{}]`", dims.join(", ")));
-        if let Some(near) = crate::names::nearest(missing, dims.iter().copied()) {
+        if let Some(near) = einmesh_diagnostics::suggest::nearest(missing, dims.iter().copied()) {
             error = error.help(format!("did you mean `{near}`?"));
         }
         self.found.push(error);

@@ -7,30 +7,8 @@ mod machine;
 
 use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, Mode, generate};
-use einmesh_ir::{DimLayout, Layout, Mesh, Program, SpmdProgram, ValueId, text};
+use einmesh_ir::{SpmdProgram, text};
 use einmesh_schedule::schedule;
-
-/// A program as it is on one device.
-fn whole(program: &Program) -> SpmdProgram {
-    let layout = |value: ValueId| {
-        let dims = program.extents(value).into_iter();
-        Layout {
-            dims: dims
-                .map(|n| DimLayout {
-                    global: n,
-                    local: n,
-                    axes: Vec::new(),
-                })
-                .collect(),
-        }
-    };
-    SpmdProgram {
-        program: program.clone(),
-        mesh: Mesh::default(),
-        inputs: program.inputs.iter().map(|i| layout(i.value)).collect(),
-        outputs: program.outputs.iter().map(|o| layout(o.value)).collect(),
-    }
-}
 
 /// Small integers in floats: every order of summation gives the same bits.
 #[test]
@@ -58,7 +36,7 @@ fn replay(options: &GenerateOptions, tolerance: f64) {
         let (program, specs) = generate(seed, options);
         let given: Vec<Tensor> = random_inputs(seed, &specs);
         let expected = evaluate(&program, &given, Precision::Program).expect("a valid program");
-        let graph = schedule(&whole(&program));
+        let graph = schedule(&SpmdProgram::whole(program.clone()));
         let found = machine::run(&graph, &given);
         for (a, b) in expected.iter().zip(&found) {
             if let Some(place) = mismatch(a, b, tolerance) {

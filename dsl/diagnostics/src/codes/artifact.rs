@@ -1,5 +1,0 @@
-//! Codes E07xx: artifacts, checkpoints and inputs.
-
-use super::codes;
-
-codes! {}
