@@ -10,18 +10,24 @@ pub struct Terminal {
     color: bool,
 }
 
+impl Color {
+    /// What it means where colours are refused, and on a terminal.
+    fn on(self, refused: bool, terminal: bool) -> bool {
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !refused,
+        }
+    }
+}
+
 impl Terminal {
     /// Colours on stderr as asked for; `auto` heeds `NO_COLOR`.
     pub fn new(color: Color) -> Terminal {
-        let color = match color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => {
-                let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-                !refused && std::io::stderr().is_terminal()
-            }
-        };
-        Terminal { color }
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        Terminal {
+            color: color.on(refused, std::io::stderr().is_terminal()),
+        }
     }
 
     /// An error without a place in a source file.
@@ -53,5 +59,19 @@ impl Terminal {
                 eprintln!("{bug}\n  {}", command.join(" "));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Color;
+
+    #[test]
+    fn an_option_says_more_than_the_environment() {
+        assert!(Color::Auto.on(false, true));
+        assert!(!Color::Auto.on(true, true), "NO_COLOR");
+        assert!(!Color::Auto.on(false, false), "not a terminal");
+        assert!(Color::Always.on(true, false));
+        assert!(!Color::Never.on(false, true));
     }
 }

@@ -419,12 +419,18 @@ impl<'a> Ctx<'a> {
     pub fn apply_defines(&mut self, root: usize, entry: Option<&ast::Fn>) {
         let options = self.options;
         let mut unknown: Vec<(String, String)> = Vec::new();
+        let given = |name: &str| {
+            entry.is_some_and(|f| {
+                let mut params = f.params.iter();
+                params.any(|p| p.name.text == *name && p.default.is_some())
+            })
+        };
         for (name, extent) in &options.dims {
             let mut targets: Vec<DimId> = match self.insts.get(root).and_then(|i| i.scope.get(name))
             {
                 Some((Def::Dim(id), _)) => vec![*id],
-                Some(_) => continue,
-                None => self
+                Some((Def::Const(_), _)) => continue,
+                _ => self
                     .dims
                     .iter()
                     .filter(|(_, d)| d.name == *name)
@@ -432,12 +438,12 @@ impl<'a> Ctx<'a> {
                     .collect(),
             };
             targets.retain(|id| *id == self.same_dim(*id));
-            let elsewhere = self.insts.iter().any(|i| i.scope.contains_key(name));
-            let generic = entry.is_some_and(|f| {
-                f.generics.iter().any(|(n, _)| n.text == *name)
-                    || f.params.iter().any(|p| p.name.text == *name)
+            let elsewhere = self.insts.iter().any(|i| {
+                let def = i.scope.get(name);
+                matches!(def, Some((Def::Dim(_) | Def::Const(_), _)))
             });
-            if targets.is_empty() && !elsewhere && !generic {
+            let generic = entry.is_some_and(|f| f.generics.iter().any(|(n, _)| n.text == *name));
+            if targets.is_empty() && !elsewhere && !generic && !given(name) {
                 unknown.push((name.clone(), extent.to_string()));
             }
             for id in targets {
@@ -458,12 +464,23 @@ impl<'a> Ctx<'a> {
                 .insts
                 .iter()
                 .any(|i| matches!(i.scope.get(name), Some((Def::Const(_), _))));
-            let param = entry.is_some_and(|f| f.params.iter().any(|p| p.name.text == *name));
-            if !known && !param {
-                unknown.push((name.clone(), format!("{constant:?}")));
+            if !known && !given(name) {
+                unknown.push((name.clone(), constant.to_string()));
             }
         }
         for (name, value) in unknown {
+            let mut declared = self.insts.iter().filter_map(|i| i.scope.get(&name));
+            let wanted = declared.find_map(|(def, _)| match def {
+                Def::Dim(_) => Some("a dim, its extent is a whole number"),
+                Def::Const(_) => Some("a constant, its value is a number, `true` or `false`"),
+                Def::Type(_) => Some("a type, it stands for a dtype such as `f32`"),
+                _ => None,
+            });
+            if let Some(wanted) = wanted {
+                let message = format!("`-D {name}={value}`: `{name}` is {wanted}");
+                self.report(Diagnostic::error(codes::BAD_DEFINITION, message));
+                continue;
+            }
             let mut error = Diagnostic::error(
                 codes::BAD_DEFINITION,
                 format!("`-D {name}={value}`: nothing of that name can be defined"),

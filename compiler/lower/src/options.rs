@@ -31,6 +31,16 @@ pub enum Constant {
     Bool(bool),
 }
 
+impl std::fmt::Display for Constant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Constant::Int(value) => value.fmt(f),
+            Constant::Float(value) => value.fmt(f),
+            Constant::Bool(value) => value.fmt(f),
+        }
+    }
+}
+
 /// `--mesh`, `--shard`, `--fsdp`, `--precision`: each, when present, replaces the plan's decorators of
 /// that name; an empty one clears them.
 #[derive(Clone, Debug, Default)]
