@@ -35,7 +35,8 @@ impl std::fmt::Display for Constant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Constant::Int(value) => value.fmt(f),
-            Constant::Float(value) => value.fmt(f),
+            // With its point: `4.0` is no extent.
+            Constant::Float(value) => write!(f, "{value:?}"),
             Constant::Bool(value) => value.fmt(f),
         }
     }

@@ -2,32 +2,37 @@
 
 use super::{Directory, FORWARD, INPUTS, MESH, exists};
 
+/// A program of two files.
+const IMPORTING: &str = "use \"mlp.ein\": { B, D, C, W, Params, forward as inner }\n\
+    export fn forward(p: Params, x: W[B,D]) -> (logits: W[B,C]) { logits = inner(p, x) }\n";
+
 #[test]
 fn an_artifact_does_not_depend_on_where_it_was_built() {
     let (here, there) = (Directory::new("here"), Directory::new("there"));
-    let options = ["--entry=forward", "-DB=4", MESH];
     let build = |from: &Directory, file: &str, output: &str| {
+        let options = ["--entry=forward", "-DB=4", MESH, "--shard=data=B,tensor=F"];
         from.einmesh(&[&["build", file], &options, &["-o", output]])
             .data();
     };
-    let absolute = there.path("mlp.ein");
-    build(&here, "mlp.ein", "a.einpkg");
-    build(&here, "mlp.ein", "b.einpkg");
-    build(&there, "./mlp.ein", "c.einpkg");
-    build(&here, absolute.to_str().expect("a plain path"), "d.einpkg");
-    let first = here.bytes("a.einpkg");
-    assert!(first == here.bytes("b.einpkg"), "two builds differ");
-    assert!(
-        first == there.bytes("c.einpkg"),
-        "builds in two directories differ"
-    );
-    assert!(
-        first == here.bytes("d.einpkg"),
-        "an absolute path is in the artifact"
-    );
-    let text = String::from_utf8_lossy(&first);
-    assert!(text.contains("mlp.ein:11:3"), "the source of a collective");
-    assert!(!text.contains(std::env::temp_dir().to_str().expect("a plain path")));
+    for directory in [&here, &there] {
+        directory.write("importing.ein", IMPORTING);
+    }
+    for file in ["mlp.ein", "importing.ein"] {
+        let absolute = there.path(file);
+        build(&here, file, "a.einpkg");
+        build(&here, file, "b.einpkg");
+        build(&there, &format!("./{file}"), "c.einpkg");
+        build(&here, absolute.to_str().expect("a plain path"), "d.einpkg");
+        let first = here.bytes("a.einpkg");
+        assert!(first == here.bytes("b.einpkg"), "{file}: two builds differ");
+        assert!(
+            first == there.bytes("c.einpkg"),
+            "{file}: directories differ"
+        );
+        assert!(first == here.bytes("d.einpkg"), "{file}: an absolute path");
+        let text = String::from_utf8_lossy(&first);
+        assert!(text.contains("mlp.ein:11:3"), "{file}: no source");
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn malformed_values_are_wrong_usage() {
 #[test]
 fn names_that_the_program_lacks_are_diagnosed() {
     let d = Directory::new("unknown");
-    let refused: [(&[&str], &[&str]); 14] = [
+    let refused: [(&[&str], &[&str]); 15] = [
         (&["-DQ=4"], &["E0207", "`-D Q=4`"]),
         (
             &["--plan=training"],
@@ -64,6 +64,7 @@ fn names_that_the_program_lacks_are_diagnosed() {
             &["-DB=1.5"],
             &["E0207", "`B` is a dim, its extent is a whole number"],
         ),
+        (&["-DB=4.0"], &["E0207", "`-D B=4.0`"]),
         (&["-DW=3"], &["E0207", "`W` is a type"]),
         (&["-DParams=3"], &["E0207", "`-D Params=3`"]),
         (&["-Dx=3"], &["E0207", "`-D x=3`"]),
