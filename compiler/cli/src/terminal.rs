@@ -61,17 +61,3 @@ impl Terminal {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::Color;
-
-    #[test]
-    fn an_option_says_more_than_the_environment() {
-        assert!(Color::Auto.on(false, true));
-        assert!(!Color::Auto.on(true, true), "NO_COLOR");
-        assert!(!Color::Auto.on(false, false), "not a terminal");
-        assert!(Color::Always.on(true, false));
-        assert!(!Color::Never.on(false, true));
-    }
-}

@@ -1,7 +1,7 @@
 //! `check`, `fmt`, `explain`, help, colours.
 
 use super::Directory;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// Two mistakes.
 const WRONG: &str = "dim B = 4, D = 4\n\
@@ -42,6 +42,28 @@ fn colours_are_asked_for() {
         "an option says more than the environment"
     );
     assert_eq!((plain.code, always.code), (1, 1));
+}
+
+#[test]
+fn a_terminal_has_colours_unless_they_are_refused() {
+    let d = Directory::new("terminal");
+    d.write("wrong.ein", WRONG);
+    // `script` runs a command on a pseudo-terminal; Debian's essential `bsdutils` has it.
+    let on_terminal = |no_color: &str| {
+        let mut script = Command::new("script");
+        let einmesh = super::binary("einmesh");
+        let check = format!("'{}' check wrong.ein", einmesh.display());
+        script.args(["--quiet", "--command", &check, "/dev/null"]);
+        script.current_dir(&d.0).env("NO_COLOR", no_color);
+        let output = script.stdin(Stdio::null()).output().expect("it starts");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let (coloured, plain) = (on_terminal(""), on_terminal("1"));
+    assert!(coloured.contains("\x1b["), "{coloured}");
+    assert!(
+        plain.contains("error[E0404]") && !plain.contains("\x1b["),
+        "{plain}"
+    );
 }
 
 #[test]
