@@ -17,10 +17,7 @@ use std::time::{Duration, Instant};
 const F32: DType = DType::F32;
 
 fn main() {
-    let what = std::env::args()
-        .skip(1)
-        .find(|a| !a.starts_with("--"))
-        .unwrap_or_default();
+    let what = std::env::args().skip(1).find(|a| !a.starts_with("--")).unwrap_or_default();
     let all = what.is_empty();
     if all || what == "compile" || what == "asm" {
         compile_time(what == "asm");
@@ -90,44 +87,19 @@ fn speed(name: &str, kernel: &Kernel, work: f64, unit: &str) {
 fn nests() {
     let (b, t, d, h) = (1, 512, 768, 12);
     let attention = attention(b, t, d, h);
-    speed(
-        "softmax",
-        &attention[1],
-        (2 * b * h * t * t * 4) as f64,
-        "GB/s",
-    );
-    speed(
-        "layer norm",
-        &norm("ln", t, d),
-        (2 * t * d * 4) as f64,
-        "GB/s",
-    );
-    speed(
-        "embedding",
-        &embedding(t, d, 50257),
-        (3 * t * d * 4) as f64,
-        "GB/s",
-    );
+    speed("softmax", &attention[1], (2 * b * h * t * t * 4) as f64, "GB/s");
+    speed("layer norm", &norm("ln", t, d), (2 * t * d * 4) as f64, "GB/s");
+    speed("embedding", &embedding(t, d, 50257), (3 * t * d * 4) as f64, "GB/s");
     let mut m = make("gelu");
     let (x, out) = (m.read(F32, &[t, 4 * d]), m.write(F32, &[t, 4 * d]));
     let (i, j) = (m.index(t), m.index(4 * d));
     let stage = map(&[i, j], gelu(load(x, &[i, j])), to(out, &[i, j]));
-    speed(
-        "gelu",
-        &m.nest(&[], vec![stage]),
-        (2 * t * 4 * d * 4) as f64,
-        "GB/s",
-    );
+    speed("gelu", &m.nest(&[], vec![stage]), (2 * t * 4 * d * 4) as f64, "GB/s");
     let mut m = make("column sum");
     let (x, out) = (m.read(F32, &[t, 4 * d]), m.write(F32, &[4 * d]));
     let (i, j) = (m.index(t), m.index(4 * d));
     let stage = reduce(Reducer::Sum, &[j], &[i], load(x, &[i, j]), to(out, &[j]));
-    speed(
-        "column sum",
-        &m.nest(&[], vec![stage]),
-        (t * 4 * d * 4) as f64,
-        "GB/s",
-    );
+    speed("column sum", &m.nest(&[], vec![stage]), (t * 4 * d * 4) as f64, "GB/s");
 }
 
 fn matmul(m: u64, n: u64, k: u64, transposed: bool) -> Kernel {
@@ -153,27 +125,17 @@ fn matmul(m: u64, n: u64, k: u64, transposed: bool) -> Kernel {
 
 fn compile_time(listing: bool) {
     let kernels = gpt2(1, 512, 768, 12, 50257);
-    let graph = KernelGraph {
-        kernels,
-        ..KernelGraph::default()
-    };
+    let graph = KernelGraph { kernels, ..KernelGraph::default() };
     for threads in [1, 2] {
         let options = Options {
             target: TargetKind::Cpu(levels()),
             threads,
-            wanted: Wanted {
-                asm: listing,
-                llvm: listing,
-                mlir: listing,
-            },
+            wanted: Wanted { asm: listing, llvm: listing, mlir: listing },
         };
         let (started, cpu) = (Instant::now(), cpu_time());
         let emitted = emit(&graph, &options).unwrap_or_else(|bug| panic!("{bug}"));
         let (total, cpu) = (started.elapsed(), cpu_time() - cpu);
-        println!(
-            "{} kernels, {threads} threads: {total:?}, {cpu:?} of CPU",
-            graph.kernels.len()
-        );
+        println!("{} kernels, {threads} threads: {total:?}, {cpu:?} of CPU", graph.kernels.len());
         for timing in &emitted.timings {
             println!("  {} {}: {:?}", timing.level, timing.step, timing.time);
         }
@@ -189,10 +151,7 @@ fn compile_time(listing: bool) {
 
 /// The processor time of this process, which does not count what others use of a shared machine.
 fn cpu_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a valid timespec.
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
     assert_eq!(failed, 0);
@@ -211,20 +170,8 @@ fn norm(name: &str, rows: u64, d: u64) -> Kernel {
     let centred = || sub(load(x, &[t, i]), load(mean, &[]));
     let scale = Expr::float(F32, 1.0 / d as f64);
     let stages = vec![
-        reduce(
-            Reducer::Sum,
-            &[],
-            &[i],
-            mul(load(x, &[t, i]), scale.clone()),
-            to(mean, &[]),
-        ),
-        reduce(
-            Reducer::Sum,
-            &[],
-            &[i],
-            mul(centred(), mul(centred(), scale)),
-            to(variance, &[]),
-        ),
+        reduce(Reducer::Sum, &[], &[i], mul(load(x, &[t, i]), scale.clone()), to(mean, &[])),
+        reduce(Reducer::Sum, &[], &[i], mul(centred(), mul(centred(), scale)), to(variance, &[])),
         map(
             &[i],
             add(
@@ -249,14 +196,8 @@ fn norm(name: &str, rows: u64, d: u64) -> Kernel {
 fn gelu(x: Expr) -> Expr {
     let f = |v: f64| Expr::float(F32, v);
     let cube = mul(x.clone(), mul(x.clone(), x.clone()));
-    let inner = mul(
-        f(0.797_884_560_802_865_4),
-        add(x.clone(), mul(f(0.044715), cube)),
-    );
-    mul(
-        mul(f(0.5), x),
-        add(f(1.0), Expr::unary(UnaryOp::Tanh, inner)),
-    )
+    let inner = mul(f(0.797_884_560_802_865_4), add(x.clone(), mul(f(0.044715), cube)));
+    mul(mul(f(0.5), x), add(f(1.0), Expr::unary(UnaryOp::Tanh, inner)))
 }
 
 /// `out = epilogue(x · w[layer] + bias[layer])`.
@@ -351,20 +292,10 @@ fn attention(b: u64, t: u64, d: u64, h: u64) -> Vec<Kernel> {
         let s = || load(x, &[ib, ih, it, iu]);
         let causal = || Expr::binary(BinaryOp::Le, idx(iu), idx(it));
         let stages = vec![
-            guarded(
-                causal(),
-                reduce(Reducer::Max, &[], &[iu], s(), to(most, &[])),
-            ),
-            guarded(
-                causal(),
-                map(&[iu], exp(sub(s(), load(most, &[]))), to(row, &[iu])),
-            ),
+            guarded(causal(), reduce(Reducer::Max, &[], &[iu], s(), to(most, &[]))),
+            guarded(causal(), map(&[iu], exp(sub(s(), load(most, &[]))), to(row, &[iu]))),
             reduce(Reducer::Sum, &[], &[iu], load(row, &[iu]), to(sum, &[])),
-            map(
-                &[iu],
-                div(load(row, &[iu]), load(sum, &[])),
-                to(out, &[ib, ih, it, iu]),
-            ),
+            map(&[iu], div(load(row, &[iu]), load(sum, &[])), to(out, &[ib, ih, it, iu])),
         ];
         m.nest(&[ib, ih, it], stages)
     };

@@ -47,15 +47,10 @@ fn compiled(request: &Request) -> Session {
 
 /// Medians over whole compilations, stage by stage.
 fn table() {
-    println!(
-        "{:>10} {:>12} {:>12}   milliseconds, medians of {RUNS}",
-        "stage", "L=12", "L=96"
-    );
+    println!("{:>10} {:>12} {:>12}   milliseconds, medians of {RUNS}", "stage", "L=12", "L=96");
     let columns = LAYERS.map(|layers| {
         let request = request(layers);
-        (0..RUNS)
-            .map(|_| compiled(&request).timings)
-            .collect::<Vec<_>>()
+        (0..RUNS).map(|_| compiled(&request).timings).collect::<Vec<_>>()
     });
     let median = |mut times: Vec<f64>| {
         times.sort_by(f64::total_cmp);
@@ -64,10 +59,7 @@ fn table() {
     for stage in Stage::ALL {
         let cells = columns.each_ref().map(|runs| {
             let of = |run: &Vec<(Stage, std::time::Duration)>| -> f64 {
-                run.iter()
-                    .filter(|(s, _)| *s == stage)
-                    .map(|(_, t)| t.as_secs_f64() * 1e3)
-                    .sum()
+                run.iter().filter(|(s, _)| *s == stage).map(|(_, t)| t.as_secs_f64() * 1e3).sum()
             };
             median(runs.iter().map(of).collect())
         });

@@ -24,9 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn run(a: &Path, b: &Path, tolerance: &str) -> Result<bool, String> {
-    let tolerance: f64 = tolerance
-        .parse()
-        .map_err(|_| format!("`{tolerance}` is not a number"))?;
+    let tolerance: f64 = tolerance.parse().map_err(|_| format!("`{tolerance}` is not a number"))?;
     let open = |path: &Path| read(path).map_err(|e| format!("{}: {e}", path.display()));
     let (a, b) = (open(a)?, open(b)?);
     let mut agree = a.len() == b.len();
@@ -47,15 +45,8 @@ fn compare(x: &Tensor, y: &Tensor, tolerance: f64) -> bool {
     let largest = a.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     // A NaN on either side must fail: `max` would swallow it.
     let difference = a.iter().zip(&b).map(|(p, q)| (p - q).abs());
-    let worst = difference.fold(
-        0.0f64,
-        |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) },
-    );
-    let relative = if largest > 0.0 {
-        worst / largest
-    } else {
-        worst
-    };
+    let worst = difference.fold(0.0f64, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) });
+    let relative = if largest > 0.0 { worst / largest } else { worst };
     let agree = relative <= tolerance;
     let verdict = if agree { "agree" } else { "DIFFER" };
     println!(

@@ -29,10 +29,7 @@ fn run(size: &str, folder: &Path, text: &Path, rows: &str, length: &str) -> Resu
         "small" => Config::SMALL,
         other => return Err(format!("there is no size `{other}`: tiny or small")),
     };
-    let number = |s: &str| {
-        s.parse::<usize>()
-            .map_err(|_| format!("`{s}` is not a number"))
-    };
+    let number = |s: &str| s.parse::<usize>().map_err(|_| format!("`{s}` is not a number"));
     let (rows, length) = (number(rows)?, number(length)?);
     let bytes = std::fs::read(text).map_err(|e| format!("{}: {e}", text.display()))?;
     let mut tokens = gpt2::byte_tokens(&bytes);
@@ -51,10 +48,7 @@ fn run(size: &str, folder: &Path, text: &Path, rows: &str, length: &str) -> Resu
         write(&folder.join(name), tensors).map_err(|e| format!("{name}: {e}"))
     };
     save("gpt2.safetensors", &weights)?;
-    let tokens = Tensor {
-        name: "tokens".to_owned(),
-        shape: vec![rows, length],
-        data: Data::I32(tokens),
-    };
+    let tokens =
+        Tensor { name: "tokens".to_owned(), shape: vec![rows, length], data: Data::I32(tokens) };
     save("text.safetensors", &[tokens])
 }

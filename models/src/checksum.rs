@@ -19,11 +19,7 @@ pub struct Checksum {
 impl Checksum {
     /// The summary of a tensor's elements.
     pub fn of(elements: impl IntoIterator<Item = f64>) -> Checksum {
-        let mut all = Checksum {
-            sum: 0.0,
-            abs_sum: 0.0,
-            weighted: 0.0,
-        };
+        let mut all = Checksum { sum: 0.0, abs_sum: 0.0, weighted: 0.0 };
         for (i, y) in elements.into_iter().enumerate() {
             all.sum += y;
             all.abs_sum += y.abs();

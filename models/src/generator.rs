@@ -10,9 +10,7 @@
 
 /// The seed of a named tensor: FNV-1a of its UTF-8 name.
 pub fn seed(name: &str) -> u32 {
-    name.bytes().fold(0x811C_9DC5, |h, b| {
-        (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
-    })
+    name.bytes().fold(0x811C_9DC5, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
 }
 
 /// The hash of position `i`.
@@ -32,16 +30,12 @@ pub fn uniform_at(i: u32, seed: u32, scale: f64) -> f64 {
 
 /// `count` numbers in ±`scale`/2.
 pub fn uniform(count: usize, seed: u32, scale: f64) -> Vec<f32> {
-    (0..count as u32)
-        .map(|i| uniform_at(i, seed, scale) as f32)
-        .collect()
+    (0..count as u32).map(|i| uniform_at(i, seed, scale) as f32).collect()
 }
 
 /// `count` token ids below `vocabulary`.
 pub fn tokens(count: usize, seed: u32, vocabulary: u32) -> Vec<i32> {
-    (0..count as u32)
-        .map(|i| (hash(i, seed) % vocabulary) as i32)
-        .collect()
+    (0..count as u32).map(|i| (hash(i, seed) % vocabulary) as i32).collect()
 }
 
 #[cfg(test)]
@@ -53,10 +47,7 @@ mod tests {
         let seed = seed("einsum-check");
         assert_eq!(seed, 1_401_351_143);
         let hashes: Vec<u32> = (0..4).map(|i| hash(i, seed)).collect();
-        assert_eq!(
-            hashes,
-            [2_372_535_905, 32_820_085, 3_703_535_987, 3_912_866_314]
-        );
+        assert_eq!(hashes, [2_372_535_905, 32_820_085, 3_703_535_987, 3_912_866_314]);
         let numbers = uniform(3, seed, 1.0);
         assert_eq!(numbers, [0.052_399_04, -0.492_358_5, 0.362_296_64]);
         assert_eq!(tokens(3, seed, 8192), [1633, 2933, 6515]);

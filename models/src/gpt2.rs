@@ -23,23 +23,9 @@ pub struct Config {
 
 impl Config {
     /// Four small layers.
-    pub const TINY: Config = Config {
-        L: 4,
-        D: 256,
-        H: 4,
-        P: 256,
-        V: 8192,
-        F: 1024,
-    };
+    pub const TINY: Config = Config { L: 4, D: 256, H: 4, P: 256, V: 8192, F: 1024 };
     /// The 124M model of Radford et al. 2019, with a table of 256 positions.
-    pub const SMALL: Config = Config {
-        L: 12,
-        D: 768,
-        H: 12,
-        P: 256,
-        V: 50257,
-        F: 3072,
-    };
+    pub const SMALL: Config = Config { L: 12, D: 768, H: 12, P: 256, V: 50257, F: 3072 };
 
     /// The `-D` definitions of this configuration.
     pub fn definitions(&self) -> Vec<(&'static str, usize)> {
@@ -68,11 +54,7 @@ pub fn weights(config: &Config) -> Vec<Tensor> {
                 Init::Ones => vec![1.0; count],
                 Init::Zeros => vec![0.0; count],
             };
-            Tensor {
-                name,
-                shape,
-                data: Data::F32(elements),
-            }
+            Tensor { name, shape, data: Data::F32(elements) }
         })
         .collect()
 }
@@ -141,10 +123,8 @@ mod tests {
 
     #[test]
     fn the_small_model_has_124_million_parameters() {
-        let count: usize = specification(&Config::SMALL)
-            .iter()
-            .map(|(_, s, _)| s.iter().product::<usize>())
-            .sum();
+        let count: usize =
+            specification(&Config::SMALL).iter().map(|(_, s, _)| s.iter().product::<usize>()).sum();
         assert_eq!(count, 123_849_984);
     }
 

@@ -79,18 +79,12 @@ pub fn read(path: &Path) -> io::Result<Vec<Tensor>> {
                 return Err(io::Error::other(message));
             }
         };
-        tensors.push(Tensor {
-            name,
-            shape: view.shape().to_vec(),
-            data,
-        });
+        tensors.push(Tensor { name, shape: view.shape().to_vec(), data });
     }
     Ok(tensors)
 }
 
 fn numbers<T, const N: usize>(bytes: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
     let chunks = bytes.chunks_exact(N);
-    chunks
-        .map(|c| of(c.try_into().expect("chunks have N bytes")))
-        .collect()
+    chunks.map(|c| of(c.try_into().expect("chunks have N bytes"))).collect()
 }

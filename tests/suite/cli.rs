@@ -25,28 +25,16 @@ fn binary(name: &str) -> PathBuf {
         let test = std::env::current_exe().expect("a test has a path");
         // target/debug/deps/suite-…
         let directory = test.ancestors().nth(2).expect("it lies in `deps`");
-        let profile = directory
-            .file_name()
-            .expect("it lies in a profile's directory");
+        let profile = directory.file_name().expect("it lies in a profile's directory");
         let target = directory.parent().expect("it lies in the target directory");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--bins",
-            "-p",
-            "einmesh-cli",
-            "-p",
-            "einmesh-exec",
-        ]);
+        cargo.args(["build", "--quiet", "--bins", "-p", "einmesh-cli", "-p", "einmesh-exec"]);
         cargo.arg("--target-dir").arg(target);
         cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
         if profile == "release" {
             cargo.arg("--release");
         }
-        let built = cargo
-            .status()
-            .expect("cargo, which built this test, is there");
+        let built = cargo.status().expect("cargo, which built this test, is there");
         assert!(built.success(), "the binaries do not build");
         directory.to_owned()
     });
@@ -89,11 +77,7 @@ impl Ran {
         assert_eq!(self.stdout, "", "data of a command that failed");
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         for part in says {
-            assert!(
-                self.stderr.contains(part),
-                "no {part:?} in:\n{}",
-                self.stderr
-            );
+            assert!(self.stderr.contains(part), "no {part:?} in:\n{}", self.stderr);
         }
     }
 }
@@ -106,12 +90,7 @@ const FORWARD: [&str; 4] = ["mlp.ein", "--entry", "forward", "-DB=4"];
 /// A mesh for them.
 const MESH: &str = "--mesh=data=2,tensor=2";
 /// The files that `forward` runs on.
-const INPUTS: [&str; 4] = [
-    "--params",
-    "params.safetensors",
-    "--inputs",
-    "x.safetensors",
-];
+const INPUTS: [&str; 4] = ["--params", "params.safetensors", "--inputs", "x.safetensors"];
 
 impl Directory {
     /// With `mlp.ein`, `params.safetensors` and `x.safetensors`.
@@ -168,29 +147,18 @@ impl Directory {
 
     /// Runs `einmesh`.
     fn einmesh(&self, arguments: &[&[&str]]) -> Ran {
-        Ran::of(
-            self.command("einmesh", arguments)
-                .output()
-                .expect("it starts"),
-        )
+        Ran::of(self.command("einmesh", arguments).output().expect("it starts"))
     }
 
     /// Runs `einmesh-run`.
     fn einmesh_run(&self, arguments: &[&[&str]]) -> Ran {
-        Ran::of(
-            self.command("einmesh-run", arguments)
-                .output()
-                .expect("it starts"),
-        )
+        Ran::of(self.command("einmesh-run", arguments).output().expect("it starts"))
     }
 
     /// Runs `einmesh` with a text on stdin.
     fn with_stdin(&self, arguments: &[&str], text: &str) -> Ran {
         let mut command = self.command("einmesh", &[arguments]);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let mut stdin = child.stdin.take().expect("a pipe");
         stdin.write_all(text.as_bytes()).expect("it reads");
@@ -217,9 +185,7 @@ fn tensor(name: &str, shape: &[u64]) -> Tensor {
 /// The largest difference of two lists of numbers.
 fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter()
-        .zip(b)
-        .fold(0.0, |most, (x, y)| most.max((x - y).abs()))
+    a.iter().zip(b).fold(0.0, |most, (x, y)| most.max((x - y).abs()))
 }
 
 fn exists(path: &Path) -> bool {

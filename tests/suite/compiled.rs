@@ -20,11 +20,7 @@ pub fn level() -> Level {
 pub fn build(spmd: &SpmdProgram, levels: &[Level]) -> Artifact {
     let graph = einmesh_schedule::schedule(spmd);
     let target = TargetKind::Cpu(levels.to_vec());
-    let options = CodegenOptions {
-        target,
-        threads: 1,
-        ..CodegenOptions::default()
-    };
+    let options = CodegenOptions { target, threads: 1, ..CodegenOptions::default() };
     let emitted = match emit(&graph, &options) {
         Ok(emitted) => emitted,
         Err(bug) => panic!("{bug}\n{}", einmesh_ir::text::print_spmd(spmd)),
@@ -37,17 +33,11 @@ pub fn build(spmd: &SpmdProgram, levels: &[Level]) -> Artifact {
 pub fn run(spmd: &SpmdProgram, inputs: &[Tensor]) -> Vec<Tensor> {
     let artifact = build(spmd, &[level()]);
     let module = Module::load(&artifact).expect("this machine runs its own level");
-    let options = Options {
-        threads: 2,
-        ..Options::default()
-    };
+    let options = Options { threads: 2, ..Options::default() };
     let mut session = Session::new(module, options).expect("memory for a small program");
     for (position, input) in inputs.iter().enumerate() {
         let bytes = input.to_bytes();
-        let value = Value {
-            dtype: element(input.dtype),
-            pieces: vec![&bytes],
-        };
+        let value = Value { dtype: element(input.dtype), pieces: vec![&bytes] };
         session.bind(position, &value).expect("inputs fit");
     }
     session.run().expect("kernels end");
@@ -71,31 +61,17 @@ fn element(dtype: DType) -> ElementType {
 /// largest element; NaN equals NaN, and ±0 are equal.
 pub fn difference(expected: &[Tensor], found: &[Tensor], tolerance: f64) -> Option<String> {
     for (n, (a, b)) in expected.iter().zip(found).enumerate() {
-        let place = |i: usize| {
-            format!(
-                "output {n}, element {i}: {} and {}",
-                a.element(i),
-                b.element(i)
-            )
-        };
+        let place =
+            |i: usize| format!("output {n}, element {i}: {} and {}", a.element(i), b.element(i));
         if let Some(i) = a.ints().iter().zip(b.ints()).position(|(x, y)| x != y) {
             return Some(place(i));
         }
-        let scale = a
-            .floats()
-            .iter()
-            .filter(|x| x.is_finite())
-            .fold(1.0f64, |m, x| m.max(x.abs()));
+        let scale = a.floats().iter().filter(|x| x.is_finite()).fold(1.0f64, |m, x| m.max(x.abs()));
         let differ = |x: f64, y: f64| {
             let equal = x == y || (x.is_nan() && y.is_nan());
             !equal && ((x - y).abs() > tolerance * scale || x.is_nan() != y.is_nan())
         };
-        if let Some(i) = a
-            .floats()
-            .iter()
-            .zip(b.floats())
-            .position(|(x, y)| differ(*x, *y))
-        {
+        if let Some(i) = a.floats().iter().zip(b.floats()).position(|(x, y)| differ(*x, *y)) {
             return Some(place(i));
         }
     }

@@ -28,10 +28,8 @@ struct Case {
 }
 
 /// A mesh and the dims that its axes split.
-type Placement = (
-    &'static [(&'static str, u64)],
-    &'static [(&'static str, &'static [&'static str])],
-);
+type Placement =
+    (&'static [(&'static str, u64)], &'static [(&'static str, &'static [&'static str])]);
 
 const WHOLE: Placement = (&[], &[]);
 
@@ -95,21 +93,14 @@ impl Case {
     /// The program for this case's shapes, compiled for a mesh.
     fn compile(&self, (mesh, shard): &Placement) -> Products {
         let extents = self.einsum.extents(&self.shapes).expect("the shapes fit");
-        let source = Source::Text {
-            name: self.name.clone(),
-            text: self.einsum.program(&extents, "f32"),
-        };
+        let source =
+            Source::Text { name: self.name.clone(), text: self.einsum.program(&extents, "f32") };
         let mut request = Request::new(source, "einsum");
         request.levels = vec![level()];
         let overrides = &mut request.options.overrides;
         overrides.mesh = Some(mesh.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect());
         let dims = |dims: &[&str]| dims.iter().map(|d| (*d).to_owned()).collect();
-        overrides.shard = Some(
-            shard
-                .iter()
-                .map(|(n, d)| ((*n).to_owned(), dims(d)))
-                .collect(),
-        );
+        overrides.shard = Some(shard.iter().map(|(n, d)| ((*n).to_owned(), dims(d))).collect());
         let (session, result) = compile(&request);
         match result {
             Ok(products) => products,
@@ -119,24 +110,15 @@ impl Case {
 
     /// Computes the case natively.
     fn run(&self, products: &Products) -> Vec<f32> {
-        let artifact = products
-            .artifact
-            .as_ref()
-            .expect("the goal was an artifact");
+        let artifact = products.artifact.as_ref().expect("the goal was an artifact");
         let module = Module::load(artifact).expect("this machine runs its own level");
-        let options = Options {
-            threads: 2,
-            ..Options::default()
-        };
+        let options = Options { threads: 2, ..Options::default() };
         let mut session = Session::new(module, options).expect("memory for one einsum");
         for (n, shape) in self.shapes.iter().enumerate() {
             let count = shape.iter().product::<u64>() as usize;
             let elements = uniform(count, seed(&format!("{}/{n}", self.name)), 1.0);
             let bytes: Vec<u8> = elements.iter().flat_map(|x| x.to_le_bytes()).collect();
-            let value = Value {
-                dtype: ElementType::F32,
-                pieces: vec![&bytes],
-            };
+            let value = Value { dtype: ElementType::F32, pieces: vec![&bytes] };
             session.bind(n, &value).expect("the operand fits");
         }
         session.run().expect("kernels end");
@@ -191,25 +173,10 @@ fn every_case_agrees_with_float64() {
 const PLACED: [(&str, Placement, &[&str]); 5] = [
     // A split free index stays split: no communication, and no gathering either.
     ("mlp_up", (&[("tensor", 2)], &[("tensor", &["F"])]), &[]),
-    (
-        "mlp_up",
-        (
-            &[("data", 2), ("tensor", 2)],
-            &[("data", &["T"]), ("tensor", &["F"])],
-        ),
-        &[],
-    ),
+    ("mlp_up", (&[("data", 2), ("tensor", 2)], &[("data", &["T"]), ("tensor", &["F"])]), &[]),
     // A split summed index leaves partial sums.
-    (
-        "mlp_down",
-        (&[("tensor", 2)], &[("tensor", &["F"])]),
-        &["all_reduce"],
-    ),
-    (
-        "out_proj",
-        (&[("tensor", 3)], &[("tensor", &["H"])]),
-        &["all_reduce"],
-    ),
+    ("mlp_down", (&[("tensor", 2)], &[("tensor", &["F"])]), &["all_reduce"]),
+    ("out_proj", (&[("tensor", 3)], &[("tensor", &["H"])]), &["all_reduce"]),
     // 16 rows over 3 devices: 6, 6 and 4.
     ("ring_mps", (&[("x", 3)], &[("x", &["I"])]), &[]),
 ];
@@ -218,10 +185,7 @@ const PLACED: [(&str, Placement, &[&str]); 5] = [
 fn cases_on_meshes_agree_with_float64() {
     let cases = cases();
     for (name, placement, collectives) in &PLACED {
-        let case = cases
-            .iter()
-            .find(|c| c.name == *name)
-            .expect("a case of that name");
+        let case = cases.iter().find(|c| c.name == *name).expect("a case of that name");
         let products = case.compile(placement);
         let ops: Vec<&str> = products.collectives.iter().map(|c| c.op.as_str()).collect();
         assert_eq!(ops, *collectives, "{name} on {:?}", placement.0);
@@ -233,10 +197,7 @@ fn cases_on_meshes_agree_with_float64() {
 #[test]
 fn a_difference_is_seen() {
     let cases = cases();
-    let case = cases
-        .iter()
-        .find(|c| c.name == "cp_hyperedge")
-        .expect("a small case");
+    let case = cases.iter().find(|c| c.name == "cp_hyperedge").expect("a small case");
     let mut result = case.run(&case.compile(&WHOLE));
     assert!(case.differences(&result).is_empty());
     result.swap(0, 1);

@@ -12,10 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Programs per run, half of them exact.
 fn count() -> u64 {
-    std::env::var("EINMESH_FUZZ")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(2000)
+    std::env::var("EINMESH_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
 }
 
 /// Runs `check` for every seed on all cores, and reports all that fail.
@@ -32,10 +29,7 @@ fn for_seeds(seeds: std::ops::Range<u64>, check: impl Fn(u64) -> Result<(), Stri
                         return;
                     }
                     if let Err(failure) = check(seed) {
-                        failures
-                            .lock()
-                            .expect("no worker panics")
-                            .push((seed, failure));
+                        failures.lock().expect("no worker panics").push((seed, failure));
                     }
                 }
             });
@@ -43,30 +37,20 @@ fn for_seeds(seeds: std::ops::Range<u64>, check: impl Fn(u64) -> Result<(), Stri
     });
     let mut failures = failures.into_inner().expect("no worker panics");
     failures.sort();
-    assert!(
-        failures.is_empty(),
-        "{} seeds fail, first {:?}",
-        failures.len(),
-        failures[0]
-    );
+    assert!(failures.is_empty(), "{} seeds fail, first {:?}", failures.len(), failures[0]);
 }
 
 /// Small integers in floats: every order of summation gives the same bits.
 #[test]
 fn exact_programs_agree_bit_for_bit() {
-    for_seeds(0..count() / 2, |seed| {
-        check(seed, &GenerateOptions::default(), 0.0)
-    });
+    for_seeds(0..count() / 2, |seed| check(seed, &GenerateOptions::default(), 0.0));
 }
 
 /// f32 and f64: sums of up to a few thousand terms, and functions of 2 ulp.
 #[test]
 fn float_programs_agree_within_rounding() {
-    let options = || GenerateOptions {
-        mode: Mode::Float,
-        halves: false,
-        ..GenerateOptions::default()
-    };
+    let options =
+        || GenerateOptions { mode: Mode::Float, halves: false, ..GenerateOptions::default() };
     for_seeds(0..count() / 4, |seed| check(seed, &options(), 1e-4));
 }
 
@@ -74,10 +58,7 @@ fn float_programs_agree_within_rounding() {
 /// what a later operation makes of it.
 #[test]
 fn half_precision_programs_agree_within_its_rounding() {
-    let options = || GenerateOptions {
-        mode: Mode::Float,
-        ..GenerateOptions::default()
-    };
+    let options = || GenerateOptions { mode: Mode::Float, ..GenerateOptions::default() };
     for_seeds(0..count() / 4, |seed| check(seed, &options(), 2e-2));
 }
 
@@ -88,10 +69,7 @@ fn partitioned_programs_agree_bit_for_bit() {
     for_seeds(0..count() / 4, |seed| {
         let options = GenerateOptions::default();
         let (program, specs) = generate(seed, &options);
-        let exact = einmesh_rewrite::Options {
-            numerics: Numerics::Exact,
-            ..Default::default()
-        };
+        let exact = einmesh_rewrite::Options { numerics: Numerics::Exact, ..Default::default() };
         let rewritten = einmesh_rewrite::rewrite(&program, &exact).program;
         let mut rng = parted::Rng(seed);
         let mesh = parted::plans::mesh(&mut rng);

@@ -19,18 +19,8 @@ struct Case {
 }
 
 /// Nothing divides anything.
-const ODD: Case = Case {
-    config: Config {
-        L: 3,
-        D: 192,
-        H: 6,
-        P: 77,
-        V: 1003,
-        F: 768,
-    },
-    rows: 2,
-    length: 77,
-};
+const ODD: Case =
+    Case { config: Config { L: 3, D: 192, H: 6, P: 77, V: 1003, F: 768 }, rows: 2, length: 77 };
 
 /// A mesh and how values are split over it.
 struct Placement {
@@ -39,37 +29,12 @@ struct Placement {
     fsdp: &'static [(&'static str, &'static str)],
 }
 
-const WHOLE: Placement = Placement {
-    mesh: &[],
-    shard: &[],
-    fsdp: &[],
-};
+const WHOLE: Placement = Placement { mesh: &[], shard: &[], fsdp: &[] };
 const TENSOR: (&str, &[&str]) = ("tensor", &["H", "F", "V"]);
 const PLACEMENTS: [(&str, Placement); 6] = [
-    (
-        "data=2",
-        Placement {
-            mesh: &[("data", 2)],
-            shard: &[("data", &["B"])],
-            fsdp: &[],
-        },
-    ),
-    (
-        "tensor=2",
-        Placement {
-            mesh: &[("tensor", 2)],
-            shard: &[TENSOR],
-            fsdp: &[],
-        },
-    ),
-    (
-        "tensor=3",
-        Placement {
-            mesh: &[("tensor", 3)],
-            shard: &[TENSOR],
-            fsdp: &[],
-        },
-    ),
+    ("data=2", Placement { mesh: &[("data", 2)], shard: &[("data", &["B"])], fsdp: &[] }),
+    ("tensor=2", Placement { mesh: &[("tensor", 2)], shard: &[TENSOR], fsdp: &[] }),
+    ("tensor=3", Placement { mesh: &[("tensor", 3)], shard: &[TENSOR], fsdp: &[] }),
     (
         "data=2,tensor=2",
         Placement {
@@ -88,11 +53,7 @@ const PLACEMENTS: [(&str, Placement); 6] = [
     ),
     (
         "fsdp data=4",
-        Placement {
-            mesh: &[("data", 4)],
-            shard: &[("data", &["B"])],
-            fsdp: &[("data", "Params")],
-        },
+        Placement { mesh: &[("data", 4)], shard: &[("data", &["B"])], fsdp: &[("data", "Params")] },
     ),
 ];
 
@@ -102,14 +63,8 @@ fn products(case: &Case, placement: &Placement, entry: &str, goal: Goal, f64: bo
     for (name, extent) in case.config.definitions() {
         request.options.dims.insert(name.to_owned(), extent as u64);
     }
-    request
-        .options
-        .dims
-        .insert("B".to_owned(), case.rows as u64);
-    request
-        .options
-        .dims
-        .insert("T".to_owned(), case.length as u64);
+    request.options.dims.insert("B".to_owned(), case.rows as u64);
+    request.options.dims.insert("T".to_owned(), case.length as u64);
     if f64 {
         request.options.types.insert("W".to_owned(), DType::F64);
     }
@@ -117,20 +72,8 @@ fn products(case: &Case, placement: &Placement, entry: &str, goal: Goal, f64: bo
     let overrides = &mut request.options.overrides;
     overrides.mesh = Some(placement.mesh.iter().map(|(n, s)| (own(n), *s)).collect());
     let dims = |ds: &[&str]| ds.iter().map(|d| own(d)).collect();
-    overrides.shard = Some(
-        placement
-            .shard
-            .iter()
-            .map(|(n, d)| (own(n), dims(d)))
-            .collect(),
-    );
-    overrides.fsdp = Some(
-        placement
-            .fsdp
-            .iter()
-            .map(|(n, r)| (own(n), own(r)))
-            .collect(),
-    );
+    overrides.shard = Some(placement.shard.iter().map(|(n, d)| (own(n), dims(d))).collect());
+    overrides.fsdp = Some(placement.fsdp.iter().map(|(n, r)| (own(n), own(r))).collect());
     request.goal = goal;
     request.levels = vec![level()];
     request.verify = true;
@@ -155,11 +98,8 @@ fn arguments(case: &Case, products: &Products) -> Vec<Tensor> {
         .iter()
         .map(|input| {
             let dtype = program.values[input.value].dtype;
-            let shape: Vec<usize> = program
-                .extents(input.value)
-                .iter()
-                .map(|n| *n as usize)
-                .collect();
+            let shape: Vec<usize> =
+                program.extents(input.value).iter().map(|n| *n as usize).collect();
             let pieces: Vec<&Data> = if input.tensor.contains("{}") {
                 let layer = |l: usize| of(&input.tensor.replace("{}", &l.to_string()));
                 (0..shape[0]).map(layer).collect()
@@ -177,38 +117,20 @@ fn arguments(case: &Case, products: &Products) -> Vec<Tensor> {
 
 /// Runs an artifact on virtual devices; the first result, as f64.
 fn native(products: &Products, inputs: &[Tensor]) -> Tensor {
-    let artifact = products
-        .artifact
-        .as_ref()
-        .expect("the goal was an artifact");
+    let artifact = products.artifact.as_ref().expect("the goal was an artifact");
     let module = Module::load(artifact).expect("this machine runs its own level");
-    let options = Options {
-        threads: 2,
-        ..Options::default()
-    };
+    let options = Options { threads: 2, ..Options::default() };
     let mut session = Session::new(module, options).expect("memory for a small model");
     for (position, input) in inputs.iter().enumerate() {
         let bytes = input.to_bytes();
         let dtype = ElementType::of(einmesh_schedule::stored(input.dtype));
-        session
-            .bind(
-                position,
-                &Value {
-                    dtype,
-                    pieces: vec![&bytes],
-                },
-            )
-            .expect("inputs fit");
+        session.bind(position, &Value { dtype, pieces: vec![&bytes] }).expect("inputs fit");
     }
     session.run().expect("kernels end");
     let found = session.output(0).expect("it ran");
     let output = &products.lowered.outputs[0];
-    let shape: Vec<usize> = products
-        .lowered
-        .extents(output.value)
-        .iter()
-        .map(|n| *n as usize)
-        .collect();
+    let shape: Vec<usize> =
+        products.lowered.extents(output.value).iter().map(|n| *n as usize).collect();
     let dtype = products.lowered.values[output.value].dtype;
     Tensor::from_bytes(dtype, &shape, &found.bytes).expect("the result has its shape")
 }
@@ -222,19 +144,11 @@ fn odd_sizes_agree_with_f64_on_every_mesh() {
     let whole = products(&ODD, &WHOLE, "forward", Goal::Build, false);
     let inputs = arguments(&ODD, &whole);
     let alone = native(&whole, &inputs);
-    assert_eq!(
-        difference(&expected, std::slice::from_ref(&alone), 2e-4),
-        None,
-        "unpartitioned"
-    );
+    assert_eq!(difference(&expected, std::slice::from_ref(&alone), 2e-4), None, "unpartitioned");
     for (name, placement) in &PLACEMENTS {
         let parted = products(&ODD, placement, "forward", Goal::Build, false);
         let found = native(&parted, &inputs);
-        assert_eq!(
-            difference(std::slice::from_ref(&alone), &[found], 1e-5),
-            None,
-            "{name}"
-        );
+        assert_eq!(difference(std::slice::from_ref(&alone), &[found], 1e-5), None, "{name}");
     }
 }
 
@@ -259,16 +173,8 @@ fn two_all_reduces_per_layer_and_the_vocabularys() {
             4 => &[("tensor", 4)],
             _ => &[("tensor", 8)],
         };
-        let placement = Placement {
-            mesh,
-            shard: &[TENSOR],
-            fsdp: &[],
-        };
-        let case = Case {
-            config: Config::TINY,
-            rows: 4,
-            length: 256,
-        };
+        let placement = Placement { mesh, shard: &[TENSOR], fsdp: &[] };
+        let case = Case { config: Config::TINY, rows: 4, length: 256 };
         let parted = products(&case, &placement, "forward", Goal::Interpret, false);
         let reduces: u64 = parted.collectives.iter().map(|c| c.count).sum();
         assert!(
@@ -276,19 +182,10 @@ fn two_all_reduces_per_layer_and_the_vocabularys() {
             "{:#?}",
             parted.collectives
         );
-        assert_eq!(
-            reduces,
-            2 * case.config.L as u64 + 1,
-            "{:#?}",
-            parted.collectives
-        );
+        assert_eq!(reduces, 2 * case.config.L as u64 + 1, "{:#?}", parted.collectives);
         let payload = (case.rows * case.length * case.config.D * 4) as u64;
         let textbook = reduces * payload * 2 * (size - 1) / size;
-        let wire: u64 = parted
-            .collectives
-            .iter()
-            .map(|c| c.count * c.wire_bytes)
-            .sum();
+        let wire: u64 = parted.collectives.iter().map(|c| c.count * c.wire_bytes).sum();
         assert!(wire <= textbook, "{wire} > {textbook}");
     }
 }
@@ -297,29 +194,19 @@ fn two_all_reduces_per_layer_and_the_vocabularys() {
 /// row's last position.
 #[test]
 fn the_tiny_model_agrees_with_pytorch() {
-    let case = Case {
-        config: Config::TINY,
-        rows: 4,
-        length: 256,
-    };
+    let case = Case { config: Config::TINY, rows: 4, length: 256 };
     let forward = products(&case, &WHOLE, "forward", Goal::Build, false);
     let logits = native(&forward, &arguments(&case, &forward));
     let (length, vocabulary) = (case.length, case.config.V);
     let rows = logits.floats().chunks_exact(length * vocabulary);
     let last = rows.flat_map(|row| &row[(length - 1) * vocabulary..]);
     let found = Checksum::of(last.copied());
-    let expected = Checksum {
-        sum: 40.015_295_946_1,
-        abs_sum: 7_562.335_133_833,
-        weighted: 14.633_897_949_2,
-    };
+    let expected =
+        Checksum { sum: 40.015_295_946_1, abs_sum: 7_562.335_133_833, weighted: 14.633_897_949_2 };
     // Sums over 32,768 logits of relative rounding errors that do not all have one sign.
     assert!((found.sum - expected.sum).abs() < 0.05, "{found:?}");
     assert!((found.abs_sum - expected.abs_sum).abs() < 0.05, "{found:?}");
-    assert!(
-        (found.weighted - expected.weighted).abs() < 0.01,
-        "{found:?}"
-    );
+    assert!((found.weighted - expected.weighted).abs() < 0.01, "{found:?}");
 
     let loss = products(&case, &WHOLE, "loss", Goal::Build, false);
     let found = native(&loss, &arguments(&case, &loss)).floats()[0];

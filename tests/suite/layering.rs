@@ -35,17 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "einmesh-cli",
-        &[
-            "driver",
-            "diagnostics",
-            "syntax",
-            "ir",
-            "lower",
-            "plan",
-            "interp",
-            "artifact",
-            "exec",
-        ],
+        &["driver", "diagnostics", "syntax", "ir", "lower", "plan", "interp", "artifact", "exec"],
     ),
     ("einmesh-artifact", &[]),
     ("einmesh-exec", &["artifact"]),
@@ -77,11 +67,7 @@ fn metadata() -> Value {
         .current_dir(root())
         .output()
         .expect("cargo runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
 }
 
@@ -130,11 +116,7 @@ fn the_runtime_does_not_reach_llvm() {
         .iter()
         .map(|node| {
             let normal = node["deps"].as_array().expect("deps").iter().filter(|d| {
-                d["dep_kinds"]
-                    .as_array()
-                    .expect("kinds")
-                    .iter()
-                    .any(|k| k["kind"].is_null())
+                d["dep_kinds"].as_array().expect("kinds").iter().any(|k| k["kind"].is_null())
             });
             (text(node, "id"), normal.map(|d| text(d, "pkg")).collect())
         })
@@ -142,14 +124,9 @@ fn the_runtime_does_not_reach_llvm() {
     let name_of = |id: &str| {
         let packages = metadata["packages"].as_array().expect("packages");
         let package = packages.iter().find(|p| text(p, "id") == id);
-        package
-            .map(|p| text(p, "name").to_owned())
-            .unwrap_or_default()
+        package.map(|p| text(p, "name").to_owned()).unwrap_or_default()
     };
-    let start = edges
-        .keys()
-        .find(|id| name_of(id) == "einmesh-exec")
-        .expect("the runtime");
+    let start = edges.keys().find(|id| name_of(id) == "einmesh-exec").expect("the runtime");
     let mut reached = vec![*start];
     let mut next = 0;
     while next < reached.len() {
@@ -163,10 +140,7 @@ fn the_runtime_does_not_reach_llvm() {
     let names: Vec<String> = reached.iter().map(|id| name_of(id)).collect();
     assert!(names.len() > 5, "the walk found nothing: {names:?}");
     for banned in ["mlir-sys", "llvm-sys", "melior", "pest", "egg"] {
-        assert!(
-            !names.iter().any(|n| n == banned),
-            "the runtime reaches {banned}"
-        );
+        assert!(!names.iter().any(|n| n == banned), "the runtime reaches {banned}");
     }
 }
 
@@ -195,9 +169,6 @@ fn files_are_short() {
             continue;
         };
         let lines = source.lines().count();
-        assert!(
-            lines <= MAX_LINES,
-            "{name} has {lines} lines; what lives in it?"
-        );
+        assert!(lines <= MAX_LINES, "{name} has {lines} lines; what lives in it?");
     }
 }

@@ -9,38 +9,22 @@ use einmesh_driver::{Goal, Request, Source, Stage, compile};
 use std::path::{Path, PathBuf};
 
 fn folder(stage: Stage) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("passes")
-        .join(stage.name())
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("passes").join(stage.name())
 }
 
 fn request(file: &Path, stage: Stage) -> Request {
     let text = std::fs::read_to_string(file).expect("a readable test");
     let setting = |key: &str| {
         let prefix = format!("//! {key}: ");
-        text.lines()
-            .find_map(|line| line.strip_prefix(&prefix))
-            .map(str::trim)
+        text.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::trim)
     };
-    let name = format!(
-        "{}/{}",
-        stage.name(),
-        file.file_name().expect("a file").to_string_lossy()
-    );
+    let name = format!("{}/{}", stage.name(), file.file_name().expect("a file").to_string_lossy());
     let entry = setting("entry").expect("a test names its entry");
-    let mut request = Request::new(
-        Source::Text {
-            name,
-            text: text.clone(),
-        },
-        entry,
-    );
+    let mut request = Request::new(Source::Text { name, text: text.clone() }, entry);
     let pairs = |key: &str| -> Vec<(String, String)> {
         let items = setting(key).unwrap_or_default().split_whitespace();
         let split = items.map(|item| item.split_once('=').expect("NAME=VALUE"));
-        split
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
+        split.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     };
     for (name, value) in pairs("define") {
         assert!(request.options.define(&name, &value), "{name}={value}");
@@ -55,11 +39,7 @@ fn request(file: &Path, stage: Stage) -> Request {
         let dims = |v: String| v.split('+').map(str::to_owned).collect();
         overrides.shard = Some(axes.map(|(n, v)| (n, dims(v))).collect());
     }
-    request.goal = if stage <= Stage::Spmd {
-        Goal::Interpret
-    } else {
-        Goal::Plan
-    };
+    request.goal = if stage <= Stage::Spmd { Goal::Interpret } else { Goal::Plan };
     request.emit.insert(stage);
     request.verify = true;
     request
@@ -80,12 +60,7 @@ fn check(stage: Stage) {
         let found = match (session.dumps.get(&stage), result) {
             (Some(dump), _) => dump.clone(),
             (None, result) => {
-                panic!(
-                    "{}: {:?}\n{:?}",
-                    test.display(),
-                    result.err(),
-                    session.diagnostics
-                )
+                panic!("{}: {:?}\n{:?}", test.display(), result.err(), session.diagnostics)
             }
         };
         let expected_path = test.with_extension("txt");
@@ -95,17 +70,11 @@ fn check(stage: Stage) {
         }
         let expected = std::fs::read_to_string(&expected_path).unwrap_or_default();
         if expected != found {
-            failures.push(format!(
-                "{}\n--- expected\n{expected}\n+++ found\n{found}",
-                test.display()
-            ));
+            failures
+                .push(format!("{}\n--- expected\n{expected}\n+++ found\n{found}", test.display()));
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{}\nBLESS=1 accepts",
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{}\nBLESS=1 accepts", failures.join("\n"));
 }
 
 #[test]

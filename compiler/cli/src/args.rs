@@ -7,12 +7,7 @@ use std::path::PathBuf;
 
 /// Write the array program once, decorate it, let the compiler distribute it.
 #[derive(Parser, Debug)]
-#[command(
-    name = "einmesh",
-    version,
-    max_term_width = 100,
-    subcommand_required = true
-)]
+#[command(name = "einmesh", version, max_term_width = 100, subcommand_required = true)]
 #[command(
     after_help = "Start with: einmesh plan models/gpt2.ein --entry forward -D B=4 -D T=128 --mesh data=2,tensor=2"
 )]

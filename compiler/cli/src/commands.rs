@@ -32,12 +32,9 @@ pub fn execute(command: &Command, terminal: &Terminal) -> Result<(), Stop> {
         Command::Fmt { check, files } => fmt::fmt(files, *check, terminal),
         Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Plan { compile, json } => plan::plan(compile, *json, terminal),
-        Command::Build {
-            compile,
-            target,
-            output,
-            json,
-        } => build::build(compile, *target, output, *json, terminal),
+        Command::Build { compile, target, output, json } => {
+            build::build(compile, *target, output, *json, terminal)
+        }
         Command::Run(run) => run::run(run, terminal),
         Command::Einsum(einsum) => einsum::einsum(einsum, terminal),
         Command::Completions { shell } => {

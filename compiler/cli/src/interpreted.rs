@@ -21,11 +21,7 @@ pub fn run(
     let manifest = interface(entry, products);
     let open = |path: &std::path::PathBuf| SafeTensors::open(path).map_err(|e| failed(&e));
     let params = options.params.as_ref().map(open).transpose()?;
-    let files = options
-        .inputs
-        .iter()
-        .map(open)
-        .collect::<Result<Vec<_>, _>>()?;
+    let files = options.inputs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let bindings = tensors::bind(&manifest, params.as_ref(), &files).map_err(|e| failed(&e))?;
     let mut inputs = Vec::new();
     for (position, value) in bindings.values.iter().enumerate() {
@@ -38,32 +34,18 @@ pub fn run(
         results = evaluate_spmd(spmd, &inputs, Precision::Program).map_err(|e| failed(&e))?;
         run_ms.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    let outputs = manifest
-        .outputs
-        .iter()
-        .zip(&results)
-        .map(|(output, result)| {
-            let mut shape = output.shape();
-            shape.truncate(output.stacked());
-            shape.extend(output.checkpoint_shape());
-            let dtype = ElementType::of(output.dtype);
-            (
-                output.path.clone(),
-                tensors::Tensor {
-                    dtype,
-                    shape,
-                    bytes: result.to_bytes(),
-                },
-            )
-        });
+    let outputs = manifest.outputs.iter().zip(&results).map(|(output, result)| {
+        let mut shape = output.shape();
+        shape.truncate(output.stacked());
+        shape.extend(output.checkpoint_shape());
+        let dtype = ElementType::of(output.dtype);
+        (output.path.clone(), tensors::Tensor { dtype, shape, bytes: result.to_bytes() })
+    });
     let outcome = Outcome {
         outputs: outputs.collect(),
         run_ms,
         notes: bindings.notes,
-        machine: format!(
-            "{}, interpreter",
-            plural(spmd.mesh.devices(), "simulated device")
-        ),
+        machine: format!("{}, interpreter", plural(spmd.mesh.devices(), "simulated device")),
     };
     Ok((manifest, outcome))
 }
@@ -78,11 +60,7 @@ fn whole(
     let program = &spmd.program;
     let of: ValueId = program.inputs[position].value;
     let dtype = program.values[of].dtype;
-    let shape: Vec<usize> = spmd.inputs[position]
-        .dims
-        .iter()
-        .map(|d| d.global as usize)
-        .collect();
+    let shape: Vec<usize> = spmd.inputs[position].dims.iter().map(|d| d.global as usize).collect();
     let count: usize = shape.iter().product();
     let source = value.pieces.concat();
     let mut bytes = vec![0; count * dtype.bytes() as usize];

@@ -24,14 +24,9 @@ impl FromStr for Definition {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, value) = pair(text, "NAME=VALUE, e.g. B=4")?;
         if !Options::default().define(name, value) {
-            return Err(format!(
-                "`{value}` is neither a number, a dtype, nor true or false"
-            ));
+            return Err(format!("`{value}` is neither a number, a dtype, nor true or false"));
         }
-        Ok(Definition {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
+        Ok(Definition { name: name.to_owned(), value: value.to_owned() })
     }
 }
 
@@ -56,9 +51,7 @@ impl FromStr for MeshList {
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = |axis: &str| {
             let (name, size) = pair(axis, "AXIS=N, e.g. data=2")?;
-            let size = size
-                .parse()
-                .map_err(|_| format!("`{size}` is not a number of devices"))?;
+            let size = size.parse().map_err(|_| format!("`{size}` is not a number of devices"))?;
             Ok((name.to_owned(), size))
         };
         list(text, parse).map(MeshList)
@@ -101,9 +94,7 @@ impl FromStr for Precision {
         match pair(text, "compute=DTYPE, e.g. compute=bf16")? {
             ("compute", dtype) => match DType::from_name(dtype).filter(|d| d.is_float()) {
                 Some(dtype) => Ok(Precision(Some(dtype))),
-                None => Err(format!(
-                    "`{dtype}` is not a float dtype: f64, f32, bf16 or f16"
-                )),
+                None => Err(format!("`{dtype}` is not a float dtype: f64, f32, bf16 or f16")),
             },
             (key, _) => Err(format!("there is no precision `{key}`; only `compute`")),
         }

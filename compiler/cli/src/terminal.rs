@@ -25,18 +25,12 @@ impl Terminal {
     /// Colours on stderr as asked for; `auto` heeds `NO_COLOR`.
     pub fn new(color: Color) -> Terminal {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        Terminal {
-            color: color.on(refused, std::io::stderr().is_terminal()),
-        }
+        Terminal { color: color.on(refused, std::io::stderr().is_terminal()) }
     }
 
     /// An error without a place in a source file.
     pub fn error(&self, message: &str) {
-        let (on, off) = if self.color {
-            ("\x1b[1;31m", "\x1b[0m")
-        } else {
-            ("", "")
-        };
+        let (on, off) = if self.color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
         eprintln!("{on}error{off}: {message}");
     }
 
@@ -44,10 +38,7 @@ impl Terminal {
     pub fn report(&self, session: &Session, failure: Option<&Failure>) {
         if !session.diagnostics.is_empty() {
             let (all, sources) = (&session.diagnostics, &session.sources);
-            eprintln!(
-                "{}",
-                einmesh_diagnostics::render_all(all, sources, self.color)
-            );
+            eprintln!("{}", einmesh_diagnostics::render_all(all, sources, self.color));
         }
         match failure {
             Some(Failure::Diagnosed) | None => {}

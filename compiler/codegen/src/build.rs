@@ -89,18 +89,12 @@ impl Scalar {
 impl Ty {
     /// A scalar.
     pub const fn scalar(scalar: Scalar) -> Ty {
-        Ty {
-            scalar,
-            lanes: None,
-        }
+        Ty { scalar, lanes: None }
     }
 
     /// A vector.
     pub const fn vector(scalar: Scalar, lanes: u32) -> Ty {
-        Ty {
-            scalar,
-            lanes: Some(lanes),
-        }
+        Ty { scalar, lanes: Some(lanes) }
     }
 
     /// The same shape with other lanes.
@@ -193,10 +187,7 @@ impl<'c> Builder<'c> {
         let result = |(i, ty): (usize, &Ty)| {
             // SAFETY: the operation was created with this many results and stays in the module.
             let raw = unsafe {
-                Value::from_raw(mlir_sys::mlirOperationGetResult(
-                    operation.to_raw(),
-                    i as isize,
-                ))
+                Value::from_raw(mlir_sys::mlirOperationGetResult(operation.to_raw(), i as isize))
             };
             V { raw, ty: *ty }
         };
@@ -264,9 +255,7 @@ impl<'c> Builder<'c> {
                     )
                 };
                 let splat: Attribute<'c> = unsafe { Attribute::from_raw(raw) };
-                DenseElementsAttribute::try_from(splat)
-                    .expect("a splat is dense")
-                    .into()
+                DenseElementsAttribute::try_from(splat).expect("a splat is dense").into()
             }
         };
         self.op_with("arith.constant", &[], ty, &[("value", value)])
@@ -276,16 +265,8 @@ impl<'c> Builder<'c> {
     pub fn step(&self, ty: Ty) -> V<'c> {
         let lanes = ty.lanes.expect("only vectors have lanes");
         let numbers: Vec<String> = (0..lanes).map(|i| i.to_string()).collect();
-        let text = format!(
-            "dense<[{}]> : vector<{lanes}xi{}>",
-            numbers.join(","),
-            ty.scalar.bits()
-        );
-        self.op_with(
-            "arith.constant",
-            &[],
-            ty,
-            &[("value", self.attribute(&text))],
-        )
+        let text =
+            format!("dense<[{}]> : vector<{lanes}xi{}>", numbers.join(","), ty.scalar.bits());
+        self.op_with("arith.constant", &[], ty, &[("value", self.attribute(&text))])
     }
 }

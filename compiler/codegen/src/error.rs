@@ -14,10 +14,7 @@ pub struct CompilerBug {
 impl CompilerBug {
     /// A bug with nothing known around it.
     pub fn new(message: impl Into<String>) -> CompilerBug {
-        CompilerBug {
-            message: message.into(),
-            notes: Vec::new(),
-        }
+        CompilerBug { message: message.into(), notes: Vec::new() }
     }
 
     /// Adds what was being done.

@@ -46,13 +46,8 @@ struct Layout<'d> {
 
 /// Lays out `objects` as the image of `level`.
 pub fn link(level: &str, objects: &[Vec<u8>]) -> Result<Image, CompilerBug> {
-    let mut layout = Layout {
-        objects: Vec::new(),
-        bytes: Vec::new(),
-        imports: Vec::new(),
-        stubs: 0,
-        slots: 0,
-    };
+    let mut layout =
+        Layout { objects: Vec::new(), bytes: Vec::new(), imports: Vec::new(), stubs: 0, slots: 0 };
     for data in objects {
         let object = ElfFile64::parse(&data[..])
             .map_err(|e| CompilerBug::new(format!("LLVM's object is malformed: {e}")))?;
@@ -61,26 +56,17 @@ pub fn link(level: &str, objects: &[Vec<u8>]) -> Result<Image, CompilerBug> {
     layout.collect_imports()?;
     layout.place(|kind| kind == SectionKind::Text)?;
     layout.stubs = layout.bytes.len().next_multiple_of(STUB);
-    layout
-        .bytes
-        .resize(layout.stubs + STUB * layout.imports.len(), 0xCC);
+    layout.bytes.resize(layout.stubs + STUB * layout.imports.len(), 0xCC);
     layout.pad();
     let text = layout.bytes.len();
-    layout.place(|kind| {
-        matches!(
-            kind,
-            SectionKind::ReadOnlyData | SectionKind::ReadOnlyString
-        )
-    })?;
+    layout.place(|kind| matches!(kind, SectionKind::ReadOnlyData | SectionKind::ReadOnlyString))?;
     layout.pad();
     layout.slots = layout.bytes.len();
     layout.write_stubs()?;
     layout.relocate()?;
     let entries = layout.entries();
-    let hash: Vec<String> = Sha256::digest(&layout.bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let hash: Vec<String> =
+        Sha256::digest(&layout.bytes).iter().map(|b| format!("{b:02x}")).collect();
     let code = CodeImage {
         level: level.to_string(),
         text: text as u64,
@@ -88,11 +74,7 @@ pub fn link(level: &str, objects: &[Vec<u8>]) -> Result<Image, CompilerBug> {
         imports: layout.imports,
         sha256: hash.concat(),
     };
-    Ok(Image {
-        code,
-        bytes: layout.bytes,
-        entries,
-    })
+    Ok(Image { code, bytes: layout.bytes, entries })
 }
 
 impl Layout<'_> {
@@ -132,9 +114,7 @@ impl Layout<'_> {
                     }
                     _ => continue,
                 }
-                let data = section
-                    .data()
-                    .map_err(|e| CompilerBug::new(e.to_string()))?;
+                let data = section.data().map_err(|e| CompilerBug::new(e.to_string()))?;
                 let align = section.align().max(1) as usize;
                 let start = self.bytes.len().next_multiple_of(align);
                 self.bytes.resize(start, 0xCC);
@@ -146,8 +126,7 @@ impl Layout<'_> {
     }
 
     fn pad(&mut self) {
-        self.bytes
-            .resize(self.bytes.len().next_multiple_of(PAGE), 0xCC);
+        self.bytes.resize(self.bytes.len().next_multiple_of(PAGE), 0xCC);
     }
 
     fn write_stubs(&mut self) -> Result<(), CompilerBug> {
@@ -218,10 +197,7 @@ impl Layout<'_> {
     fn entries(&self) -> BTreeMap<String, u64> {
         let mut entries = BTreeMap::new();
         for (object, placement) in &self.objects {
-            for symbol in object
-                .symbols()
-                .filter(|s| s.is_definition() && s.is_global())
-            {
+            for symbol in object.symbols().filter(|s| s.is_definition() && s.is_global()) {
                 let start = symbol.section_index().and_then(|s| placement.get(&s.0));
                 if let (Some(start), Ok(name)) = (start, symbol.name()) {
                     entries.insert(name.to_string(), *start as u64 + symbol.address());

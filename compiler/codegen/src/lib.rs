@@ -58,17 +58,12 @@ impl Default for Options {
 /// Compiles every kernel of a graph.
 pub fn emit(graph: &KernelGraph, options: &Options) -> Result<Emitted, CompilerBug> {
     let target: Box<dyn Target> = match &options.target {
-        TargetKind::Cpu(levels) => Box::new(cpu::Cpu {
-            levels: levels.clone(),
-        }),
+        TargetKind::Cpu(levels) => Box::new(cpu::Cpu { levels: levels.clone() }),
     };
     let mut emitted = Emitted::default();
-    emitted
-        .kernels
-        .extend(graph.kernels.iter().map(|kernel| Kernel {
-            name: kernel.name.clone(),
-            phases: vec![],
-        }));
+    emitted.kernels.extend(
+        graph.kernels.iter().map(|kernel| Kernel { name: kernel.name.clone(), phases: vec![] }),
+    );
     for emission in target.emit(&graph.kernels, options)? {
         for (kernel, phases) in emitted.kernels.iter_mut().zip(emission.phases) {
             kernel.phases.push(phases);

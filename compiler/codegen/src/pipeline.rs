@@ -101,9 +101,8 @@ pub fn compile(
 fn convert(mlir: &Mlir, module: &mut Module<'_>) -> Result<(), CompilerBug> {
     let bug = |what: &str, module: &Module<'_>| {
         let text = module.as_operation().to_string();
-        CompilerBug::new(format!("{what}: {}", mlir.take_messages().join("; "))).note(format!(
-            "reproduce: mlir-opt-22 --pass-pipeline='{CONVERSIONS}' on\n{text}"
-        ))
+        CompilerBug::new(format!("{what}: {}", mlir.take_messages().join("; ")))
+            .note(format!("reproduce: mlir-opt-22 --pass-pipeline='{CONVERSIONS}' on\n{text}"))
     };
     if !module.as_operation().verify() {
         return Err(bug("the module that was built is invalid", module));
@@ -112,9 +111,7 @@ fn convert(mlir: &Mlir, module: &mut Module<'_>) -> Result<(), CompilerBug> {
     manager.enable_verifier(cfg!(debug_assertions));
     parse_pass_pipeline(manager.as_operation_pass_manager(), CONVERSIONS)
         .map_err(|e| CompilerBug::new(format!("the pass pipeline is invalid: {e}")))?;
-    manager
-        .run(module)
-        .map_err(|_| bug("MLIR's conversion to LLVM failed", module))
+    manager.run(module).map_err(|_| bug("MLIR's conversion to LLVM failed", module))
 }
 
 /// A module of LLVM with its own context and target machine.
@@ -139,9 +136,7 @@ impl Llvm {
             if raw.is_null() {
                 LLVMContextDispose(context);
                 let messages = mlir.take_messages().join("; ");
-                return Err(CompilerBug::new(format!(
-                    "translation to LLVM failed: {messages}"
-                )));
+                return Err(CompilerBug::new(format!("translation to LLVM failed: {messages}")));
             }
             let module: LLVMModuleRef = raw.cast();
             let mut target = std::ptr::null_mut();
@@ -161,11 +156,7 @@ impl Llvm {
                 LLVMRelocMode::LLVMRelocPIC,
                 LLVMCodeModel::LLVMCodeModelSmall,
             );
-            let llvm = Llvm {
-                context,
-                module,
-                machine,
-            };
+            let llvm = Llvm { context, module, machine };
             LLVMSetTarget(module, triple.as_ptr());
             let layout = LLVMCreateTargetDataLayout(llvm.machine);
             LLVMSetModuleDataLayout(module, layout);
@@ -236,9 +227,7 @@ impl Llvm {
             LLVMDisposeModule(copy);
             if failed != 0 {
                 let message = take_string(error);
-                return Err(CompilerBug::new(format!(
-                    "LLVM could not emit code: {message}"
-                )));
+                return Err(CompilerBug::new(format!("LLVM could not emit code: {message}")));
             }
             let start: *const u8 = LLVMGetBufferStart(buffer).cast();
             let bytes = std::slice::from_raw_parts(start, LLVMGetBufferSize(buffer)).to_vec();

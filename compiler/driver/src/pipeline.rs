@@ -25,38 +25,25 @@ pub fn compile(request: &Request) -> (Session, Result<Products, Failure>) {
 fn run(request: &Request, session: &mut Session) -> Result<Products, Failure> {
     let modules = session.step(request, Stage::Parse, |s| sources::load(s, &request.source))?;
 
-    let Lowered {
-        program: lowered,
-        directives,
-    } = session.step(request, Stage::Lower, |s| {
+    let Lowered { program: lowered, directives } = session.step(request, Stage::Lower, |s| {
         let (lowered, found) = einmesh_lower::lower(&modules, &request.options);
         s.diagnostics.extend(found);
         lowered.ok_or(Failure::Diagnosed)
     })?;
 
-    let Rewritten {
-        program,
-        report: rewrites,
-        ..
-    } = session.step(request, Stage::Rewrite, |_| {
-        Ok(einmesh_rewrite::rewrite(
-            &lowered,
-            &einmesh_rewrite::Options::default(),
-        ))
-    })?;
+    let Rewritten { program, report: rewrites, .. } =
+        session.step(request, Stage::Rewrite, |_| {
+            Ok(einmesh_rewrite::rewrite(&lowered, &einmesh_rewrite::Options::default()))
+        })?;
 
     let Planned { plan, .. } = session.step(request, Stage::Plan, |s| {
         let (plan, found) = einmesh_plan::plan(&program, &directives);
         s.diagnostics.extend(found);
-        Ok(Planned {
-            plan,
-            program: &program,
-        })
+        Ok(Planned { plan, program: &program })
     })?;
 
-    let spmd = session.step(request, Stage::Spmd, |_| {
-        Ok(einmesh_spmd::partition(&program, &plan))
-    })?;
+    let spmd =
+        session.step(request, Stage::Spmd, |_| Ok(einmesh_spmd::partition(&program, &plan)))?;
     let rows = einmesh_spmd::report::collectives(&spmd);
     let mut products = Products {
         lowered,
@@ -90,22 +77,13 @@ fn run(request: &Request, session: &mut Session) -> Result<Products, Failure> {
     let emitted = session.step(request, Stage::Codegen, |_| {
         let options = codegen_options(request);
         einmesh_codegen::emit(&graph, &options).map_err(|bug| {
-            Failure::Bug(CompilerBug {
-                stage: Stage::Codegen,
-                findings: vec![bug.to_string()],
-            })
+            Failure::Bug(CompilerBug { stage: Stage::Codegen, findings: vec![bug.to_string()] })
         })
     })?;
 
     let artifact = session.step(request, Stage::Artifact, |_| {
         let rows = products.collectives.clone();
-        Ok(assemble(
-            &request.options.entry,
-            &products.spmd.mesh,
-            graph.clone(),
-            emitted,
-            rows,
-        ))
+        Ok(assemble(&request.options.entry, &products.spmd.mesh, graph.clone(), emitted, rows))
     })?;
     products.graph = Some(graph);
     products.artifact = Some(artifact);
@@ -125,10 +103,7 @@ fn manifest_rows(
         count: row.count,
         payload_bytes: row.payload_bytes,
         wire_bytes: row.wire_bytes,
-        source: row
-            .origin
-            .span
-            .map_or_else(String::new, |span| place(sources, span)),
+        source: row.origin.span.map_or_else(String::new, |span| place(sources, span)),
         index: row.index,
         decorator: row.decorator,
     })
@@ -170,12 +145,7 @@ pub fn assemble(
         format: FORMAT,
         producer: concat!("einmesh ", env!("CARGO_PKG_VERSION")).to_owned(),
         entry: entry.to_owned(),
-        mesh: axes
-            .map(|a| MeshAxis {
-                name: a.name.clone(),
-                size: a.size,
-            })
-            .collect(),
+        mesh: axes.map(|a| MeshAxis { name: a.name.clone(), size: a.size }).collect(),
         inputs: graph.inputs,
         outputs: graph.outputs,
         buffers: graph.buffers,
@@ -184,26 +154,16 @@ pub fn assemble(
         steps: graph.steps,
         kernels: emitted.kernels,
         images,
-        report: Report {
-            collectives,
-            peak_bytes_per_device: graph.peak_bytes,
-        },
+        report: Report { collectives, peak_bytes_per_device: graph.peak_bytes },
     };
-    Artifact {
-        manifest,
-        images: blobs,
-    }
+    Artifact { manifest, images: blobs }
 }
 
 fn codegen_options(request: &Request) -> einmesh_codegen::Options {
     let dump = request.emit.contains(&Stage::Codegen);
     einmesh_codegen::Options {
         target: TargetKind::Cpu(request.levels.clone()),
-        wanted: Wanted {
-            mlir: dump,
-            llvm: dump,
-            asm: dump,
-        },
+        wanted: Wanted { mlir: dump, llvm: dump, asm: dump },
         ..Default::default()
     }
 }
@@ -261,11 +221,7 @@ impl Inspect for Planned<'_> {
 impl Inspect for SpmdProgram {
     fn violations(&self) -> Vec<String> {
         let mut all = texts(verify::verify_spmd(self));
-        all.extend(
-            einmesh_spmd::verify_collectives(self)
-                .into_iter()
-                .map(|v| v.to_string()),
-        );
+        all.extend(einmesh_spmd::verify_collectives(self).into_iter().map(|v| v.to_string()));
         all
     }
     fn dump(&self) -> String {
@@ -282,18 +238,13 @@ impl Inspect for KernelGraph {
 impl Inspect for Emitted {
     fn dump(&self) -> String {
         let texts = self.listings.iter();
-        texts
-            .map(|l| format!("// {} for {}\n{}", l.form, l.level, l.text))
-            .collect()
+        texts.map(|l| format!("// {} for {}\n{}", l.form, l.level, l.text)).collect()
     }
 }
 
 impl Inspect for Artifact {
     fn violations(&self) -> Vec<String> {
-        einmesh_artifact::validate(self)
-            .into_iter()
-            .map(|f| f.to_string())
-            .collect()
+        einmesh_artifact::validate(self).into_iter().map(|f| f.to_string()).collect()
     }
     fn dump(&self) -> String {
         serde_json::to_string_pretty(&self.manifest).unwrap_or_else(|error| error.to_string())

@@ -53,10 +53,7 @@ impl Request {
     pub fn new(source: Source, entry: &str) -> Request {
         Request {
             source,
-            options: Options {
-                entry: entry.to_owned(),
-                ..Options::default()
-            },
+            options: Options { entry: entry.to_owned(), ..Options::default() },
             goal: Goal::Build,
             levels: vec![Level::X86_64V4, Level::X86_64V3],
             emit: BTreeSet::new(),

@@ -47,11 +47,7 @@ pub struct CompilerBug {
 
 impl fmt::Display for CompilerBug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "internal compiler error: stage `{}` broke an invariant",
-            self.stage
-        )?;
+        writeln!(f, "internal compiler error: stage `{}` broke an invariant", self.stage)?;
         for finding in &self.findings {
             writeln!(f, "  - {finding}")?;
         }
@@ -75,11 +71,7 @@ pub trait Inspect {
 impl Session {
     /// A session that only has something to say.
     pub fn of(sources: SourceMap, diagnostics: Diagnostics) -> Session {
-        Session {
-            sources,
-            diagnostics,
-            ..Session::default()
-        }
+        Session { sources, diagnostics, ..Session::default() }
     }
 
     /// Runs a stage: times it, keeps its diagnostics, verifies and dumps its output.
@@ -102,10 +94,6 @@ impl Session {
         if request.emit.contains(&stage) {
             self.dumps.insert(stage, output.dump());
         }
-        if self.diagnostics.has_errors() {
-            Err(Failure::Diagnosed)
-        } else {
-            Ok(output)
-        }
+        if self.diagnostics.has_errors() { Err(Failure::Diagnosed) } else { Ok(output) }
     }
 }

@@ -19,10 +19,7 @@ pub fn load(session: &mut Session, source: &Source) -> Result<Modules, Failure> 
             match std::fs::read_to_string(path) {
                 Ok(text) => (name, text),
                 Err(why) => {
-                    return Err(Failure::Unreadable {
-                        path: name,
-                        why: why.to_string(),
-                    });
+                    return Err(Failure::Unreadable { path: name, why: why.to_string() });
                 }
             }
         }
@@ -43,11 +40,7 @@ pub fn load(session: &mut Session, source: &Source) -> Result<Modules, Failure> 
             }
         }
     }
-    Ok(Modules {
-        root,
-        files,
-        prelude,
-    })
+    Ok(Modules { root, files, prelude })
 }
 
 fn parse(session: &mut Session, name: &str, text: &str) -> File {
@@ -66,9 +59,6 @@ pub fn check(file: &Path) -> (Session, Option<Failure>) {
     };
     let found = einmesh_lower::check(&modules, &einmesh_lower::Options::default());
     session.diagnostics.extend(found);
-    let failure = session
-        .diagnostics
-        .has_errors()
-        .then_some(Failure::Diagnosed);
+    let failure = session.diagnostics.has_errors().then_some(Failure::Diagnosed);
     (session, failure)
 }

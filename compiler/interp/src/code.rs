@@ -127,10 +127,7 @@ pub struct Registers {
 impl Registers {
     /// The registers that some code needs.
     pub fn for_code(code: &Code) -> Registers {
-        Registers {
-            floats: vec![0.0; code.floats * LANES],
-            ints: vec![0; code.ints * LANES],
-        }
+        Registers { floats: vec![0.0; code.floats * LANES], ints: vec![0; code.ints * LANES] }
     }
 
     /// The first `n` lanes of a float register.

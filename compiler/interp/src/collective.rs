@@ -11,10 +11,8 @@ use std::rc::Rc;
 pub fn run(machine: &mut Machine<'_>, c: &Collective, precision: Precision) {
     for group in machine.mesh().groups(&c.axes) {
         let ranks: Vec<usize> = group.into_iter().map(|rank| rank.0 as usize).collect();
-        let given: Vec<Rc<Tensor>> = ranks
-            .iter()
-            .map(|rank| machine.get(*rank, c.input).clone())
-            .collect();
+        let given: Vec<Rc<Tensor>> =
+            ranks.iter().map(|rank| machine.get(*rank, c.input).clone()).collect();
         for (rank, received) in ranks.into_iter().zip(exchange(&c.kind, &given, precision)) {
             machine.set(rank, c.out, received);
         }
@@ -30,25 +28,17 @@ fn exchange(kind: &CollectiveKind, given: &[Rc<Tensor>], precision: Precision) -
     };
     match *kind {
         CollectiveKind::AllReduce(reducer) => to_all(reduce(given, reducer, precision)),
-        CollectiveKind::AllGather { position } => to_all(concat(
-            &given.iter().map(|t| &**t).collect::<Vec<_>>(),
-            position,
-        )),
+        CollectiveKind::AllGather { position } => {
+            to_all(concat(&given.iter().map(|t| &**t).collect::<Vec<_>>(), position))
+        }
         CollectiveKind::ReduceScatter { reducer, position } => {
             let sum = reduce(given, reducer, precision);
-            (0..members)
-                .map(|m| Rc::new(block(&sum, position, m, members)))
-                .collect()
+            (0..members).map(|m| Rc::new(block(&sum, position, m, members))).collect()
         }
-        CollectiveKind::AllToAll {
-            split,
-            concat: along,
-        } => {
+        CollectiveKind::AllToAll { split, concat: along } => {
             let receive = |m: usize| {
-                let blocks: Vec<Tensor> = given
-                    .iter()
-                    .map(|tensor| block(tensor, split, m, members))
-                    .collect();
+                let blocks: Vec<Tensor> =
+                    given.iter().map(|tensor| block(tensor, split, m, members)).collect();
                 Rc::new(concat(&blocks.iter().collect::<Vec<_>>(), along))
             };
             (0..members).map(receive).collect()
@@ -101,10 +91,7 @@ fn reduce(given: &[Rc<Tensor>], reducer: Reducer, precision: Precision) -> Tenso
 
 /// The extents as a matrix around a dim: before it, of it with all after it.
 fn around(shape: &[usize], position: usize) -> (usize, usize) {
-    (
-        shape[..position].iter().product(),
-        shape[position..].iter().product(),
-    )
+    (shape[..position].iter().product(), shape[position..].iter().product())
 }
 
 /// Tensors of one shape, one after the other along a dim.
@@ -125,11 +112,7 @@ fn concat(parts: &[&Tensor], position: usize) -> Tensor {
         Data::Float(_) => Data::Float(interleave(parts.iter().map(|p| p.floats()), outer, width)),
         Data::Int(_) => Data::Int(interleave(parts.iter().map(|p| p.ints()), outer, width)),
     };
-    Tensor {
-        dtype: parts[0].dtype,
-        shape,
-        data,
-    }
+    Tensor { dtype: parts[0].dtype, shape, data }
 }
 
 /// The `m`-th of `members` equal blocks along a dim.
@@ -145,9 +128,5 @@ fn block(tensor: &Tensor, position: usize, m: usize, members: usize) -> Tensor {
         Data::Float(x) => Data::Float(rows(x, outer, width, m, members)),
         Data::Int(x) => Data::Int(rows(x, outer, width, m, members)),
     };
-    Tensor {
-        dtype: tensor.dtype,
-        shape,
-        data,
-    }
+    Tensor { dtype: tensor.dtype, shape, data }
 }

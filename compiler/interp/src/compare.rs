@@ -56,18 +56,12 @@ mod tests {
     fn differences_are_located() {
         let tensor = |x: [f64; 4]| Tensor::float(DType::F64, &[2, 2], x);
         let a = tensor([1.0, f64::NAN, f64::INFINITY, -0.0]);
-        assert_eq!(
-            mismatch(&a, &tensor([1.0, f64::NAN, f64::INFINITY, 0.0]), 0.0),
-            None
-        );
+        assert_eq!(mismatch(&a, &tensor([1.0, f64::NAN, f64::INFINITY, 0.0]), 0.0), None);
         let b = tensor([1.0, f64::NAN, 3.0, 0.0]);
         let message = "at [1, 0]: expected inf, got 3.0";
         assert_eq!(mismatch(&a, &b, 1.0).as_deref(), Some(message));
         let close = tensor([100.0, 0.05, 0.0, 0.0]);
-        assert_eq!(
-            mismatch(&close, &tensor([100.0, 0.0, 0.0, 0.0]), 1e-3),
-            None
-        );
+        assert_eq!(mismatch(&close, &tensor([100.0, 0.0, 0.0, 0.0]), 1e-3), None);
         assert!(mismatch(&close, &tensor([100.0, 0.2, 0.0, 0.0]), 1e-3).is_some());
         let other = Tensor::int(DType::I32, &[4], [1, 2, 3, 4]);
         assert!(mismatch(&a, &other, 1.0).is_some_and(|m| m.contains("expected f64[2, 2]")));

@@ -13,11 +13,7 @@ pub fn compile<'e>(
     lane: Option<IndexId>,
     exprs: impl IntoIterator<Item = &'e Expr>,
 ) -> Code {
-    let mut compiler = Compiler {
-        ctx,
-        lane,
-        code: Code::default(),
-    };
+    let mut compiler = Compiler { ctx, lane, code: Code::default() };
     for expr in exprs {
         let result = compiler.expr(expr);
         // Results are read lane by lane.
@@ -52,17 +48,9 @@ impl Ctx<'_> {
 
     /// The form of an affine expression.
     pub fn form(&self, affine: &Affine, lane: Option<IndexId>) -> Form {
-        let terms = affine
-            .terms()
-            .iter()
-            .map(|(atom, c)| (self.slot(*atom), *c))
-            .collect();
+        let terms = affine.terms().iter().map(|(atom, c)| (self.slot(*atom), *c)).collect();
         let step = lane.map_or(0, |lane| affine.coefficient(Atom::Index(lane)));
-        Form {
-            constant: affine.constant,
-            terms,
-            step,
-        }
+        Form { constant: affine.constant, terms, step }
     }
 
     /// The affine form of an integer expression that cannot wrap.
@@ -179,30 +167,15 @@ impl Compiler<'_> {
             Bounds::Else(_) => Outside::Default(operands.pop().expect("the default was pushed")),
         };
         let extents = self.ctx.program.extents(load.value);
-        let extents = extents
-            .into_iter()
-            .map(|n| i64::try_from(n).unwrap_or(i64::MAX))
-            .collect();
-        let gather = Gather {
-            value: load.value,
-            subs: operands,
-            extents,
-            outside,
-        };
+        let extents = extents.into_iter().map(|n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
+        let gather = Gather { value: load.value, subs: operands, extents, outside };
         self.push(Inst::Gather(gather), dtype, varying, DType::F64)
     }
 
     /// The registers, all varying if one is.
     fn alike<const N: usize>(&mut self, regs: [Reg; N]) -> ([Reg; N], bool) {
         let varying = regs.iter().any(|r| r.varying);
-        (
-            if varying {
-                regs.map(|r| self.varying(r))
-            } else {
-                regs
-            },
-            varying,
-        )
+        (if varying { regs.map(|r| self.varying(r)) } else { regs }, varying)
     }
 
     fn varying(&mut self, reg: Reg) -> Reg {
@@ -221,16 +194,8 @@ impl Compiler<'_> {
             return step.to;
         }
         let float = dtype.is_float();
-        let file = if float {
-            &mut self.code.floats
-        } else {
-            &mut self.code.ints
-        };
-        let to = Reg {
-            float,
-            slot: *file,
-            varying,
-        };
+        let file = if float { &mut self.code.floats } else { &mut self.code.ints };
+        let to = Reg { float, slot: *file, varying };
         *file += 1;
         let constant = self.is_constant(&inst);
         let step = Step { inst, to, round };

@@ -65,35 +65,18 @@ impl fmt::Display for EvalError {
             EvalError::InputCount { expected, got } => {
                 write!(f, "{got} tensors are given for {expected} inputs")
             }
-            EvalError::InputType {
-                path,
-                expected,
-                got,
-            } => {
+            EvalError::InputType { path, expected, got } => {
                 write!(f, "input `{path}` is {expected}, the tensor given is {got}")
             }
             EvalError::TooLarge { value, elements } => {
-                write!(
-                    f,
-                    "{value} has {elements} elements, more than the interpreter holds"
-                )
+                write!(f, "{value} has {elements} elements, more than the interpreter holds")
             }
-            EvalError::OutOfRange {
-                out,
-                value,
-                position,
-                subscript,
-                extent,
-            } => write!(
+            EvalError::OutOfRange { out, value, position, subscript, extent } => write!(
                 f,
                 "{out}: subscript {position} of {value} is {subscript}, outside of {extent} positions, \
                  although it was proven in range"
             ),
-            EvalError::Disagreement {
-                path,
-                position,
-                ranks: [(a, x), (b, y)],
-            } => write!(
+            EvalError::Disagreement { path, position, ranks: [(a, x), (b, y)] } => write!(
                 f,
                 "devices disagree about `{path}` at {position:?}: rank {a} has {x}, rank {b} has {y}"
             ),

@@ -38,22 +38,13 @@ pub struct Group<'a> {
 /// Executes the steps that are the same at every point.
 pub fn prepare(code: &Code, env: &[i64], registers: &mut Registers) -> Result<(), Escape> {
     let values = Values::new();
-    let group = Group {
-        values: &values,
-        env,
-        lanes: LANES,
-        mask: None,
-    };
-    code.once
-        .iter()
-        .try_for_each(|step| execute(step, &group, registers))
+    let group = Group { values: &values, env, lanes: LANES, mask: None };
+    code.once.iter().try_for_each(|step| execute(step, &group, registers))
 }
 
 /// Executes the steps for a group of lanes; results of lanes that do not count are meaningless.
 pub fn run(code: &Code, group: &Group<'_>, registers: &mut Registers) -> Result<(), Escape> {
-    code.each
-        .iter()
-        .try_for_each(|step| execute(step, group, registers))
+    code.each.iter().try_for_each(|step| execute(step, group, registers))
 }
 
 /// The register `to` for writing, and those below it for reading.
@@ -78,11 +69,7 @@ fn execute(step: &Step, group: &Group<'_>, registers: &mut Registers) -> Result<
     let start = step.to.slot * LANES;
     if step.to.float {
         let (below, to) = registers.floats.split_at_mut(start);
-        let files = Files {
-            floats: below,
-            ints: &registers.ints,
-            lanes,
-        };
+        let files = Files { floats: below, ints: &registers.ints, lanes };
         let to = &mut to[..lanes];
         float_step(step, group, &files, to)?;
         match step.round {
@@ -93,11 +80,7 @@ fn execute(step: &Step, group: &Group<'_>, registers: &mut Registers) -> Result<
         Ok(())
     } else {
         let (below, to) = registers.ints.split_at_mut(start);
-        let files = Files {
-            floats: &registers.floats,
-            ints: below,
-            lanes,
-        };
+        let files = Files { floats: &registers.floats, ints: below, lanes };
         int_step(step, group, &files, &mut to[..lanes])
     }
 }
@@ -148,12 +131,7 @@ fn float_step(
     match &step.inst {
         Inst::Float(bits) => to.fill(f64::from_bits(*bits)),
         Inst::Load(value, form) => {
-            copy(
-                to,
-                floats(group.values, *value),
-                form.base(group.env),
-                form.step,
-            );
+            copy(to, floats(group.values, *value), form.base(group.env), form.step);
         }
         Inst::Gather(gather) => {
             let from = floats(group.values, gather.value);
@@ -212,12 +190,7 @@ fn int_step(
             }
         }
         Inst::Load(value, form) => {
-            copy(
-                to,
-                ints(group.values, *value),
-                form.base(group.env),
-                form.step,
-            );
+            copy(to, ints(group.values, *value), form.base(group.env), form.step);
         }
         Inst::Gather(gather) => {
             let from = ints(group.values, gather.value);
@@ -229,14 +202,10 @@ fn int_step(
         }
         Inst::Unary(UnaryOp::Not, _, a) => map(to, files.int(*a), |x| 1 - x),
         Inst::Unary(UnaryOp::Neg, dtype, a) => {
-            map(to, files.int(*a), |x| {
-                integer::wrap(*dtype, x.wrapping_neg())
-            });
+            map(to, files.int(*a), |x| integer::wrap(*dtype, x.wrapping_neg()));
         }
         Inst::Unary(UnaryOp::Abs, dtype, a) => {
-            map(to, files.int(*a), |x| {
-                integer::wrap(*dtype, x.wrapping_abs())
-            });
+            map(to, files.int(*a), |x| integer::wrap(*dtype, x.wrapping_abs()));
         }
         Inst::Unary(op, ..) => unreachable!("{op:?} does not give an integer"),
         Inst::Binary(op, dtype, a, b) => int_binary(*op, *dtype, *a, *b, files, to),
@@ -295,9 +264,7 @@ fn gather_lanes<T: Copy>(
     default: impl Fn(Reg, usize) -> T,
 ) -> Result<(), Escape> {
     // A single result for all lanes is needed if any lane is, and there is one.
-    let mask = group
-        .mask
-        .filter(|_| to.len() == group.lanes && group.lanes > 1);
+    let mask = group.mask.filter(|_| to.len() == group.lanes && group.lanes > 1);
     'lanes: for (lane, to) in to.iter_mut().enumerate() {
         if mask.is_some_and(|mask| mask[lane] == 0) {
             *to = unused;
@@ -315,12 +282,7 @@ fn gather_lanes<T: Copy>(
                     }
                     Outside::Refuse => {
                         let value = gather.value;
-                        return Err(Escape {
-                            value,
-                            position,
-                            subscript,
-                            extent,
-                        });
+                        return Err(Escape { value, position, subscript, extent });
                     }
                 }
             }
@@ -332,22 +294,14 @@ fn gather_lanes<T: Copy>(
 }
 
 fn floats(values: &Values, value: ValueId) -> &[f64] {
-    match &values[value]
-        .as_ref()
-        .expect("verified: assigned before it is read")
-        .data
-    {
+    match &values[value].as_ref().expect("verified: assigned before it is read").data {
         Data::Float(x) => x,
         Data::Int(_) => unreachable!("verified: {value:?} holds floats"),
     }
 }
 
 fn ints(values: &Values, value: ValueId) -> &[i64] {
-    match &values[value]
-        .as_ref()
-        .expect("verified: assigned before it is read")
-        .data
-    {
+    match &values[value].as_ref().expect("verified: assigned before it is read").data {
         Data::Int(x) => x,
         Data::Float(_) => unreachable!("verified: {value:?} holds integers"),
     }

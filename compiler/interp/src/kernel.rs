@@ -41,11 +41,7 @@ enum Target {
     /// A fresh array, at an affine place.
     Fresh(Form),
     /// A copy of an array, at computed places.
-    Base {
-        base: einmesh_ir::ValueId,
-        subs: Code,
-        combine: Reducer,
-    },
+    Base { base: einmesh_ir::ValueId, subs: Code, combine: Reducer },
 }
 
 /// Compiles a comprehension.
@@ -57,12 +53,7 @@ pub fn compile(
 ) -> Kernel {
     let c = comprehension;
     let scope = Scope::new(program, c).with_mesh(mesh);
-    let ctx = Ctx {
-        program,
-        scope,
-        indices: c.indices.len(),
-        precision,
-    };
+    let ctx = Ctx { program, scope, indices: c.indices.len(), precision };
     let lane = choose_lane(&ctx, c);
     let axis = |i: IndexId| (i.index(), program.dims[c.indices[i].dim].extent as i64);
     let axes = |indices: &mut dyn Iterator<Item = IndexId>| -> Vec<(usize, i64)> {
@@ -70,17 +61,9 @@ pub fn compile(
     };
     let compile = |exprs: &[&Expr]| compile::compile(ctx, lane, exprs.iter().copied());
     let target = match &c.store {
-        Some(Store {
-            base,
-            subs,
-            combine,
-        }) => {
+        Some(Store { base, subs, combine }) => {
             let subs = compile(&subs.iter().collect::<Vec<_>>());
-            Target::Base {
-                base: *base,
-                subs,
-                combine: *combine,
-            }
+            Target::Base { base: *base, subs, combine: *combine }
         }
         None => {
             // Only the places of a value without elements can overflow, and there are none.
@@ -95,11 +78,7 @@ pub fn compile(
     Kernel {
         out: OutputType {
             dtype: program.values[c.out].dtype,
-            shape: program
-                .extents(c.out)
-                .into_iter()
-                .map(|n| n as usize)
-                .collect(),
+            shape: program.extents(c.out).into_iter().map(|n| n as usize).collect(),
         },
         outer: axes(&mut c.free_indices()),
         inner: axes(&mut c.reduced_indices()),
@@ -134,16 +113,11 @@ fn choose_lane(ctx: &Ctx<'_>, c: &Comprehension) -> Option<IndexId> {
             _ => 1,
         });
         let per_point: usize = steps.sum();
-        let extent = ctx.program.dims[c.indices[lane].dim]
-            .extent
-            .clamp(1, LANES as u64) as usize;
+        let extent = ctx.program.dims[c.indices[lane].dim].extent.clamp(1, LANES as u64) as usize;
         // About thirty points' work is spent per instruction and group.
         per_point * 100 + (code.each.len() + 2) * 3000 / extent
     };
-    free.into_iter()
-        .chain(reduced)
-        .rev()
-        .min_by_key(|lane| cost(*lane))
+    free.into_iter().chain(reduced).rev().min_by_key(|lane| cost(*lane))
 }
 
 /// Moves to the next position in row-major order; false after the last.
@@ -201,10 +175,7 @@ impl Kernel {
         let mut run = Run {
             kernel: self,
             values,
-            guard: self
-                .guard
-                .as_ref()
-                .map_or(Ok(Registers::default()), prepared)?,
+            guard: self.guard.as_ref().map_or(Ok(Registers::default()), prepared)?,
             body: prepared(&self.body)?,
             subs,
             accumulators: Accumulators::new(self.reducer, self.body_dtype, self.precision),
@@ -215,15 +186,9 @@ impl Kernel {
         run.all()?;
         let mut data = run.out;
         if let (Data::Float(elements), Precision::Program) = (&mut data, self.precision) {
-            elements
-                .iter_mut()
-                .for_each(|x| *x = self.out.dtype.round(*x));
+            elements.iter_mut().for_each(|x| *x = self.out.dtype.round(*x));
         }
-        Ok(Tensor {
-            dtype: self.out.dtype,
-            shape: self.out.shape.clone(),
-            data,
-        })
+        Ok(Tensor { dtype: self.out.dtype, shape: self.out.shape.clone(), data })
     }
 }
 
@@ -279,12 +244,7 @@ impl Run<'_> {
         let kernel = self.kernel;
         let mut mask: Option<&[i64]> = None;
         if let Some(guard) = &kernel.guard {
-            let group = Group {
-                values: self.values,
-                env: &self.env,
-                lanes: n,
-                mask,
-            };
+            let group = Group { values: self.values, env: &self.env, lanes: n, mask };
             exec::run(guard, &group, &mut self.guard)?;
             let holds = self.guard.int(guard.results[0], n);
             if holds.iter().all(|x| *x == 0) {
@@ -292,17 +252,11 @@ impl Run<'_> {
             }
             mask = holds.contains(&0).then_some(holds);
         }
-        let group = Group {
-            values: self.values,
-            env: &self.env,
-            lanes: n,
-            mask,
-        };
+        let group = Group { values: self.values, env: &self.env, lanes: n, mask };
         exec::run(&kernel.body, &group, &mut self.body)?;
         let position = kernel.counted.map_or(0, |slot| self.env[slot]);
         let body = kernel.body.results[0];
-        self.accumulators
-            .accept(&self.body, body, n, mask, kernel.lanes, position);
+        self.accumulators.accept(&self.body, body, n, mask, kernel.lanes, position);
         Ok(())
     }
 
@@ -328,8 +282,7 @@ impl Run<'_> {
             }
             Target::Base { subs, combine, .. } => {
                 self.mask.clear();
-                self.mask
-                    .extend(self.accumulators.seen.iter().map(|seen| i64::from(*seen)));
+                self.mask.extend(self.accumulators.seen.iter().map(|seen| i64::from(*seen)));
                 self.store(free, subs, *combine)
             }
         }
@@ -341,12 +294,7 @@ impl Run<'_> {
             return Ok(());
         }
         let mask = Some(&self.mask[..]);
-        let group = Group {
-            values: self.values,
-            env: &self.env,
-            lanes: free,
-            mask,
-        };
+        let group = Group { values: self.values, env: &self.env, lanes: free, mask };
         exec::run(subs, &group, &mut self.subs)?;
         let dtype = self.kernel.out.dtype;
         // In the accumulator's dtype; the output's own comes at the end.

@@ -70,13 +70,10 @@ pub fn cut(whole: &Tensor, layout: &Layout, mesh: &Mesh, rank: usize) -> Tensor 
     let offsets = offsets(layout, mesh, rank);
     let shape: Vec<usize> = layout.dims.iter().map(|d| d.local as usize).collect();
     let sources = positions(&shape).map(|local| {
-        let global = local
-            .iter()
-            .zip(&offsets)
-            .map(|(p, offset)| *p as u64 + offset);
-        global.zip(&whole.shape).try_fold(0, |at, (p, extent)| {
-            (p < *extent as u64).then_some(at * extent + p as usize)
-        })
+        let global = local.iter().zip(&offsets).map(|(p, offset)| *p as u64 + offset);
+        global
+            .zip(&whole.shape)
+            .try_fold(0, |at, (p, extent)| (p < *extent as u64).then_some(at * extent + p as usize))
     });
     let data = match &whole.data {
         Data::Float(x) => Data::Float(sources.map(|s| s.map_or(f64::NAN, |s| x[s])).collect()),
@@ -88,11 +85,7 @@ pub fn cut(whole: &Tensor, layout: &Layout, mesh: &Mesh, rank: usize) -> Tensor 
             Data::Int(sources.map(|s| s.map_or(poison, |s| x[s])).collect())
         }
     };
-    Tensor {
-        dtype: whole.dtype,
-        shape,
-        data,
-    }
+    Tensor { dtype: whole.dtype, shape, data }
 }
 
 /// The whole tensor of an output. All devices that hold an element must hold the same bits.
@@ -110,11 +103,8 @@ pub fn assemble(
         let part = machine.get(rank, value);
         let offsets = offsets(layout, machine.mesh(), rank);
         for (at, local) in positions(&part.shape).enumerate() {
-            let global: Vec<u64> = local
-                .iter()
-                .zip(&offsets)
-                .map(|(p, offset)| *p as u64 + offset)
-                .collect();
+            let global: Vec<u64> =
+                local.iter().zip(&offsets).map(|(p, offset)| *p as u64 + offset).collect();
             let place = global.iter().zip(&shape).try_fold(0, |place, (p, extent)| {
                 (*p < *extent as u64).then_some(place * extent + *p as usize)
             });

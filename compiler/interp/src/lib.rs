@@ -73,10 +73,7 @@ pub fn evaluate(
         machine.set(0, input.value, Rc::new(local));
     }
     machine.run()?;
-    let outputs = program
-        .outputs
-        .iter()
-        .map(|o| Tensor::clone(machine.get(0, o.value)));
+    let outputs = program.outputs.iter().map(|o| Tensor::clone(machine.get(0, o.value)));
     Ok(outputs.collect())
 }
 
@@ -94,13 +91,7 @@ pub fn evaluate_spmd(
         return Err(EvalError::Invalid(violations));
     }
     let program = &spmd.program;
-    let whole = |at: usize| {
-        spmd.inputs[at]
-            .dims
-            .iter()
-            .map(|d| d.global)
-            .collect::<Vec<u64>>()
-    };
+    let whole = |at: usize| spmd.inputs[at].dims.iter().map(|d| d.global).collect::<Vec<u64>>();
     layout::check_inputs(program, inputs, |_, at| whole(at))?;
     let mut machine = Machine::new(program, &spmd.mesh, precision);
     for (at, (input, tensor)) in program.inputs.iter().zip(inputs).enumerate() {
@@ -112,7 +103,5 @@ pub fn evaluate_spmd(
     }
     machine.run()?;
     let outputs = program.outputs.iter().zip(&spmd.outputs);
-    outputs
-        .map(|(o, layout)| layout::assemble(&machine, &o.path, o.value, layout))
-        .collect()
+    outputs.map(|(o, layout)| layout::assemble(&machine, &o.path, o.value, layout)).collect()
 }

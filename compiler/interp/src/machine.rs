@@ -38,11 +38,7 @@ impl<'p> Machine<'p> {
     pub fn new(program: &'p Program, mesh: &'p Mesh, precision: Precision) -> Machine<'p> {
         let device = |rank| Device {
             values: program.values.ids().map(|_| None).collect(),
-            coordinates: mesh
-                .coordinates(Rank(rank))
-                .into_iter()
-                .map(|c| c as i64)
-                .collect(),
+            coordinates: mesh.coordinates(Rank(rank)).into_iter().map(|c| c as i64).collect(),
         };
         Machine {
             program,
@@ -71,9 +67,7 @@ impl<'p> Machine<'p> {
 
     /// A value that is assigned on a device.
     pub fn get(&self, rank: usize, value: ValueId) -> &Rc<Tensor> {
-        self.devices[rank].values[value]
-            .as_ref()
-            .expect("verified: assigned before it is read")
+        self.devices[rank].values[value].as_ref().expect("verified: assigned before it is read")
     }
 
     /// Executes the whole program.
@@ -128,25 +122,14 @@ impl<'p> Machine<'p> {
                 self.set(rank, carried.entry, init);
             }
             for collected in &l.collected {
-                let shape: Vec<usize> = program
-                    .extents(collected.result)
-                    .into_iter()
-                    .map(|n| n as usize)
-                    .collect();
+                let shape: Vec<usize> =
+                    program.extents(collected.result).into_iter().map(|n| n as usize).collect();
                 let dtype = program.values[collected.result].dtype;
-                self.set(
-                    rank,
-                    collected.result,
-                    Rc::new(Tensor::zeros(dtype, &shape)),
-                );
+                self.set(rank, collected.result, Rc::new(Tensor::zeros(dtype, &shape)));
             }
         }
         for iteration in 0..extent {
-            let counter = if l.reversed {
-                extent - 1 - iteration
-            } else {
-                iteration
-            };
+            let counter = if l.reversed { extent - 1 - iteration } else { iteration };
             self.counters[l.var] = counter as i64;
             self.block(&l.body)?;
             for device in &mut self.devices {
@@ -154,11 +137,8 @@ impl<'p> Machine<'p> {
                     collect(&mut device.values, collected, counter as usize);
                 }
                 // All exits are read before any entry is replaced: states may be exchanged.
-                let exits: Vec<_> = l
-                    .carried
-                    .iter()
-                    .map(|c| device.values[c.exit].clone())
-                    .collect();
+                let exits: Vec<_> =
+                    l.carried.iter().map(|c| device.values[c.exit].clone()).collect();
                 for (carried, exit) in l.carried.iter().zip(exits) {
                     device.values[carried.entry] = exit;
                 }
@@ -175,12 +155,8 @@ impl<'p> Machine<'p> {
 
 /// Writes one iteration's value into its place among all of them.
 fn collect(values: &mut Values, collected: &Collected, counter: usize) {
-    let value = values[collected.value]
-        .clone()
-        .expect("verified: assigned in the body");
-    let slot = values[collected.result]
-        .as_mut()
-        .expect("prepared before the loop");
+    let value = values[collected.value].clone().expect("verified: assigned in the body");
+    let slot = values[collected.result].as_mut().expect("prepared before the loop");
     let result = Rc::make_mut(slot);
     let extent = result.shape[collected.position];
     let inner: usize = result.shape[collected.position + 1..].iter().product();
@@ -195,9 +171,7 @@ fn interleave<T: Copy>(to: &mut [T], from: &[T], extent: usize, inner: usize, co
     if inner == 0 {
         return;
     }
-    let blocks = to
-        .chunks_exact_mut(extent * inner)
-        .zip(from.chunks_exact(inner));
+    let blocks = to.chunks_exact_mut(extent * inner).zip(from.chunks_exact(inner));
     for (to, from) in blocks {
         to[counter * inner..][..inner].copy_from_slice(from);
     }
@@ -218,8 +192,7 @@ fn argsort(input: &Tensor, sort: &Argsort) -> Tensor {
                 positions.sort_by(|a, b| {
                     let (a, b) = (key(a), key(b));
                     // −0 and +0 are equal; NaN is above everything, and equal to itself.
-                    a.partial_cmp(&b)
-                        .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+                    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
                 });
             }
             Data::Int(x) => positions.sort_by_key(|n| x[start + n * inner]),
@@ -228,11 +201,7 @@ fn argsort(input: &Tensor, sort: &Argsort) -> Tensor {
             order[start + n * inner] = position as i64;
         }
     }
-    Tensor {
-        dtype: DType::I32,
-        shape: input.shape.clone(),
-        data: Data::Int(order),
-    }
+    Tensor { dtype: DType::I32, shape: input.shape.clone(), data: Data::Int(order) }
 }
 
 fn escaped(program: &Program, out: ValueId, escape: Escape) -> EvalError {

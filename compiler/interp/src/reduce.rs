@@ -49,16 +49,7 @@ impl Accumulators {
             _ => DType::F64,
         };
         let (floats, ints, sums, positions) = Default::default();
-        Accumulators {
-            reducer,
-            dtype,
-            round,
-            floats,
-            ints,
-            sums,
-            positions,
-            seen: Vec::new(),
-        }
+        Accumulators { reducer, dtype, round, floats, ints, sums, positions, seen: Vec::new() }
     }
 
     /// Starts `n` reductions.
@@ -169,11 +160,7 @@ impl Accumulators {
             self.floats[at] = x;
         } else {
             // Written so that ∞ − ∞ does not occur.
-            let term = if x == max {
-                1.0
-            } else {
-                round((x - max).exp())
-            };
+            let term = if x == max { 1.0 } else { round((x - max).exp()) };
             self.sums[at] = round(self.sums[at] + term);
         }
     }

@@ -21,11 +21,7 @@ pub fn min(a: f64, b: f64) -> f64 {
 /// The remainder with the divisor's sign.
 pub fn rem(a: f64, b: f64) -> f64 {
     let rest = a % b;
-    if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
-        rest + b
-    } else {
-        rest
-    }
+    if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
 }
 
 /// The function of a float that gives a float; `None` for the others.

@@ -34,16 +34,8 @@ impl Tensor {
     pub fn float(dtype: DType, shape: &[usize], elements: impl IntoIterator<Item = f64>) -> Tensor {
         assert!(dtype.is_float(), "{dtype} is not a float dtype");
         let elements: Vec<f64> = elements.into_iter().map(|x| dtype.round(x)).collect();
-        assert_eq!(
-            elements.len(),
-            shape.iter().product::<usize>(),
-            "elements of {shape:?}"
-        );
-        Tensor {
-            dtype,
-            shape: shape.to_vec(),
-            data: Data::Float(elements),
-        }
+        assert_eq!(elements.len(), shape.iter().product::<usize>(), "elements of {shape:?}");
+        Tensor { dtype, shape: shape.to_vec(), data: Data::Float(elements) }
     }
 
     /// A tensor of integers, truth values or keys; integers are wrapped to the dtype.
@@ -57,16 +49,8 @@ impl Tensor {
             _ => einmesh_ir::integer::wrap(dtype, x),
         };
         let elements: Vec<i64> = elements.into_iter().map(wrap).collect();
-        assert_eq!(
-            elements.len(),
-            shape.iter().product::<usize>(),
-            "elements of {shape:?}"
-        );
-        Tensor {
-            dtype,
-            shape: shape.to_vec(),
-            data: Data::Int(elements),
-        }
+        assert_eq!(elements.len(), shape.iter().product::<usize>(), "elements of {shape:?}");
+        Tensor { dtype, shape: shape.to_vec(), data: Data::Int(elements) }
     }
 
     /// A tensor of zeros.
@@ -76,11 +60,7 @@ impl Tensor {
             true => Data::Float(vec![0.0; n]),
             false => Data::Int(vec![0; n]),
         };
-        Tensor {
-            dtype,
-            shape: shape.to_vec(),
-            data,
-        }
+        Tensor { dtype, shape: shape.to_vec(), data }
     }
 
     /// The number of elements.
@@ -123,9 +103,7 @@ impl Tensor {
     /// Reads little-endian bytes; `None` if their number is not that of the shape's elements.
     pub fn from_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Option<Tensor> {
         let width = dtype.bytes() as usize;
-        let elements = shape
-            .iter()
-            .try_fold(1_usize, |n, extent| n.checked_mul(*extent))?;
+        let elements = shape.iter().try_fold(1_usize, |n, extent| n.checked_mul(*extent))?;
         if elements.checked_mul(width)? != bytes.len() {
             return None;
         }
@@ -143,11 +121,7 @@ impl Tensor {
             DType::I32 => ints(&|b| i64::from(i32::from_le_bytes(array(b)))),
             DType::Bool => ints(&|b| i64::from(b[0] != 0)),
         };
-        Some(Tensor {
-            dtype,
-            shape: shape.to_vec(),
-            data,
-        })
+        Some(Tensor { dtype, shape: shape.to_vec(), data })
     }
 
     /// The elements as little-endian bytes, rounded to the dtype.
@@ -211,12 +185,7 @@ mod tests {
         assert_eq!(one.to_bytes(), [0x80, 0x3f]);
         let two = Tensor::int(DType::I32, &[1], [2]);
         assert_eq!(two.to_bytes(), [2, 0, 0, 0]);
-        assert!(
-            Tensor::from_bytes(DType::F16, &[1], &[0, 0x7e])
-                .unwrap()
-                .floats()[0]
-                .is_nan()
-        );
+        assert!(Tensor::from_bytes(DType::F16, &[1], &[0, 0x7e]).unwrap().floats()[0].is_nan());
     }
 
     #[test]

@@ -22,10 +22,7 @@ struct Case {
 
 impl Case {
     fn new() -> Case {
-        Case {
-            builder: Builder::new("test"),
-            inputs: Vec::new(),
-        }
+        Case { builder: Builder::new("test"), inputs: Vec::new() }
     }
 
     fn dim(&mut self, name: &str, extent: u64) -> DimId {
@@ -33,25 +30,19 @@ impl Case {
     }
 
     fn shape(&self, dims: &[DimId]) -> Vec<usize> {
-        dims.iter()
-            .map(|d| self.builder.program.dims[*d].extent as usize)
-            .collect()
+        dims.iter().map(|d| self.builder.program.dims[*d].extent as usize).collect()
     }
 
     fn floats(&mut self, dtype: DType, dims: &[DimId], elements: &[f64]) -> ValueId {
         let shape = self.shape(dims);
-        self.inputs
-            .push(Tensor::float(dtype, &shape, elements.iter().copied()));
-        self.builder
-            .input(&format!("in{}", self.inputs.len()), dtype, dims)
+        self.inputs.push(Tensor::float(dtype, &shape, elements.iter().copied()));
+        self.builder.input(&format!("in{}", self.inputs.len()), dtype, dims)
     }
 
     fn ints(&mut self, dtype: DType, dims: &[DimId], elements: &[i64]) -> ValueId {
         let shape = self.shape(dims);
-        self.inputs
-            .push(Tensor::int(dtype, &shape, elements.iter().copied()));
-        self.builder
-            .input(&format!("in{}", self.inputs.len()), dtype, dims)
+        self.inputs.push(Tensor::int(dtype, &shape, elements.iter().copied()));
+        self.builder.input(&format!("in{}", self.inputs.len()), dtype, dims)
     }
 
     /// Appends a comprehension and makes it an output.
@@ -64,9 +55,7 @@ impl Case {
         body: impl FnOnce(&[Expr]) -> Expr,
     ) -> ValueId {
         let name = format!("out{}", self.builder.program.outputs.len());
-        let out = self
-            .builder
-            .compute(&name, dtype, dims, reduced, reducer, body);
+        let out = self.builder.compute(&name, dtype, dims, reduced, reducer, body);
         self.builder.output(out);
         out
     }
@@ -107,19 +96,11 @@ fn load(value: ValueId, subs: &[Expr]) -> Expr {
 
 fn load_else(value: ValueId, subs: &[Expr], default: Expr) -> Expr {
     let bounds = Bounds::Else(Box::new(default));
-    Expr::Load(Load {
-        value,
-        subs: subs.to_vec(),
-        bounds,
-    })
+    Expr::Load(Load { value, subs: subs.to_vec(), bounds })
 }
 
 fn gather(value: ValueId, subs: &[Expr]) -> Expr {
-    Expr::Load(Load {
-        value,
-        subs: subs.to_vec(),
-        bounds: Bounds::Clamp,
-    })
+    Expr::Load(Load { value, subs: subs.to_vec(), bounds: Bounds::Clamp })
 }
 
 /// Floats that are equal, NaN to NaN and −0 apart from 0.
@@ -127,11 +108,7 @@ fn gather(value: ValueId, subs: &[Expr]) -> Expr {
 fn same(got: &[f64], expected: &[f64]) {
     let bits = |x: &[f64]| -> Vec<u64> {
         let canonical = |x: &f64| {
-            if x.is_nan() {
-                f64::NAN.to_bits()
-            } else {
-                x.to_bits()
-            }
+            if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() }
         };
         x.iter().map(canonical).collect()
     };

@@ -44,11 +44,7 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The atoms of a comprehension in a program.
     pub fn new(program: &'a Program, comprehension: &'a Comprehension) -> Scope<'a> {
-        Scope {
-            program,
-            indices: &comprehension.indices,
-            mesh: None,
-        }
+        Scope { program, indices: &comprehension.indices, mesh: None }
     }
 
     /// Also knows coordinates on a mesh.
@@ -81,20 +77,14 @@ impl Atom {
 
 impl From<Atom> for Affine {
     fn from(atom: Atom) -> Affine {
-        Affine {
-            constant: 0,
-            terms: vec![(atom, 1)],
-        }
+        Affine { constant: 0, terms: vec![(atom, 1)] }
     }
 }
 
 impl Affine {
     /// The form without atoms.
     pub fn constant(value: i64) -> Affine {
-        Affine {
-            constant: value,
-            terms: Vec::new(),
-        }
+        Affine { constant: value, terms: Vec::new() }
     }
 
     /// The affine form of an integer expression; `None` if it has none (a load, a product of atoms,
@@ -193,15 +183,9 @@ impl Affine {
         if factor == 0 {
             return Some(Affine::constant(0));
         }
-        let terms: Option<Vec<(Atom, i64)>> = self
-            .terms
-            .iter()
-            .map(|(atom, c)| Some((*atom, c.checked_mul(factor)?)))
-            .collect();
-        Some(Affine {
-            constant: self.constant.checked_mul(factor)?,
-            terms: terms?,
-        })
+        let terms: Option<Vec<(Atom, i64)>> =
+            self.terms.iter().map(|(atom, c)| Some((*atom, c.checked_mul(factor)?))).collect();
+        Some(Affine { constant: self.constant.checked_mul(factor)?, terms: terms? })
     }
 
     /// The form with `by` in the place of `atom`; `None` on overflow.
@@ -214,9 +198,9 @@ impl Affine {
 
     /// The value when each atom has the value that `value_of` gives it; wraps.
     pub fn evaluate(&self, mut value_of: impl FnMut(Atom) -> i64) -> i64 {
-        self.terms.iter().fold(self.constant, |sum, (atom, c)| {
-            sum.wrapping_add(c.wrapping_mul(value_of(*atom)))
-        })
+        self.terms
+            .iter()
+            .fold(self.constant, |sum, (atom, c)| sum.wrapping_add(c.wrapping_mul(value_of(*atom))))
     }
 
     /// The smallest and largest value over all positions of the atoms, saturated to 64 bits; an empty
@@ -304,11 +288,8 @@ mod tests {
     #[test]
     fn collects_terms_and_drops_those_that_cancel() {
         // 2 * (i1 + 3) - i0 + i0 - (-i1)
-        let double = binary(
-            BinaryOp::Mul,
-            Expr::int(2),
-            binary(BinaryOp::Add, index(1), Expr::int(3)),
-        );
+        let double =
+            binary(BinaryOp::Mul, Expr::int(2), binary(BinaryOp::Add, index(1), Expr::int(3)));
         let less = binary(BinaryOp::Sub, double, index(0));
         let again = binary(BinaryOp::Add, less, index(0));
         let expr = binary(BinaryOp::Sub, again, Expr::unary(UnaryOp::Neg, index(1)));
@@ -331,11 +312,7 @@ mod tests {
 
     #[test]
     fn ranges_span_all_positions() {
-        let expr = binary(
-            BinaryOp::Sub,
-            index(0),
-            binary(BinaryOp::Mul, index(1), Expr::int(2)),
-        );
+        let expr = binary(BinaryOp::Sub, index(0), binary(BinaryOp::Mul, index(1), Expr::int(2)));
         let affine = Affine::of(&expr).unwrap();
         let extents = [5, 4];
         let extent_of = |atom: Atom| match atom {
@@ -381,9 +358,6 @@ mod tests {
         assert_eq!(form.as_index(), Some(IndexId(4)));
         assert_eq!(form.to_expr(DType::I32), index(4));
         let previous = Affine::of(&binary(BinaryOp::Add, index(4), Expr::int(-1))).unwrap();
-        assert_eq!(
-            previous.to_expr(DType::I32),
-            binary(BinaryOp::Sub, index(4), Expr::int(1))
-        );
+        assert_eq!(previous.to_expr(DType::I32), binary(BinaryOp::Sub, index(4), Expr::int(1)));
     }
 }

@@ -47,10 +47,7 @@ pub struct Arena<I, T> {
 impl<I: Id, T> Arena<I, T> {
     /// An arena without elements.
     pub fn new() -> Self {
-        Arena {
-            items: Vec::new(),
-            id: PhantomData,
-        }
+        Arena { items: Vec::new(), id: PhantomData }
     }
 
     /// Appends `item` and returns its id.
@@ -77,18 +74,12 @@ impl<I: Id, T> Arena<I, T> {
 
     /// The elements with their ids, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (I, &T)> + ExactSizeIterator {
-        self.items
-            .iter()
-            .enumerate()
-            .map(|(i, t)| (I::from_index(i), t))
+        self.items.iter().enumerate().map(|(i, t)| (I::from_index(i), t))
     }
 
     /// The elements with their ids, in order, mutably.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (I, &mut T)> {
-        self.items
-            .iter_mut()
-            .enumerate()
-            .map(|(i, t)| (I::from_index(i), t))
+        self.items.iter_mut().enumerate().map(|(i, t)| (I::from_index(i), t))
     }
 
     /// The ids, in order.
@@ -110,10 +101,7 @@ impl<I: Id, T> Default for Arena<I, T> {
 
 impl<I: Id, T> FromIterator<T> for Arena<I, T> {
     fn from_iter<It: IntoIterator<Item = T>>(iter: It) -> Self {
-        Arena {
-            items: iter.into_iter().collect(),
-            id: PhantomData,
-        }
+        Arena { items: iter.into_iter().collect(), id: PhantomData }
     }
 }
 

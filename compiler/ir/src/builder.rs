@@ -17,21 +17,12 @@ pub struct Builder {
 impl Builder {
     /// A builder of an empty program.
     pub fn new(name: &str) -> Builder {
-        Builder {
-            program: Program {
-                name: name.to_owned(),
-                ..Program::default()
-            },
-        }
+        Builder { program: Program { name: name.to_owned(), ..Program::default() } }
     }
 
     /// Declares a dim.
     pub fn dim(&mut self, name: &str, extent: u64) -> DimId {
-        self.program.dims.push(Dim {
-            name: name.to_owned(),
-            extent,
-            role_of: None,
-        })
+        self.program.dims.push(Dim { name: name.to_owned(), extent, role_of: None })
     }
 
     /// Declares a value without defining it.
@@ -73,10 +64,7 @@ impl Builder {
         let indices: Arena<IndexId, Index> = dims
             .iter()
             .chain(reduced)
-            .map(|d| Index {
-                name: self.program.dims[*d].name.to_lowercase(),
-                dim: *d,
-            })
+            .map(|d| Index { name: self.program.dims[*d].name.to_lowercase(), dim: *d })
             .collect();
         let exprs: Vec<Expr> = indices.ids().map(Expr::Index).collect();
         self.program.body.ops.push(Op::Compute(Comprehension {
@@ -94,10 +82,8 @@ impl Builder {
     /// Appends an einsum of two values: each index of `lhs` and `rhs` that is not in `dims` is summed.
     pub fn einsum(&mut self, name: &str, dims: &[DimId], lhs: ValueId, rhs: ValueId) -> ValueId {
         let mut reduced: Vec<DimId> = Vec::new();
-        let (ld, rd) = (
-            self.program.values[lhs].dims.clone(),
-            self.program.values[rhs].dims.clone(),
-        );
+        let (ld, rd) =
+            (self.program.values[lhs].dims.clone(), self.program.values[rhs].dims.clone());
         for dim in ld.iter().chain(&rd) {
             if !dims.contains(dim) && !reduced.contains(dim) {
                 reduced.push(*dim);
@@ -105,18 +91,10 @@ impl Builder {
         }
         let all: Vec<DimId> = dims.iter().chain(&reduced).copied().collect();
         let dtype = self.program.values[lhs].dtype;
-        let reducer = if reduced.is_empty() {
-            Reducer::None
-        } else {
-            Reducer::Sum
-        };
+        let reducer = if reduced.is_empty() { Reducer::None } else { Reducer::Sum };
         self.compute(name, dtype, dims, &reduced, reducer, |ix| {
             let sub = |d: &DimId| {
-                ix[all
-                    .iter()
-                    .position(|x| x == d)
-                    .expect("a dim of the einsum")]
-                .clone()
+                ix[all.iter().position(|x| x == d).expect("a dim of the einsum")].clone()
             };
             let load = |v: ValueId, ds: &[DimId]| Expr::load(v, ds.iter().map(sub));
             Expr::binary(crate::BinaryOp::Mul, load(lhs, &ld), load(rhs, &rd))

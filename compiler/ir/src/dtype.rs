@@ -83,11 +83,7 @@ impl DType {
         // limits, but for numbers that round to zero anyway.
         let quantum = power_of_two(exponent.max(smallest) - (bits - 1));
         let rounded = (value / quantum).round_ties_even() * quantum;
-        if rounded.abs() > largest {
-            f64::INFINITY.copysign(value)
-        } else {
-            rounded
-        }
+        if rounded.abs() > largest { f64::INFINITY.copysign(value) } else { rounded }
     }
 
     /// Whether `value` is a number of this float dtype, an infinity or NaN.

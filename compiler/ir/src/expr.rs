@@ -164,11 +164,7 @@ impl Expr {
     }
     /// A load that is proven to be in range.
     pub fn load(value: ValueId, subs: impl IntoIterator<Item = Expr>) -> Expr {
-        Expr::Load(Load {
-            value,
-            subs: subs.into_iter().collect(),
-            bounds: Bounds::Proven,
-        })
+        Expr::Load(Load { value, subs: subs.into_iter().collect(), bounds: Bounds::Proven })
     }
     pub fn unary(op: UnaryOp, a: Expr) -> Expr {
         Expr::Unary(op, Box::new(a))

@@ -43,11 +43,7 @@ pub fn floor_rem(a: i64, b: i64) -> i64 {
         return 0;
     }
     let rest = a.wrapping_rem(b);
-    if rest != 0 && (rest < 0) != (b < 0) {
-        rest + b
-    } else {
-        rest
-    }
+    if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
 }
 
 /// The wrapping power; a negative exponent truncates the reciprocal, so that all but 1 and −1 give 0.
@@ -128,10 +124,7 @@ mod tests {
         let min = i64::from(i32::MIN);
         assert_eq!(arithmetic(BinaryOp::Add, DType::I32, max, 1), Some(min));
         assert_eq!(arithmetic(BinaryOp::Add, DType::I64, max, 1), Some(max + 1));
-        assert_eq!(
-            arithmetic(BinaryOp::FloorDiv, DType::I32, min, -1),
-            Some(min)
-        );
+        assert_eq!(arithmetic(BinaryOp::FloorDiv, DType::I32, min, -1), Some(min));
         assert_eq!(arithmetic(BinaryOp::Mul, DType::I64, i64::MAX, 2), Some(-2));
         assert_eq!(arithmetic(BinaryOp::Lt, DType::I64, 1, 2), None);
     }

@@ -46,13 +46,8 @@ pub struct Sharding {
 impl Mesh {
     /// A mesh with these axes, major to minor.
     pub fn new<'a>(axes: impl IntoIterator<Item = (&'a str, u64)>) -> Mesh {
-        let axes = axes.into_iter().map(|(name, size)| MeshAxis {
-            name: name.to_owned(),
-            size,
-        });
-        Mesh {
-            axes: axes.collect(),
-        }
+        let axes = axes.into_iter().map(|(name, size)| MeshAxis { name: name.to_owned(), size });
+        Mesh { axes: axes.collect() }
     }
 
     /// The number of devices.
@@ -62,10 +57,7 @@ impl Mesh {
 
     /// The axis of this name.
     pub fn axis(&self, name: &str) -> Option<MeshAxisId> {
-        self.axes
-            .iter()
-            .find(|(_, a)| a.name == name)
-            .map(|(id, _)| id)
+        self.axes.iter().find(|(_, a)| a.name == name).map(|(id, _)| id)
     }
 
     /// A rank's coordinate on each axis.
@@ -114,10 +106,7 @@ impl Mesh {
 impl Sharding {
     /// The value is whole on every device.
     pub fn replicated(dims: usize) -> Sharding {
-        Sharding {
-            spec: vec![Vec::new(); dims],
-            partial: Vec::new(),
-        }
+        Sharding { spec: vec![Vec::new(); dims], partial: Vec::new() }
     }
 
     /// Whether the value is whole on every device.

@@ -289,9 +289,7 @@ impl Comprehension {
     /// As [`Comprehension::exprs`], mutably.
     pub fn exprs_mut(&mut self) -> impl Iterator<Item = &mut Expr> {
         let subs = self.store.iter_mut().flat_map(|s| s.subs.iter_mut());
-        std::iter::once(&mut self.body)
-            .chain(&mut self.guard)
-            .chain(subs)
+        std::iter::once(&mut self.body).chain(&mut self.guard).chain(subs)
     }
 
     /// The values read, the store's base included, in order of first use, without repetition.
@@ -314,9 +312,7 @@ impl Op {
             Op::Compute(c) => vec![c.out],
             Op::Loop(l) => {
                 let carried = l.carried.iter().map(|c| c.result);
-                carried
-                    .chain(l.collected.iter().map(|c| c.result))
-                    .collect()
+                carried.chain(l.collected.iter().map(|c| c.result)).collect()
             }
             Op::Argsort(a) => vec![a.out],
             Op::Collective(c) => vec![c.out],
@@ -327,11 +323,7 @@ impl Op {
 impl Program {
     /// The extents of a value's dims.
     pub fn extents(&self, value: ValueId) -> Vec<u64> {
-        self.values[value]
-            .dims
-            .iter()
-            .map(|d| self.dims[*d].extent)
-            .collect()
+        self.values[value].dims.iter().map(|d| self.dims[*d].extent).collect()
     }
 
     /// The number of elements of a value.

@@ -12,20 +12,14 @@ use crate::program::{Comprehension, Program};
 
 /// Simplifies an expression of a program.
 pub fn simplify(program: &Program, expr: Expr) -> Expr {
-    let ctx = Ctx {
-        program,
-        scope: None,
-    };
+    let ctx = Ctx { program, scope: None };
     expr.map(&mut |e| ctx.node(e))
 }
 
 /// As [`simplify`], and decides what the extents of the scope decide: comparisons of affine forms,
 /// and the bounds of loads.
 pub fn simplify_within(program: &Program, scope: &Scope<'_>, expr: Expr) -> Expr {
-    let ctx = Ctx {
-        program,
-        scope: Some(scope),
-    };
+    let ctx = Ctx { program, scope: Some(scope) };
     expr.map(&mut |e| ctx.node(e))
 }
 
@@ -130,11 +124,7 @@ fn float_literals(op: BinaryOp, dtype: DType, x: f64, y: f64) -> Option<Expr> {
         BinaryOp::Div => result * y == x,
         _ => true,
     };
-    if undone {
-        exact_float(dtype, result)
-    } else {
-        None
-    }
+    if undone { exact_float(dtype, result) } else { None }
 }
 
 impl Ctx<'_> {

@@ -22,23 +22,12 @@ impl SpmdProgram {
     pub fn whole(program: Program) -> SpmdProgram {
         let layout = |value: ValueId| {
             let dims = program.extents(value).into_iter();
-            let dims = dims.map(|n| DimLayout {
-                global: n,
-                local: n,
-                axes: Vec::new(),
-            });
-            Layout {
-                dims: dims.collect(),
-            }
+            let dims = dims.map(|n| DimLayout { global: n, local: n, axes: Vec::new() });
+            Layout { dims: dims.collect() }
         };
         let inputs = program.inputs.iter().map(|i| layout(i.value)).collect();
         let outputs = program.outputs.iter().map(|o| layout(o.value)).collect();
-        SpmdProgram {
-            program,
-            mesh: Mesh::default(),
-            inputs,
-            outputs,
-        }
+        SpmdProgram { program, mesh: Mesh::default(), inputs, outputs }
     }
 }
 

@@ -167,16 +167,8 @@ pub fn damage(text: &str, random: &mut Random) -> String {
     let (to, from) = (place(), place());
     // Among words most replacements still parse.
     let word = |piece: &String| piece.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '%');
-    let alike = |at: usize| {
-        (at..pieces.len())
-            .find(|at| word(&pieces[*at]))
-            .unwrap_or(at)
-    };
-    let (to, from) = if random.chance(80) {
-        (alike(to), alike(from))
-    } else {
-        (to, from)
-    };
+    let alike = |at: usize| (at..pieces.len()).find(|at| word(&pieces[*at])).unwrap_or(at);
+    let (to, from) = if random.chance(80) { (alike(to), alike(from)) } else { (to, from) };
     pieces[to] = pieces[from].clone();
     let mut bytes = pieces.concat().into_bytes();
     if random.chance(10) {

@@ -96,9 +96,8 @@ impl fmt::Display for ParseError {
 impl std::error::Error for ParseError {}
 
 /// Words that stand for themselves in expressions; an index called so is quoted.
-const RESERVED: [&str; 11] = [
-    "true", "false", "inf", "nan", "else", "clamp", "and", "or", "div", "where", "store",
-];
+const RESERVED: [&str; 11] =
+    ["true", "false", "inf", "nan", "else", "clamp", "and", "or", "div", "where", "store"];
 
 /// A name as it stands in the text: quoted, unless it is a plain identifier or a number.
 fn quoted(name: &str) -> String {
@@ -202,8 +201,5 @@ fn name_in<T: PartialEq + Copy>(table: &[(T, &'static str)], item: T) -> &'stati
 
 /// The item of a table that has this name.
 fn named<T: Copy>(table: &[(T, &'static str)], name: &str) -> Option<T> {
-    table
-        .iter()
-        .find(|(_, n)| *n == name)
-        .map(|(item, _)| *item)
+    table.iter().find(|(_, n)| *n == name).map(|(item, _)| *item)
 }

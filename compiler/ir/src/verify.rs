@@ -86,10 +86,7 @@ impl<'a> Ctx<'a> {
 
     fn report(&mut self, message: impl fmt::Display) {
         let message = format!("{}: {message}", self.subject);
-        self.violations.push(Violation {
-            message,
-            span: self.span,
-        });
+        self.violations.push(Violation { message, span: self.span });
     }
 
     fn check(&mut self, holds: bool, message: impl FnOnce() -> String) {
@@ -145,22 +142,14 @@ impl<'a> Ctx<'a> {
         }
         for (id, value) in program.values.iter() {
             let known = value.dims.iter().all(|d| d.index() < program.dims.len());
-            self.check(known, || {
-                format!("{} has an unknown dim", program.name_of(id))
-            });
+            self.check(known, || format!("{} has an unknown dim", program.name_of(id)));
             let extents = value.dims.iter().filter_map(|d| program.dims.get(*d));
-            let bytes = extents
-                .map(|d| d.extent)
-                .try_fold(value.dtype.bytes(), u64::checked_mul);
+            let bytes = extents.map(|d| d.extent).try_fold(value.dtype.bytes(), u64::checked_mul);
             let countable = bytes.is_some_and(|b| i64::try_from(b).is_ok());
-            self.check(countable, || {
-                format!("{} has too many elements", program.name_of(id))
-            });
+            self.check(countable, || format!("{} has too many elements", program.name_of(id)));
             let mut seen = BTreeSet::new();
             let distinct = value.dims.iter().all(|d| seen.insert(*d));
-            self.check(distinct, || {
-                format!("{} names a dim twice", program.signature_of(id))
-            });
+            self.check(distinct, || format!("{} names a dim twice", program.signature_of(id)));
         }
         for (id, var) in program.loop_vars.iter() {
             self.check(var.dim.index() < program.dims.len(), || {
@@ -187,19 +176,14 @@ impl<'a> Ctx<'a> {
         };
         let matches = self.same_type(input.value, output.value);
         self.check(matches, || {
-            format!(
-                "donated input `{}` has an output of another type",
-                input.path
-            )
+            format!("donated input `{}` has an output of another type", input.path)
         });
     }
 
     fn unique_paths<'p>(&mut self, what: &str, paths: impl Iterator<Item = &'p str>) {
         let mut seen = BTreeSet::new();
         for path in paths {
-            self.check(seen.insert(path), || {
-                format!("two {what} have the path `{path}`")
-            });
+            self.check(seen.insert(path), || format!("two {what} have the path `{path}`"));
         }
     }
 

@@ -189,10 +189,8 @@ impl<'a> Ctx<'a> {
             }
             _ => {}
         }
-        let values: Vec<(Val, Span)> = args
-            .iter()
-            .map(|a| (self.eval(&a.value), a.value.span))
-            .collect();
+        let values: Vec<(Val, Span)> =
+            args.iter().map(|a| (self.eval(&a.value), a.value.span)).collect();
         let expected = match name {
             "where" => 3..=3,
             "div" => 2..=2,
@@ -221,10 +219,7 @@ impl<'a> Ctx<'a> {
 
     fn apply_builtin(&mut self, name: &str, values: Vec<(Val, Span)>) -> Val {
         if let Some(op) = unary_function(name) {
-            return values
-                .into_iter()
-                .next()
-                .map_or(Val::Poison, |v| self.unary(op, v));
+            return values.into_iter().next().map_or(Val::Poison, |v| self.unary(op, v));
         }
         let mut values = values.into_iter();
         let Some(first) = values.next() else {
@@ -240,11 +235,7 @@ impl<'a> Ctx<'a> {
                 None => Val::Poison,
             },
             "max" | "min" if values.len() > 0 => {
-                let op = if name == "max" {
-                    BinaryOp::Max
-                } else {
-                    BinaryOp::Min
-                };
+                let op = if name == "max" { BinaryOp::Max } else { BinaryOp::Min };
                 values
                     .fold(first, |acc, next| {
                         let whole = acc.1.to(next.1);
@@ -301,11 +292,7 @@ impl<'a> Ctx<'a> {
                 }
                 Val::Record(r) => {
                     let stack = r.stack.len();
-                    let fields = r
-                        .fields
-                        .into_iter()
-                        .map(|(n, v)| (n, ranks(v, stack)))
-                        .collect();
+                    let fields = r.fields.into_iter().map(|(n, v)| (n, ranks(v, stack))).collect();
                     Val::Record(RecordVal { fields, ..r })
                 }
                 other => other,
@@ -352,11 +339,8 @@ impl<'a> Ctx<'a> {
             let logical = leaf.elem;
             let dtype = logical.default_dtype();
             let scalar = Array::scalar(leaf.elem, leaf.body);
-            let scalar = if dtype.is_float() {
-                self.adapted(scalar, dtype.accumulator())
-            } else {
-                scalar
-            };
+            let scalar =
+                if dtype.is_float() { self.adapted(scalar, dtype.accumulator()) } else { scalar };
             let part = match leaf.params.is_empty() {
                 true => Some(scalar),
                 // Partial sums of leaves stay in the accumulator's dtype until all are added.
@@ -440,11 +424,8 @@ impl<'a> Ctx<'a> {
                 .help("declare one: `fn step(a1: f32, a2: f32) -> f32 = …`"),
             );
         }
-        let parts: Vec<(String, Val)> = rest
-            .iter()
-            .enumerate()
-            .map(|(i, a)| (i.to_string(), self.eval(&a.value)))
-            .collect();
+        let parts: Vec<(String, Val)> =
+            rest.iter().enumerate().map(|(i, a)| (i.to_string(), self.eval(&a.value))).collect();
         match parts.len() {
             1 => parts.into_iter().next().map_or(Val::Poison, |(_, v)| v),
             _ => Val::Tuple(parts),

@@ -69,19 +69,11 @@ impl<'a> Ctx<'a> {
                 let Binding::Indices(_, axis) = binding else {
                     continue;
                 };
-                generics.push((
-                    generic.text.clone(),
-                    DimRef {
-                        axis: axis.clone(),
-                        guard: None,
-                    },
-                ));
+                generics.push((generic.text.clone(), DimRef { axis: axis.clone(), guard: None }));
                 shadowed.push(name.clone());
             }
             bound = indices;
-            self.frame_mut()
-                .indices
-                .extend(bound.iter().map(|(n, _, b)| (n.clone(), b.clone())));
+            self.frame_mut().indices.extend(bound.iter().map(|(n, _, b)| (n.clone(), b.clone())));
             if let Some(guard) = &subs.guard {
                 let done = self.restrict(guard, &bound, &mut generics);
                 if done.is_none() {
@@ -116,13 +108,8 @@ impl<'a> Ctx<'a> {
             return Val::Poison;
         };
         let lifts = self.lifts_without(&shadowed);
-        let scope: Vec<String> = self
-            .frame()
-            .scope
-            .iter()
-            .cloned()
-            .chain([function.name.text.clone()])
-            .collect();
+        let scope: Vec<String> =
+            self.frame().scope.iter().cloned().chain([function.name.text.clone()]).collect();
         let first_value = self.program.values.len();
         self.frames.push(Frame {
             inst,
@@ -188,10 +175,7 @@ impl<'a> Ctx<'a> {
                     next += 1;
                     next - 1
                 }
-                Some(named) => match function
-                    .params
-                    .iter()
-                    .position(|p| p.name.text == named.text)
+                Some(named) => match function.params.iter().position(|p| p.name.text == named.text)
                 {
                     Some(position) => position,
                     None => {
@@ -257,29 +241,18 @@ impl<'a> Ctx<'a> {
             .map(|(p, _)| p.name.text.as_str())
             .collect();
         if ok && !missing.is_empty() {
-            let list = missing
-                .iter()
-                .map(|m| format!("`{m}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
+            let list = missing.iter().map(|m| format!("`{m}`")).collect::<Vec<_>>().join(", ");
             self.report(
-                Diagnostic::error(
-                    codes::WRONG_ARGUMENTS,
-                    format!("`{name}` is missing {list}"),
-                )
-                .at(span, "")
-                .also(function.name.span, "declared here")
-                .help(format!("its parameters are ({})", parameters(function))),
+                Diagnostic::error(codes::WRONG_ARGUMENTS, format!("`{name}` is missing {list}"))
+                    .at(span, "")
+                    .also(function.name.span, "declared here")
+                    .help(format!("its parameters are ({})", parameters(function))),
             );
             ok = false;
         }
         let _ = name_span;
         let pairs = function.params.iter().zip(given);
-        ok.then(|| {
-            pairs
-                .map(|(param, given)| Matched { param, given })
-                .collect()
-        })
+        ok.then(|| pairs.map(|(param, given)| Matched { param, given }).collect())
     }
 
     /// The index variables around that a call is mapped over.
@@ -322,10 +295,7 @@ impl<'a> Ctx<'a> {
             }
             (None, None) => return false,
         };
-        let what = format!(
-            "the argument `{}` of `{}`",
-            m.param.name.text, function.name.text
-        );
+        let what = format!("the argument `{}` of `{}`", m.param.name.text, function.name.text);
         let value = match (value, indexed) {
             (Val::Array(array), true) => {
                 match self.unbracketed(array, m.param, &ty, bound, function, span) {
@@ -342,16 +312,13 @@ impl<'a> Ctx<'a> {
             let found = self.describe(&value);
             let index = self.axes_name(&array.axes).to_lowercase();
             self.report(
-                Diagnostic::error(
-                    codes::AXES,
-                    format!("{what}: expected a number, found {found}"),
-                )
-                .at(span, format!("this is {found}"))
-                .also(m.param.ty.span, "declared here")
-                .help(format!(
-                    "map it over the elements: `y[{index}] = {}(…[{index}])`",
-                    function.name.text
-                )),
+                Diagnostic::error(codes::AXES, format!("{what}: expected a number, found {found}"))
+                    .at(span, format!("this is {found}"))
+                    .also(m.param.ty.span, "declared here")
+                    .help(format!(
+                        "map it over the elements: `y[{index}] = {}(…[{index}])`",
+                        function.name.text
+                    )),
             );
             return false;
         }
@@ -364,13 +331,9 @@ impl<'a> Ctx<'a> {
         );
         let value = self.kept(value);
         let poison = value.is_poison();
-        self.frame_mut().vars.insert(
-            m.param.name.text.clone(),
-            Var {
-                val: value,
-                span: m.param.name.span,
-            },
-        );
+        self.frame_mut()
+            .vars
+            .insert(m.param.name.text.clone(), Var { val: value, span: m.param.name.span });
         !poison
     }
 
@@ -416,13 +379,7 @@ impl<'a> Ctx<'a> {
                 let target = self.frame().results.get("out").copied();
                 let value = self.right_side(e, target);
                 let value = self.kept(value);
-                self.frame_mut().vars.insert(
-                    "out".to_owned(),
-                    Var {
-                        val: value,
-                        span: e.span,
-                    },
-                );
+                self.frame_mut().vars.insert("out".to_owned(), Var { val: value, span: e.span });
             }
         }
         match &function.result {
@@ -485,20 +442,12 @@ impl<'a> Ctx<'a> {
 
 /// Whether a scalar gathers: its loads have subscripts that are loads, which should not be repeated.
 fn calls_load_heavy(array: &Array) -> bool {
-    array
-        .body
-        .loads()
-        .iter()
-        .any(|l| l.subs.iter().any(|s| !s.loads().is_empty()))
+    array.body.loads().iter().any(|l| l.subs.iter().any(|s| !s.loads().is_empty()))
 }
 
 /// A number of things, for messages.
 pub(crate) fn plural(count: usize, thing: &str) -> String {
-    if count == 1 {
-        format!("1 {thing}")
-    } else {
-        format!("{count} {thing}s")
-    }
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 /// A function's parameters, for messages.
@@ -518,13 +467,7 @@ pub(crate) fn type_text(ty: &ast::Type) -> String {
         text += &format!("({})", crate::show::list(&ty.args));
     }
     if let Some(axes) = &ty.axes {
-        text += &format!(
-            "[{}]",
-            axes.iter()
-                .map(crate::show::expr)
-                .collect::<Vec<_>>()
-                .join(",")
-        );
+        text += &format!("[{}]", axes.iter().map(crate::show::expr).collect::<Vec<_>>().join(","));
     }
     text
 }

@@ -23,10 +23,7 @@ pub(crate) struct Leaf {
 impl Leaf {
     /// How many dims each axis has, those of stacking left out.
     pub fn widths(&self) -> Vec<usize> {
-        self.axes[self.stacked..]
-            .iter()
-            .map(|a| a.dims.len())
-            .collect()
+        self.axes[self.stacked..].iter().map(|a| a.dims.len()).collect()
     }
 }
 
@@ -64,9 +61,7 @@ impl Ctx<'_> {
         records.extend_from_slice(around);
         for (name, ty) in &record.fields {
             let field = decl.fields.iter().find(|f| f.name.text == *name);
-            let rename = field
-                .and_then(|f| f.rename.as_ref())
-                .map(|t| t.text.as_str());
+            let rename = field.and_then(|f| f.rename.as_ref()).map(|t| t.text.as_str());
             let own = match rename.map(|r| (r, r.strip_prefix('/'))) {
                 Some((_, Some(absolute))) => absolute.to_owned(),
                 Some((relative, None)) => joined(tensor, relative),
@@ -92,11 +87,7 @@ impl Ctx<'_> {
 }
 
 fn joined(prefix: &str, component: &str) -> String {
-    if prefix.is_empty() {
-        component.to_owned()
-    } else {
-        format!("{prefix}.{component}")
-    }
+    if prefix.is_empty() { component.to_owned() } else { format!("{prefix}.{component}") }
 }
 
 /// The name with one placeholder for each axis of an array of records.

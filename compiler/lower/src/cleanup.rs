@@ -55,8 +55,7 @@ fn mark(block: &Block, live: &mut BTreeSet<ValueId>) {
 fn sweep(block: &mut Block, live: &BTreeSet<ValueId>) {
     block.ops.retain_mut(|op| match op {
         Op::Loop(l) => {
-            l.carried
-                .retain(|c| live.contains(&c.result) || live.contains(&c.entry));
+            l.carried.retain(|c| live.contains(&c.result) || live.contains(&c.entry));
             l.collected.retain(|c| live.contains(&c.result));
             sweep(&mut l.body, live);
             !(l.carried.is_empty() && l.collected.is_empty())
@@ -71,16 +70,10 @@ fn compact(lowered: &mut Lowered) {
     let mut order: Vec<ValueId> = program.inputs.iter().map(|i| i.value).collect();
     let mut counters: Vec<LoopVarId> = Vec::new();
     defined(&program.body, &mut order, &mut counters);
-    let values: BTreeMap<ValueId, ValueId> = order
-        .iter()
-        .enumerate()
-        .map(|(i, v)| (*v, ValueId(i as u32)))
-        .collect();
-    let vars: BTreeMap<LoopVarId, LoopVarId> = counters
-        .iter()
-        .enumerate()
-        .map(|(i, v)| (*v, LoopVarId(i as u32)))
-        .collect();
+    let values: BTreeMap<ValueId, ValueId> =
+        order.iter().enumerate().map(|(i, v)| (*v, ValueId(i as u32))).collect();
+    let vars: BTreeMap<LoopVarId, LoopVarId> =
+        counters.iter().enumerate().map(|(i, v)| (*v, LoopVarId(i as u32))).collect();
     let mut used: BTreeSet<DimId> = BTreeSet::new();
     for value in &order {
         used.extend(&program.values[*value].dims);
@@ -90,18 +83,8 @@ fn compact(lowered: &mut Lowered) {
     }
     index_dims(&program.body, &mut used);
     let directives = &lowered.directives;
-    used.extend(
-        directives
-            .shard
-            .iter()
-            .flat_map(|s| s.dims.iter().map(|(d, _)| *d)),
-    );
-    used.extend(
-        directives
-            .shard_values
-            .iter()
-            .flat_map(|s| s.dims.iter().map(|(d, _)| *d)),
-    );
+    used.extend(directives.shard.iter().flat_map(|s| s.dims.iter().map(|(d, _)| *d)));
+    used.extend(directives.shard_values.iter().flat_map(|s| s.dims.iter().map(|(d, _)| *d)));
     let mut open: Vec<DimId> = used.iter().copied().collect();
     while let Some(dim) = open.pop() {
         if let Some(of) = program.dims[dim].role_of
@@ -110,11 +93,8 @@ fn compact(lowered: &mut Lowered) {
             open.push(of);
         }
     }
-    let dims: BTreeMap<DimId, DimId> = used
-        .iter()
-        .enumerate()
-        .map(|(i, d)| (*d, DimId(i as u32)))
-        .collect();
+    let dims: BTreeMap<DimId, DimId> =
+        used.iter().enumerate().map(|(i, d)| (*d, DimId(i as u32))).collect();
     let dim = |d: &mut DimId| *d = dims[d];
 
     let mut new_dims = Arena::new();
@@ -124,10 +104,7 @@ fn compact(lowered: &mut Lowered) {
         // Names are unique, so that the text form can be read back.
         let base = info.name.clone();
         let mut copy = 1;
-        while new_dims
-            .values()
-            .any(|d: &einmesh_ir::Dim| d.name == info.name)
-        {
+        while new_dims.values().any(|d: &einmesh_ir::Dim| d.name == info.name) {
             copy += 1;
             info.name = format!("{base}_{copy}");
         }
@@ -160,17 +137,10 @@ fn compact(lowered: &mut Lowered) {
         shard.dims.iter_mut().for_each(|(d, _)| dim(d));
     }
     for shard in &mut lowered.directives.shard_values {
-        shard.values = shard
-            .values
-            .iter()
-            .filter_map(|v| values.get(v).copied())
-            .collect();
+        shard.values = shard.values.iter().filter_map(|v| values.get(v).copied()).collect();
         shard.dims.iter_mut().for_each(|(d, _)| dim(d));
     }
-    lowered
-        .directives
-        .shard_values
-        .retain(|s| !s.values.is_empty());
+    lowered.directives.shard_values.retain(|s| !s.values.is_empty());
 }
 
 fn defined(block: &Block, values: &mut Vec<ValueId>, counters: &mut Vec<LoopVarId>) {

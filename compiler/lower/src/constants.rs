@@ -34,10 +34,7 @@ pub(crate) fn fold(op: BinaryOp, a: &Array, b: &Array) -> Option<Array> {
             Ne => x != y,
             _ => return None,
         };
-        return Some(Array::strong(
-            DType::Bool,
-            Expr::Literal(Literal::Bool(value)),
-        ));
+        return Some(Array::strong(DType::Bool, Expr::Literal(Literal::Bool(value))));
     }
     let weak = |x: &Array| matches!(x.elem, Elem::WeakInt | Elem::WeakFloat);
     if !weak(a) || !weak(b) {
@@ -61,10 +58,7 @@ pub(crate) fn fold(op: BinaryOp, a: &Array, b: &Array) -> Option<Array> {
             return Some(Array::weak_int(value));
         }
         if let Some(value) = einmesh_ir::integer::compare(op, x, y) {
-            return Some(Array::strong(
-                DType::Bool,
-                Expr::Literal(Literal::Bool(value)),
-            ));
+            return Some(Array::strong(DType::Bool, Expr::Literal(Literal::Bool(value))));
         }
     }
     let number = |l: Literal| match l {
@@ -74,10 +68,7 @@ pub(crate) fn fold(op: BinaryOp, a: &Array, b: &Array) -> Option<Array> {
     };
     let (x, y) = (number(x)?, number(y)?);
     if let Some(value) = einmesh_ir::integer::compare(op, x, y) {
-        return Some(Array::strong(
-            DType::Bool,
-            Expr::Literal(Literal::Bool(value)),
-        ));
+        return Some(Array::strong(DType::Bool, Expr::Literal(Literal::Bool(value))));
     }
     Some(Array::weak_float(match op {
         Add => x + y,

@@ -197,12 +197,7 @@ impl<'a> Ctx<'a> {
         }
         // What goes wrong inside of an imported function is seen from where it is called.
         if let Some(first) = diagnostic.labels.first().map(|l| l.span)
-            && let Some(site) = self
-                .sites
-                .iter()
-                .rev()
-                .find(|s| s.file != first.file)
-                .copied()
+            && let Some(site) = self.sites.iter().rev().find(|s| s.file != first.file).copied()
             && diagnostic.labels.iter().all(|l| l.span.file != site.file)
         {
             diagnostic = diagnostic.also(site, "in this call");
@@ -214,15 +209,11 @@ impl<'a> Ctx<'a> {
     }
 
     pub fn frame(&self) -> &Frame {
-        self.frames
-            .last()
-            .expect("lowering happens inside of a frame")
+        self.frames.last().expect("lowering happens inside of a frame")
     }
 
     pub fn frame_mut(&mut self) -> &mut Frame {
-        self.frames
-            .last_mut()
-            .expect("lowering happens inside of a frame")
+        self.frames.last_mut().expect("lowering happens inside of a frame")
     }
 
     /// Counts an expansion; reports and returns false once there are too many.
@@ -243,16 +234,8 @@ impl<'a> Ctx<'a> {
 
     /// Runs `body` in a frame that sees a module's declarations and nothing else.
     pub fn in_module<T>(&mut self, inst: usize, body: impl FnOnce(&mut Self) -> T) -> T {
-        let scope = self
-            .frames
-            .last()
-            .map(|f| f.scope.clone())
-            .unwrap_or_default();
-        self.frames.push(Frame {
-            inst,
-            scope,
-            ..Frame::default()
-        });
+        let scope = self.frames.last().map(|f| f.scope.clone()).unwrap_or_default();
+        self.frames.push(Frame { inst, scope, ..Frame::default() });
         let result = body(self);
         self.frames.pop();
         result
@@ -263,12 +246,8 @@ impl<'a> Ctx<'a> {
         let own = self.insts.get(inst).and_then(|i| i.scope.get(name));
         let prelude = || self.insts.first().and_then(|i| i.scope.get(name));
         // Plans are about everything that is compiled, imported by name or not.
-        let anywhere = || {
-            self.insts
-                .iter()
-                .filter(|_| self.reaching)
-                .find_map(|i| i.scope.get(name))
-        };
+        let anywhere =
+            || self.insts.iter().filter(|_| self.reaching).find_map(|i| i.scope.get(name));
         own.or_else(prelude).or_else(anywhere).map(|(def, _)| *def)
     }
 }

@@ -61,14 +61,8 @@ impl<'a> Ctx<'a> {
         }
         let mut error = match DECORATORS.contains(&name) {
             true => Diagnostic::error(codes::DECORATOR, format!("`@{name}` does not belong here"))
-                .at(
-                    decorator.span,
-                    "before a statement only `@shard` is possible",
-                )
-                .help(format!(
-                    "put it into a plan: `plan p for entry {{ {} }}`",
-                    text(decorator)
-                )),
+                .at(decorator.span, "before a statement only `@shard` is possible")
+                .help(format!("put it into a plan: `plan p for entry {{ {} }}`", text(decorator))),
             false => {
                 Diagnostic::error(codes::DECORATOR, format!("there is no decorator `@{name}`"))
                     .at(decorator.name.span, "")
@@ -79,11 +73,7 @@ impl<'a> Ctx<'a> {
                 Some(near) => error.help(format!("did you mean `@{near}`?")),
                 None => error.help(format!(
                     "the decorators are {}",
-                    known
-                        .iter()
-                        .map(|k| format!("@{k}"))
-                        .collect::<Vec<_>>()
-                        .join(", ")
+                    known.iter().map(|k| format!("@{k}")).collect::<Vec<_>>().join(", ")
                 )),
             };
         }
@@ -91,11 +81,7 @@ impl<'a> Ctx<'a> {
     }
 
     pub fn bad_argument(&mut self, span: Span, message: impl Into<String>, help: &str) {
-        self.report(
-            Diagnostic::error(codes::DECORATOR_ARGUMENT, message)
-                .at(span, "")
-                .help(help),
-        );
+        self.report(Diagnostic::error(codes::DECORATOR_ARGUMENT, message).at(span, "").help(help));
     }
 
     fn mesh(&mut self, decorator: &'a Decorator, into: &mut Directives) {
@@ -166,18 +152,11 @@ impl<'a> Ctx<'a> {
     ) {
         let pad = self.pad(decorator);
         let text = text(decorator);
-        for arg in decorator
-            .args
-            .iter()
-            .filter(|a| a.key.as_ref().is_none_or(|k| k.text != "pad"))
+        for arg in decorator.args.iter().filter(|a| a.key.as_ref().is_none_or(|k| k.text != "pad"))
         {
             match self.placement(arg) {
                 Some(PlacementKind::First(axis, dims)) => {
-                    let before = into
-                        .shard
-                        .iter()
-                        .find(|s| s.axis == axis)
-                        .and_then(|s| s.span);
+                    let before = into.shard.iter().find(|s| s.axis == axis).and_then(|s| s.span);
                     if let Some(before) = before {
                         let message = format!("the mesh axis `{axis}` is assigned twice");
                         let help = format!(
@@ -197,9 +176,7 @@ impl<'a> Ctx<'a> {
                     });
                 }
                 Some(PlacementKind::Each(name, dims, open)) => {
-                    let values = program
-                        .map(|p| Self::values_named(p, &name))
-                        .unwrap_or_default();
+                    let values = program.map(|p| Self::values_named(p, &name)).unwrap_or_default();
                     if let Some(program) = program
                         && values.is_empty()
                     {
@@ -227,10 +204,7 @@ impl<'a> Ctx<'a> {
     }
 
     fn pad(&mut self, decorator: &'a Decorator) -> bool {
-        let arg = decorator
-            .args
-            .iter()
-            .find(|a| a.key.as_ref().is_some_and(|k| k.text == "pad"));
+        let arg = decorator.args.iter().find(|a| a.key.as_ref().is_some_and(|k| k.text == "pad"));
         match arg.map(|a| (&a.value, a.span)) {
             None => true,
             Some((DecoratorValue::Expr(e), span)) => match crate::index::bare(e) {
@@ -353,22 +327,16 @@ impl<'a> Ctx<'a> {
                         }
                     }
                 }
-                _ => self.bad_argument(
-                    arg.span,
-                    "`@remat` names a function and what it keeps",
-                    help,
-                ),
+                _ => {
+                    self.bad_argument(arg.span, "`@remat` names a function and what it keeps", help)
+                }
             }
         }
         if functions.is_empty() && decorator.args.is_empty() {
             self.bad_argument(decorator.span, "`@remat` names a function", help);
         }
         for function in functions {
-            into.remat.push(Remat {
-                function,
-                keep: keep.clone(),
-                span: Some(decorator.span),
-            });
+            into.remat.push(Remat { function, keep: keep.clone(), span: Some(decorator.span) });
         }
     }
 
@@ -378,13 +346,8 @@ impl<'a> Ctx<'a> {
             self.conflict(decorator.span, before, "a plan has one `@precision`", help);
             return;
         }
-        let [
-            DecoratorArg {
-                key: Some(key),
-                value: DecoratorValue::Expr(e),
-                ..
-            },
-        ] = &decorator.args[..]
+        let [DecoratorArg { key: Some(key), value: DecoratorValue::Expr(e), .. }] =
+            &decorator.args[..]
         else {
             self.bad_argument(
                 decorator.span,

@@ -18,17 +18,11 @@ pub(crate) struct Axis {
 
 impl Axis {
     pub fn one(dim: DimId) -> Axis {
-        Axis {
-            dims: vec![dim],
-            product: false,
-        }
+        Axis { dims: vec![dim], product: false }
     }
 
     pub fn product(dims: Vec<DimId>) -> Axis {
-        Axis {
-            dims,
-            product: true,
-        }
+        Axis { dims, product: true }
     }
 }
 
@@ -73,12 +67,7 @@ struct Ratio {
 impl<'a> DimInfo<'a> {
     pub fn declared(inst: usize, decl: &'a ast::DimDecl) -> DimInfo<'a> {
         let span = Some(decl.name.span);
-        DimInfo {
-            decl: Some(decl),
-            span,
-            inst,
-            ..DimInfo::known(&decl.name.text, None)
-        }
+        DimInfo { decl: Some(decl), span, inst, ..DimInfo::known(&decl.name.text, None) }
     }
 
     /// A dim that is not declared as such, with its extent.
@@ -139,18 +128,11 @@ impl<'a> Ctx<'a> {
     /// An axis as written.
     pub fn axis_name(&self, axis: &Axis) -> String {
         let names: Vec<&str> = axis.dims.iter().map(|d| self.dim_name(*d)).collect();
-        if axis.product {
-            format!("({})", names.join(","))
-        } else {
-            names.join(",")
-        }
+        if axis.product { format!("({})", names.join(",")) } else { names.join(",") }
     }
 
     pub fn axes_name(&self, axes: &[Axis]) -> String {
-        axes.iter()
-            .map(|a| self.axis_name(a))
-            .collect::<Vec<_>>()
-            .join(",")
+        axes.iter().map(|a| self.axis_name(a)).collect::<Vec<_>>().join(",")
     }
 
     /// The extent of a dim, its role and its factors. Finds out what is wrong with them once.
@@ -159,12 +141,8 @@ impl<'a> Ctx<'a> {
         if let Some(resolved) = info.resolved {
             return resolved;
         }
-        let fallback = Resolved {
-            extent: stand_in_extent(dim),
-            stand_in: true,
-            role_of: None,
-            parts: vec![],
-        };
+        let fallback =
+            Resolved { extent: stand_in_extent(dim), stand_in: true, role_of: None, parts: vec![] };
         let Some(decl) = info.decl else {
             return fallback;
         };
@@ -210,8 +188,7 @@ impl<'a> Ctx<'a> {
                 let stand_in = parts.iter().any(|p| self.resolve_dim(*p).stand_in);
                 (self.points(&parts), stand_in)
             } else {
-                self.dim_extent(extent)
-                    .unwrap_or((stand_in_extent(dim), true))
+                self.dim_extent(extent).unwrap_or((stand_in_extent(dim), true))
             }
         } else if let Some(parent) = role_of {
             let parent = self.resolve_dim(parent);
@@ -231,12 +208,7 @@ impl<'a> Ctx<'a> {
                     .at(decl.name.span, format!("must have 1 to {MAX_EXTENT}"))
                     .help(format!("give it another extent: `-D {}=8`", info.name)),
                 );
-                return Resolved {
-                    extent: stand_in_extent(dim),
-                    stand_in: true,
-                    role_of,
-                    parts,
-                };
+                return Resolved { extent: stand_in_extent(dim), stand_in: true, role_of, parts };
             }
         };
         if let Some(parent) = role_of {
@@ -251,18 +223,12 @@ impl<'a> Ctx<'a> {
                 if let Some(span) = self.dims[parent].span {
                     error = error.also(span, format!("`{within}` is declared here"));
                 }
-                self.report(error.help(format!(
-                    "give it at most {0}: `-D {name}={0}`",
-                    outer.extent
-                )));
+                self.report(
+                    error.help(format!("give it at most {0}: `-D {name}={0}`", outer.extent)),
+                );
             }
         }
-        Resolved {
-            extent,
-            stand_in,
-            role_of,
-            parts,
-        }
+        Resolved { extent, stand_in, role_of, parts }
     }
 
     /// The extent that an expression gives.
@@ -284,13 +250,7 @@ impl<'a> Ctx<'a> {
     }
 
     fn dim_ratio(&mut self, e: &ast::Expr) -> Option<Ratio> {
-        let exact = |num: i128| {
-            Some(Ratio {
-                num,
-                den: 1,
-                stand_in: false,
-            })
-        };
+        let exact = |num: i128| Some(Ratio { num, den: 1, stand_in: false });
         match &e.kind {
             ExprKind::Paren(inner) => self.dim_ratio(inner),
             ExprKind::Neg(inner) => self.dim_ratio(inner).map(|r| Ratio { num: -r.num, ..r }),
@@ -308,11 +268,7 @@ impl<'a> Ctx<'a> {
                     let num = resolved
                         .iter()
                         .try_fold(1_i128, |n, r| n.checked_mul(i128::from(r.extent)))?;
-                    Some(Ratio {
-                        num,
-                        den: 1,
-                        stand_in: resolved.iter().any(|r| r.stand_in),
-                    })
+                    Some(Ratio { num, den: 1, stand_in: resolved.iter().any(|r| r.stand_in) })
                 }
                 Some(DimLike::Number(value)) => exact(i128::from(value)),
                 None => {
@@ -323,26 +279,18 @@ impl<'a> Ctx<'a> {
             ExprKind::Field(..) if self.module_dim(e).is_some() => {
                 let resolved = self.resolve_dim(self.module_dim(e)?);
                 let num = i128::from(resolved.extent);
-                Some(Ratio {
-                    num,
-                    den: 1,
-                    stand_in: resolved.stand_in,
-                })
+                Some(Ratio { num, den: 1, stand_in: resolved.stand_in })
             }
             ExprKind::Binary(op, a, b) => {
                 let (a, b) = (self.dim_ratio(a)?, self.dim_ratio(b)?);
                 let stand_in = a.stand_in || b.stand_in;
                 let (num, den) = match op {
                     BinaryOp::Add => (
-                        a.num
-                            .checked_mul(b.den)?
-                            .checked_add(b.num.checked_mul(a.den)?)?,
+                        a.num.checked_mul(b.den)?.checked_add(b.num.checked_mul(a.den)?)?,
                         a.den.checked_mul(b.den)?,
                     ),
                     BinaryOp::Sub => (
-                        a.num
-                            .checked_mul(b.den)?
-                            .checked_sub(b.num.checked_mul(a.den)?)?,
+                        a.num.checked_mul(b.den)?.checked_sub(b.num.checked_mul(a.den)?)?,
                         a.den.checked_mul(b.den)?,
                     ),
                     BinaryOp::Mul => (a.num.checked_mul(b.num)?, a.den.checked_mul(b.den)?),
@@ -352,10 +300,9 @@ impl<'a> Ctx<'a> {
                     BinaryOp::Rem if a.den == 1 && b.den == 1 && b.num > 0 => {
                         (a.num.rem_euclid(b.num), 1)
                     }
-                    BinaryOp::Pow if b.den == 1 && (0..64).contains(&b.num) => (
-                        a.num.checked_pow(b.num as u32)?,
-                        a.den.checked_pow(b.num as u32)?,
-                    ),
+                    BinaryOp::Pow if b.den == 1 && (0..64).contains(&b.num) => {
+                        (a.num.checked_pow(b.num as u32)?, a.den.checked_pow(b.num as u32)?)
+                    }
                     _ => {
                         self.not_an_extent(e);
                         return None;
@@ -394,10 +341,8 @@ impl<'a> Ctx<'a> {
     fn not_an_extent(&mut self, e: &ast::Expr) {
         let text = show::expr(e);
         self.report(
-            Diagnostic::error(codes::NOT_CONSTANT, format!("`{text}` is not an extent")).at(
-                e.span,
-                "expected a dim, an integer, or arithmetic with them",
-            ),
+            Diagnostic::error(codes::NOT_CONSTANT, format!("`{text}` is not an extent"))
+                .at(e.span, "expected a dim, an integer, or arithmetic with them"),
         );
     }
 
@@ -413,9 +358,7 @@ impl<'a> Ctx<'a> {
         }
         .at(span, "expected a dim");
         let scope = self.insts[inst].scope.iter();
-        let dims = scope
-            .filter(|(_, (d, _))| matches!(d, Def::Dim(_)))
-            .map(|(n, _)| n.as_str());
+        let dims = scope.filter(|(_, (d, _))| matches!(d, Def::Dim(_))).map(|(n, _)| n.as_str());
         let generics = self.frame().generics.iter().map(|(n, _)| n.as_str());
         error = match suggest(name, dims.chain(generics)) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
@@ -445,12 +388,7 @@ impl<'a> Ctx<'a> {
 
     /// What a generic dim of the current function is bound to.
     pub fn generic(&self, name: &str) -> Option<DimRef> {
-        self.frame()
-            .generics
-            .iter()
-            .rev()
-            .find(|(n, _)| n == name)
-            .map(|(_, d)| d.clone())
+        self.frame().generics.iter().rev().find(|(n, _)| n == name).map(|(_, d)| d.clone())
     }
 
     /// The axis that an expression in a type names. Anonymous extents get dims of their own, distinct
@@ -496,12 +434,7 @@ impl<'a> Ctx<'a> {
         if let Some(dim) = self.literals.get(&(extent, nth)) {
             return Axis::one(*dim);
         }
-        let resolved = Resolved {
-            extent,
-            stand_in: false,
-            role_of: None,
-            parts: vec![],
-        };
+        let resolved = Resolved { extent, stand_in: false, role_of: None, parts: vec![] };
         let mut info = DimInfo::known(&extent.to_string(), Some(resolved));
         info.anonymous = true;
         let dim = self.dims.push(info);
@@ -519,17 +452,9 @@ impl<'a> Ctx<'a> {
             }
             let declared = self.resolve_dim(current).role_of;
             let roles = self.frames.iter().rev().flat_map(|f| f.roles.iter());
-            let scoped = || {
-                roles
-                    .clone()
-                    .find(|(inner, _)| *inner == current)
-                    .map(|(_, outer)| *outer)
-            };
-            if self
-                .frames
-                .iter()
-                .any(|f| f.roles.contains(&(current, axis)))
-            {
+            let scoped =
+                || roles.clone().find(|(inner, _)| *inner == current).map(|(_, outer)| *outer);
+            if self.frames.iter().any(|f| f.roles.contains(&(current, axis))) {
                 return true;
             }
             match declared.or_else(scoped) {
@@ -556,11 +481,7 @@ impl<'a> Ctx<'a> {
         }
         let of = self.resolve_dim(dim);
         let name = format!("{}_{}", self.dim_name(dim), taken.len());
-        let resolved = Resolved {
-            role_of: Some(dim),
-            parts: vec![],
-            ..of
-        };
+        let resolved = Resolved { role_of: Some(dim), parts: vec![], ..of };
         self.dims.push(DimInfo::known(&name, Some(resolved)))
     }
 
@@ -571,15 +492,9 @@ impl<'a> Ctx<'a> {
         }
         let names: Vec<String> = self.missing.keys().cloned().collect();
         let listed: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
-        let verb = if names.len() == 1 {
-            "has no extent"
-        } else {
-            "have no extents"
-        };
-        let mut error = Diagnostic::error(
-            codes::MISSING_EXTENTS,
-            format!("{} {verb}", listed.join(", ")),
-        );
+        let verb = if names.len() == 1 { "has no extent" } else { "have no extents" };
+        let mut error =
+            Diagnostic::error(codes::MISSING_EXTENTS, format!("{} {verb}", listed.join(", ")));
         for (name, span) in &self.missing {
             if let Some(span) = span {
                 error = error.at(*span, format!("`{name}` is declared without `= …`"));
@@ -590,10 +505,9 @@ impl<'a> Ctx<'a> {
             .zip([4, 128, 8, 16, 32].into_iter().cycle())
             .map(|(n, e)| format!("-D {n}={e}"))
             .collect();
-        self.report(error.help(format!(
-            "give them on the command line, e.g. `{}`",
-            defines.join(" ")
-        )));
+        self.report(
+            error.help(format!("give them on the command line, e.g. `{}`", defines.join(" "))),
+        );
     }
 }
 

@@ -115,11 +115,7 @@ impl<'a> Ctx<'a> {
                 }
                 None => Some((array, span)),
                 Some((before, before_span)) => {
-                    let op = if term.negative {
-                        BinaryOp::Sub
-                    } else {
-                        BinaryOp::Add
-                    };
+                    let op = if term.negative { BinaryOp::Sub } else { BinaryOp::Add };
                     let whole = before_span.to(span);
                     match self.arithmetic(op, (before, before_span), (array, span), whole) {
                         Some(array) => Some((array, whole)),
@@ -131,9 +127,8 @@ impl<'a> Ctx<'a> {
         let (Some((array, _)), Some(elem), false) = (sum, logical, failed) else {
             return Val::Poison;
         };
-        let dtype = target
-            .filter(|t| t.is_float() && elem.is_floatish())
-            .unwrap_or(elem.default_dtype());
+        let dtype =
+            target.filter(|t| t.is_float() && elem.is_floatish()).unwrap_or(elem.default_dtype());
         // Accumulating wider is not a conversion the user has to ask for.
         match array.elem {
             Elem::Strong(own) if own.is_float() && dtype.is_float() => {
@@ -165,16 +160,10 @@ impl<'a> Ctx<'a> {
         }
         let mut ok = true;
         for mention in &names {
-            let count = positions
-                .iter()
-                .filter(|p| p.contains(&mention.name))
-                .count();
+            let count = positions.iter().filter(|p| p.contains(&mention.name)).count();
             if count < 2 {
-                let all: Vec<Span> = mentions
-                    .iter()
-                    .filter(|m| m.name == mention.name)
-                    .map(|m| m.span)
-                    .collect();
+                let all: Vec<Span> =
+                    mentions.iter().filter(|m| m.name == mention.name).map(|m| m.span).collect();
                 self.not_summed(&mention.name, &all, count, term);
                 ok = false;
             }
@@ -344,9 +333,7 @@ impl<'a> Ctx<'a> {
             if let crate::ctx::Binding::Indices(ids, _) = &binding {
                 reduced.extend(ids);
             }
-            self.frame_mut()
-                .indices
-                .push((mention.name.clone(), binding));
+            self.frame_mut().indices.push((mention.name.clone(), binding));
         }
         let product = self.product(term, target);
         self.frame_mut().indices.truncate(depth);
@@ -400,10 +387,7 @@ impl<'a> Ctx<'a> {
         if !ok {
             return None;
         }
-        let logical = values
-            .iter()
-            .map(|(_, a, _)| a.elem)
-            .try_fold(Elem::WeakInt, join);
+        let logical = values.iter().map(|(_, a, _)| a.elem).try_fold(Elem::WeakInt, join);
         let widened = match (logical, target) {
             (Some(Elem::Strong(own)), Some(target))
                 if own.is_float() && crate::types::widens(own, target) =>
@@ -422,16 +406,9 @@ impl<'a> Ctx<'a> {
             result = Some(match result {
                 None => (array, span),
                 Some((before, before_span)) => {
-                    let op = if divides {
-                        BinaryOp::Div
-                    } else {
-                        BinaryOp::Mul
-                    };
+                    let op = if divides { BinaryOp::Div } else { BinaryOp::Mul };
                     let whole = before_span.to(span);
-                    (
-                        self.arithmetic(op, (before, before_span), (array, span), whole)?,
-                        whole,
-                    )
+                    (self.arithmetic(op, (before, before_span), (array, span), whole)?, whole)
                 }
             });
         }

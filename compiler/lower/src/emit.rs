@@ -32,11 +32,7 @@ pub(crate) fn both(a: Option<Expr>, b: Option<Expr>) -> Option<Expr> {
 impl Ctx<'_> {
     /// A new index variable over a dim.
     pub fn index_var(&mut self, name: &str, dim: DimId) -> IndexId {
-        self.index_vars.push(IndexVar {
-            name: name.to_owned(),
-            dim,
-            guard: None,
-        })
+        self.index_vars.push(IndexVar { name: name.to_owned(), dim, guard: None })
     }
 
     /// New index variables over the dims of axes, named after the dims.
@@ -77,11 +73,7 @@ impl Ctx<'_> {
         let mut dims: Vec<DimId> = Vec::new();
         for index in indices {
             let dim = self.index_vars[*index].dim;
-            let dim = if dims.contains(&dim) {
-                self.alias_dim(dim, &dims)
-            } else {
-                dim
-            };
+            let dim = if dims.contains(&dim) { self.alias_dim(dim, &dims) } else { dim };
             dims.push(dim);
         }
         dims
@@ -89,26 +81,14 @@ impl Ctx<'_> {
 
     /// Declares a value named after the current statement.
     pub fn value(&mut self, dtype: DType, dims: Vec<DimId>) -> ValueId {
-        let origin = Origin {
-            span: self.span,
-            scope: self.frame().scope.clone(),
-        };
+        let origin = Origin { span: self.span, scope: self.frame().scope.clone() };
         let name = self.hint.clone();
-        self.program.values.push(Value {
-            name,
-            dtype,
-            dims,
-            origin,
-        })
+        self.program.values.push(Value { name, dtype, dims, origin })
     }
 
     /// Appends an operation to the current block.
     pub fn push(&mut self, op: Op) {
-        self.blocks
-            .last_mut()
-            .expect("there is always a block")
-            .ops
-            .push(op);
+        self.blocks.last_mut().expect("there is always a block").ops.push(op);
     }
 
     /// Appends a comprehension and returns its value.
@@ -128,11 +108,7 @@ impl Ctx<'_> {
         subs: Vec<Expr>,
         combine: Reducer,
     ) -> ValueId {
-        let dims: Vec<DimId> = emission
-            .free
-            .iter()
-            .map(|i| self.index_vars[*i].dim)
-            .collect();
+        let dims: Vec<DimId> = emission.free.iter().map(|i| self.index_vars[*i].dim).collect();
         let out_dims = self.program.values[base].dims.clone();
         let out = self.value(emission.dtype, out_dims);
         let comprehension = self.comprehension(out, &dims, emission, Some((base, subs, combine)));
@@ -147,14 +123,7 @@ impl Ctx<'_> {
         emission: Emission,
         store: Option<(ValueId, Vec<Expr>, Reducer)>,
     ) -> Comprehension {
-        let Emission {
-            free,
-            reduced,
-            reducer,
-            guard,
-            body,
-            ..
-        } = emission;
+        let Emission { free, reduced, reducer, guard, body, .. } = emission;
         let all: Vec<IndexId> = free.iter().chain(&reduced).copied().collect();
         let guard = both(guard, self.guards(&all));
         let guard = guard.filter(|g| *g != Expr::Literal(Literal::Bool(true)));
@@ -201,14 +170,8 @@ impl Ctx<'_> {
         let mut exprs = vec![&body];
         exprs.extend(&guard);
         let free = self.outer(&exprs, &reduced);
-        let value = self.emit(Emission {
-            dtype,
-            free: free.clone(),
-            reduced,
-            reducer,
-            guard,
-            body,
-        });
+        let value =
+            self.emit(Emission { dtype, free: free.clone(), reduced, reducer, guard, body });
         Expr::load(value, free.into_iter().map(Expr::Index))
     }
 
@@ -261,21 +224,12 @@ impl Ctx<'_> {
     ) -> Array {
         let subs = outer.iter().chain(&params).map(|i| Expr::Index(*i));
         let body = Expr::load(value, subs.collect::<Vec<_>>());
-        Array {
-            axes,
-            elem: Elem::Strong(self.program.values[value].dtype),
-            params,
-            body,
-        }
+        Array { axes, elem: Elem::Strong(self.program.values[value].dtype), params, body }
     }
 }
 
 /// The index that ranges over a dim.
 pub(crate) fn index_name(dim: &str) -> String {
     let lower = dim.to_lowercase();
-    if lower.starts_with(|c: char| c.is_ascii_digit()) {
-        format!("n{lower}")
-    } else {
-        lower
-    }
+    if lower.starts_with(|c: char| c.is_ascii_digit()) { format!("n{lower}") } else { lower }
 }

@@ -15,18 +15,12 @@ impl<'a> Ctx<'a> {
     /// Lowers a function as an entry into a fresh program.
     pub fn lower_entry(&mut self, id: usize) -> Program {
         let (inst, function) = self.fns[id];
-        self.program = Program {
-            name: function.name.text.clone(),
-            ..Program::default()
-        };
+        self.program = Program { name: function.name.text.clone(), ..Program::default() };
         self.blocks = vec![Block::default()];
         self.expansions = 0;
         self.drawn.clear();
         self.placed.clear();
-        self.frames.push(Frame {
-            inst,
-            ..Frame::default()
-        });
+        self.frames.push(Frame { inst, ..Frame::default() });
         let (generics, roles) = self.entry_generics(function);
         self.frame_mut().generics = generics;
         self.frame_mut().roles = roles;
@@ -34,13 +28,9 @@ impl<'a> Ctx<'a> {
         self.calls.push(id);
         for param in &function.params {
             let val = self.parameter(param);
-            self.frame_mut().vars.insert(
-                param.name.text.clone(),
-                Var {
-                    val,
-                    span: param.name.span,
-                },
-            );
+            self.frame_mut()
+                .vars
+                .insert(param.name.text.clone(), Var { val, span: param.name.span });
         }
         if let Some(result) = self.run_body(function) {
             self.results(function, result);
@@ -67,15 +57,10 @@ impl<'a> Ctx<'a> {
         for (name, role_of) in &function.generics {
             let given = self.options.dims.get(&name.text).copied();
             let of = role_of.as_ref().and_then(|of| {
-                let known = generics
-                    .iter()
-                    .find(|(n, _)| *n == of.text)
-                    .map(|(_, d)| d.axis.dims[0]);
+                let known =
+                    generics.iter().find(|(n, _)| *n == of.text).map(|(_, d)| d.axis.dims[0]);
                 known.or_else(|| {
-                    let e = ast::Expr {
-                        kind: ast::ExprKind::Name(of.text.clone()),
-                        span: of.span,
-                    };
+                    let e = ast::Expr { kind: ast::ExprKind::Name(of.text.clone()), span: of.span };
                     self.dim_axis(&e).and_then(|a| a.dims.first().copied())
                 })
             });
@@ -90,25 +75,15 @@ impl<'a> Ctx<'a> {
                     [9, 6, 10, 14, 18][self.dims.len() % 5]
                 }
             };
-            let resolved = Resolved {
-                extent,
-                stand_in: given.is_none(),
-                role_of: of,
-                parts: vec![],
-            };
+            let resolved =
+                Resolved { extent, stand_in: given.is_none(), role_of: of, parts: vec![] };
             let mut info = DimInfo::known(&name.text, Some(resolved));
             info.span = Some(name.span);
             let dim = self.dims.push(info);
             if let Some(of) = of {
                 roles.push((dim, of));
             }
-            generics.push((
-                name.text.clone(),
-                DimRef {
-                    axis: Axis::one(dim),
-                    guard: None,
-                },
-            ));
+            generics.push((name.text.clone(), DimRef { axis: Axis::one(dim), guard: None }));
         }
         (generics, roles)
     }
@@ -120,12 +95,8 @@ impl<'a> Ctx<'a> {
         };
         if let Some(default) = &param.default {
             let name = &param.name.text;
-            let int = self
-                .options
-                .dims
-                .get(name)
-                .and_then(|v| i64::try_from(*v).ok())
-                .map(Constant::Int);
+            let int =
+                self.options.dims.get(name).and_then(|v| i64::try_from(*v).ok()).map(Constant::Int);
             let value = match self.options.consts.get(name).copied().or(int) {
                 Some(constant) => Val::Array(crate::expr::constant_array(constant)),
                 None => {
@@ -147,17 +118,10 @@ impl<'a> Ctx<'a> {
         for leaf in leaves {
             let mut dims: Vec<DimId> = Vec::new();
             for dim in leaf.axes.iter().flat_map(|a| &a.dims) {
-                let distinct = if dims.contains(dim) {
-                    self.alias_dim(*dim, &dims)
-                } else {
-                    *dim
-                };
+                let distinct = if dims.contains(dim) { self.alias_dim(*dim, &dims) } else { *dim };
                 dims.push(distinct);
             }
-            let origin = einmesh_ir::Origin {
-                span: Some(param.name.span),
-                ..Default::default()
-            };
+            let origin = einmesh_ir::Origin { span: Some(param.name.span), ..Default::default() };
             let value = self.program.values.push(Value {
                 name: leaf.path.clone(),
                 dtype: leaf.dtype,
@@ -224,10 +188,7 @@ impl<'a> Ctx<'a> {
             self.report(
                 Diagnostic::error(
                     codes::DTYPE,
-                    format!(
-                        "`{path}` is {was} when given and {} when returned",
-                        is.name()
-                    ),
+                    format!("`{path}` is {was} when given and {} when returned", is.name()),
                 )
                 .at(var.span, "bound here")
                 .also(param.ty.span, "declared here")
@@ -249,23 +210,14 @@ impl<'a> Ctx<'a> {
             };
             let mut value = self.stored(&array, &[]);
             // Each output has memory of its own, except an `inout` argument that did not change.
-            let input = self
-                .program
-                .inputs
-                .iter()
-                .find(|i| i.value == value)
-                .map(|i| i.path.clone());
+            let input =
+                self.program.inputs.iter().find(|i| i.value == value).map(|i| i.path.clone());
             let taken = self.program.outputs.iter().any(|o| o.value == value);
             if taken || input.is_some_and(|path| !inout || path != leaf.path) {
                 value = self.copied(value);
             }
             let axes = leaf.widths();
-            self.program.outputs.push(Output {
-                value,
-                path: leaf.path,
-                tensor: leaf.tensor,
-                axes,
-            });
+            self.program.outputs.push(Output { value, path: leaf.path, tensor: leaf.tensor, axes });
         }
     }
 
@@ -283,14 +235,8 @@ impl<'a> Ctx<'a> {
     /// Finds the extents of dims that decorators name. Those that the program does not use may have none.
     pub fn resolve_placed(&mut self, directives: &Directives) {
         let missing = self.missing.clone();
-        let shards = directives
-            .shard
-            .iter()
-            .flat_map(|s| s.dims.iter().map(|(d, _)| *d));
-        let values = directives
-            .shard_values
-            .iter()
-            .flat_map(|s| s.dims.iter().map(|(d, _)| *d));
+        let shards = directives.shard.iter().flat_map(|s| s.dims.iter().map(|(d, _)| *d));
+        let values = directives.shard_values.iter().flat_map(|s| s.dims.iter().map(|(d, _)| *d));
         for dim in shards.chain(values) {
             self.resolve_dim(dim);
         }
@@ -303,23 +249,14 @@ impl<'a> Ctx<'a> {
         let each = ids.into_iter().map(|id| {
             let resolved = self.dims[id].resolved.clone();
             let (extent, role_of) = resolved.map_or((1, None), |r| (r.extent, r.role_of));
-            einmesh_ir::Dim {
-                name: self.dims[id].name.clone(),
-                extent,
-                role_of,
-            }
+            einmesh_ir::Dim { name: self.dims[id].name.clone(), extent, role_of }
         });
         each.collect()
     }
 
     /// Names of values in the program, with the values that have them.
     pub fn values_named(program: &Program, name: &str) -> Vec<ValueId> {
-        program
-            .values
-            .iter()
-            .filter(|(_, v)| v.name == name)
-            .map(|(id, _)| id)
-            .collect()
+        program.values.iter().filter(|(_, v)| v.name == name).map(|(id, _)| id).collect()
     }
 }
 

@@ -8,13 +8,8 @@ use einmesh_ir::BinaryOp;
 use einmesh_ir::directive::{Expect, Quantity};
 use einmesh_syntax::ast::{self, DecoratorArg, DecoratorValue, ExprKind};
 
-const OPS: &[&str] = &[
-    "all_reduce",
-    "all_gather",
-    "reduce_scatter",
-    "all_to_all",
-    "collective_permute",
-];
+const OPS: &[&str] =
+    &["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "collective_permute"];
 const HELP: &str = "write `@expect(count(all_reduce, tensor) <= 4 * L, wire_bytes(tensor) <= 1GiB, peak_memory <= 70GiB)`";
 
 impl<'a> Ctx<'a> {
@@ -47,13 +42,7 @@ impl<'a> Ctx<'a> {
             return None;
         };
         let limit = self.whole_number(limit)?;
-        Some(Expect {
-            quantity,
-            relation,
-            limit,
-            text: show::expr(e),
-            span: Some(arg.span),
-        })
+        Some(Expect { quantity, relation, limit, text: show::expr(e), span: Some(arg.span) })
     }
 
     fn quantity(&mut self, e: &'a ast::Expr) -> Option<Quantity> {
@@ -70,9 +59,7 @@ impl<'a> Ctx<'a> {
         match (name, &names[..]) {
             ("peak_memory", []) => Some(Quantity::PeakMemory),
             ("wire_bytes", []) => Some(Quantity::WireBytes { axis: None }),
-            ("wire_bytes", [axis]) => Some(Quantity::WireBytes {
-                axis: Some((*axis).to_owned()),
-            }),
+            ("wire_bytes", [axis]) => Some(Quantity::WireBytes { axis: Some((*axis).to_owned()) }),
             ("count", [op, rest @ ..]) if rest.len() <= 1 => {
                 if !OPS.contains(op) {
                     let help = match suggest(op, OPS.iter().copied()) {
@@ -88,11 +75,7 @@ impl<'a> Ctx<'a> {
                 })
             }
             _ => {
-                self.bad_argument(
-                    e.span,
-                    format!("`{name}` got {} arguments", names.len()),
-                    HELP,
-                );
+                self.bad_argument(e.span, format!("`{name}` got {} arguments", names.len()), HELP);
                 None
             }
         }

@@ -65,11 +65,7 @@ impl<'a> Ctx<'a> {
                 }
             }
             ExprKind::Text(_) | ExprKind::Tuple(_) => {
-                let what = if matches!(e.kind, ExprKind::Text(_)) {
-                    "a text"
-                } else {
-                    "a tuple"
-                };
+                let what = if matches!(e.kind, ExprKind::Text(_)) { "a text" } else { "a tuple" };
                 let mut error =
                     Diagnostic::error(codes::WRONG_OPERAND, format!("{what} is not a value"))
                         .at(e.span, "");
@@ -160,20 +156,14 @@ impl<'a> Ctx<'a> {
         }
         if DType::from_name(name).is_some() || name == "float" {
             self.report(
-                Diagnostic::error(
-                    codes::WRONG_KIND,
-                    format!("`{name}` is a dtype, not a value"),
-                )
-                .at(span, "")
-                .help(format!("convert to it: `{name}(…)`")),
+                Diagnostic::error(codes::WRONG_KIND, format!("`{name}` is a dtype, not a value"))
+                    .at(span, "")
+                    .help(format!("convert to it: `{name}(…)`")),
             );
             return;
         }
         let loops = self.frame().loops.iter();
-        if let Some(l) = loops
-            .rev()
-            .find(|l| l.collected.iter().any(|c| c.name == name))
-        {
+        if let Some(l) = loops.rev().find(|l| l.collected.iter().any(|c| c.name == name)) {
             let counter = l.name.clone();
             self.report(
                 Diagnostic::error(
@@ -210,18 +200,10 @@ impl<'a> Ctx<'a> {
             return Val::Array(Array::weak_int(extent as i64));
         };
         let fresh = self.fresh_params(std::slice::from_ref(axis));
-        let map = params
-            .into_iter()
-            .zip(fresh.iter().map(|i| Expr::Index(*i)))
-            .collect();
+        let map = params.into_iter().zip(fresh.iter().map(|i| Expr::Index(*i))).collect();
         let guard = crate::values::substitute(guard, &map);
-        let count = self.reduce(
-            DType::I32,
-            fresh,
-            einmesh_ir::Reducer::Sum,
-            Some(guard),
-            Expr::int(1),
-        );
+        let count =
+            self.reduce(DType::I32, fresh, einmesh_ir::Reducer::Sum, Some(guard), Expr::int(1));
         Val::number(crate::values::Elem::WeakInt, count)
     }
 
@@ -256,10 +238,7 @@ impl<'a> Ctx<'a> {
         if let Some(ty) = &decl.ty
             && let Some(ty) = self.in_module(inst, |ctx| ctx.ty(ty))
         {
-            let because = decl
-                .ty
-                .as_ref()
-                .map(|t| (t.span, "declared here".to_owned()));
+            let because = decl.ty.as_ref().map(|t| (t.span, "declared here".to_owned()));
             value = self.coerce(
                 value,
                 &ty,
@@ -292,13 +271,8 @@ impl<'a> Ctx<'a> {
         if matches!(root, Some((def, _)) if *def != Def::Const(id)) {
             return None;
         }
-        let int = || {
-            self.options
-                .dims
-                .get(name)
-                .and_then(|v| i64::try_from(*v).ok())
-                .map(Constant::Int)
-        };
+        let int =
+            || self.options.dims.get(name).and_then(|v| i64::try_from(*v).ok()).map(Constant::Int);
         self.options.consts.get(name).copied().or_else(int)
     }
 
@@ -359,11 +333,7 @@ impl<'a> Ctx<'a> {
         let (_, decl) = self.records[record.def];
         let name = self.record_name(record.def, &record.args, &[]);
         if let Some(absent) = decl.fields.iter().find(|f| f.name.text == field.text) {
-            let condition = absent
-                .condition
-                .as_ref()
-                .map(crate::show::expr)
-                .unwrap_or_default();
+            let condition = absent.condition.as_ref().map(crate::show::expr).unwrap_or_default();
             self.report(
                 Diagnostic::error(
                     codes::ABSENT_FIELD,
@@ -374,9 +344,7 @@ impl<'a> Ctx<'a> {
                 )
                 .at(field.span, "used here")
                 .also(absent.name.span, "declared with a condition")
-                .help(format!(
-                    "use it under the same condition: `if {condition} {{ … }}`"
-                )),
+                .help(format!("use it under the same condition: `if {condition} {{ … }}`")),
             );
             return;
         }
@@ -386,10 +354,7 @@ impl<'a> Ctx<'a> {
         )
         .at(field.span, "not found")
         .also(decl.name.span, "the record is declared here");
-        error = match suggest(
-            &field.text,
-            decl.fields.iter().map(|f| f.name.text.as_str()),
-        ) {
+        error = match suggest(&field.text, decl.fields.iter().map(|f| f.name.text.as_str())) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
             None => {
                 let names: Vec<&str> = decl.fields.iter().map(|f| f.name.text.as_str()).collect();
@@ -417,11 +382,7 @@ impl<'a> Ctx<'a> {
                     let Some(array) = self.implicit(array, *dtype, span, what, because) else {
                         return Val::Poison;
                     };
-                    return Val::Array(Array {
-                        axes: axes.clone(),
-                        params,
-                        ..array
-                    });
+                    return Val::Array(Array { axes: axes.clone(), params, ..array });
                 }
                 if !self.same_axes(&array.axes, axes) {
                     let found = self.describe(&Val::Array(array));
@@ -430,23 +391,15 @@ impl<'a> Ctx<'a> {
                     return Val::Poison;
                 }
                 match self.implicit(array, *dtype, span, what, because) {
-                    Some(array) => Val::Array(Array {
-                        axes: axes.clone(),
-                        ..array
-                    }),
+                    Some(array) => Val::Array(Array { axes: axes.clone(), ..array }),
                     None => Val::Poison,
                 }
             }
             (Val::Array(array), Ty::Record(record)) if array.axes.is_empty() => {
                 let mut fields = Vec::new();
                 for (name, field) in &record.fields {
-                    let value = self.coerce(
-                        Val::Array(array.clone()),
-                        field,
-                        span,
-                        what,
-                        because.clone(),
-                    );
+                    let value =
+                        self.coerce(Val::Array(array.clone()), field, span, what, because.clone());
                     fields.push((name.clone(), value));
                 }
                 Val::Record(crate::values::RecordVal {
@@ -471,10 +424,8 @@ impl<'a> Ctx<'a> {
                     let field = match (&field, ty) {
                         // A leaf that was replaced by a wider one keeps its dtype.
                         (Val::Array(a), Ty::Array { axes, dtype }) if wider(a, *dtype) => {
-                            let ty = Ty::Array {
-                                axes: axes.clone(),
-                                dtype: a.elem.default_dtype(),
-                            };
+                            let ty =
+                                Ty::Array { axes: axes.clone(), dtype: a.elem.default_dtype() };
                             self.coerce(field, &ty, span, what, because.clone())
                         }
                         _ => self.coerce(field, ty, span, what, because.clone()),
@@ -500,17 +451,14 @@ impl<'a> Ctx<'a> {
         what: &str,
         because: Option<(Span, String)>,
     ) {
-        let mut error = Diagnostic::error(
-            codes::AXES,
-            format!("{what}: expected `{wanted}`, found {found}"),
-        )
-        .at(span, format!("this is {found}"));
+        let mut error =
+            Diagnostic::error(codes::AXES, format!("{what}: expected `{wanted}`, found {found}"))
+                .at(span, format!("this is {found}"));
         if let Some((place, message)) = because {
             error = error.also(place, message);
         }
-        if let Some(axes) = wanted
-            .split_once('[')
-            .map(|(_, a)| a.trim_end_matches(']').to_lowercase())
+        if let Some(axes) =
+            wanted.split_once('[').map(|(_, a)| a.trim_end_matches(']').to_lowercase())
             && !found.contains('(')
             && found.contains('[')
         {

@@ -24,11 +24,8 @@ impl<'a> Ctx<'a> {
         let bound = self.bind_brackets(subs, uses)?;
         if bound.len() != function.generics.len() {
             let name = &function.name.text;
-            let wanted: Vec<String> = function
-                .generics
-                .iter()
-                .map(|(g, _)| g.text.to_lowercase())
-                .collect();
+            let wanted: Vec<String> =
+                function.generics.iter().map(|(g, _)| g.text.to_lowercase()).collect();
             let form = match wanted.is_empty() {
                 true => format!("`{name}(…)`: it is mapped over all indices by itself"),
                 false => format!("`{name}[{}](…)`", wanted.join(",")),
@@ -151,11 +148,7 @@ impl<'a> Ctx<'a> {
         generics: &mut Vec<(String, DimRef)>,
         span: Span,
     ) -> bool {
-        let names: Vec<&str> = function
-            .generics
-            .iter()
-            .map(|(g, _)| g.text.as_str())
-            .collect();
+        let names: Vec<&str> = function.generics.iter().map(|(g, _)| g.text.as_str()).collect();
         let mut poisoned = false;
         for (m, value) in matched.iter().zip(values) {
             let Some((value, _)) = value else { continue };
@@ -163,12 +156,7 @@ impl<'a> Ctx<'a> {
             let (written, actual): (Vec<&ast::Expr>, Vec<Axis>) = match value {
                 Val::Array(a) => (m.param.ty.axes.iter().flatten().collect(), a.axes.clone()),
                 Val::Record(r) => (
-                    m.param
-                        .ty
-                        .args
-                        .iter()
-                        .chain(m.param.ty.axes.iter().flatten())
-                        .collect(),
+                    m.param.ty.args.iter().chain(m.param.ty.axes.iter().flatten()).collect(),
                     r.args.iter().chain(&r.stack).cloned().collect(),
                 ),
                 _ => continue,
@@ -232,12 +220,8 @@ impl<'a> Ctx<'a> {
         let mut roles = Vec::new();
         for (generic, role_of) in &function.generics {
             let Some(of) = role_of else { continue };
-            let find = |name: &str| {
-                generics
-                    .iter()
-                    .find(|(g, _)| g == name)
-                    .map(|(_, d)| d.axis.clone())
-            };
+            let find =
+                |name: &str| generics.iter().find(|(g, _)| g == name).map(|(_, d)| d.axis.clone());
             let outer = match find(&of.text) {
                 Some(axis) => Some(axis),
                 None => self.in_module(inst, |ctx| {
@@ -255,10 +239,7 @@ impl<'a> Ctx<'a> {
             };
             let (a, b) = (self.resolve_dim(*inner), self.resolve_dim(*outer));
             if a.extent > b.extent && !a.stand_in && !b.stand_in {
-                let (x, y) = (
-                    self.dim_name(*inner).to_owned(),
-                    self.dim_name(*outer).to_owned(),
-                );
+                let (x, y) = (self.dim_name(*inner).to_owned(), self.dim_name(*outer).to_owned());
                 self.report(
                     Diagnostic::error(
                         codes::ROLE_TOO_LARGE,

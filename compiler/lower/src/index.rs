@@ -36,22 +36,14 @@ pub(crate) fn components(e: &ast::Expr) -> Vec<&ast::Expr> {
 impl<'a> Ctx<'a> {
     /// What an index name is bound to here.
     pub fn binding(&self, name: &str) -> Option<Binding> {
-        self.frame()
-            .indices
-            .iter()
-            .rev()
-            .find(|(n, _)| n == name)
-            .map(|(_, b)| b.clone())
+        self.frame().indices.iter().rev().find(|(n, _)| n == name).map(|(_, b)| b.clone())
     }
 
     /// The axis of the dim whose name in lower case is `name`.
     pub fn dim_of_index(&mut self, name: &str) -> Option<Axis> {
         let frame = self.frame();
-        if let Some((_, generic)) = frame
-            .generics
-            .iter()
-            .rev()
-            .find(|(n, _)| n.to_lowercase() == name)
+        if let Some((_, generic)) =
+            frame.generics.iter().rev().find(|(n, _)| n.to_lowercase() == name)
         {
             return Some(generic.axis.clone());
         }
@@ -84,10 +76,7 @@ impl<'a> Ctx<'a> {
         }
         let axis = match range {
             Some(range) => self.dim_axis(range)?,
-            None => match self
-                .dim_of_index(name)
-                .or_else(|| self.inferred(name, uses))
-            {
+            None => match self.dim_of_index(name).or_else(|| self.inferred(name, uses)) {
                 Some(axis) => axis,
                 None => {
                     self.unknown_index(name, span);
@@ -114,10 +103,7 @@ impl<'a> Ctx<'a> {
             ids.push(self.index_var(&own, *dim));
         }
         if let Some((params, guard)) = guard {
-            let map = params
-                .into_iter()
-                .zip(ids.iter().map(|i| Expr::Index(*i)))
-                .collect();
+            let map = params.into_iter().zip(ids.iter().map(|i| Expr::Index(*i))).collect();
             let guard = crate::values::substitute(guard, &map);
             for id in &ids {
                 self.index_vars[*id].guard = Some(guard.clone());
@@ -128,10 +114,7 @@ impl<'a> Ctx<'a> {
 
     pub fn unknown_index(&mut self, name: &str, span: Span) {
         let inst = self.frame().inst;
-        let dims = self.insts[inst]
-            .scope
-            .iter()
-            .filter(|(_, (d, _))| matches!(d, Def::Dim(_)));
+        let dims = self.insts[inst].scope.iter().filter(|(_, (d, _))| matches!(d, Def::Dim(_)));
         let mut known: Vec<String> = dims.map(|(n, _)| n.to_lowercase()).collect();
         known.extend(self.frame().generics.iter().map(|(n, _)| n.to_lowercase()));
         let mut error = Diagnostic::error(
@@ -166,9 +149,7 @@ impl<'a> Ctx<'a> {
                 }
             }
         }
-        children(e)
-            .into_iter()
-            .find_map(|child| self.infer_from(name, child))
+        children(e).into_iter().find_map(|child| self.infer_from(name, child))
     }
 
     /// The axes of a path (names, fields, subscripts) without evaluating it, and how many of them are
@@ -229,10 +210,7 @@ impl<'a> Ctx<'a> {
                 if known || !self.may_be_index(name, subscript) {
                     return;
                 }
-                found.push(Mention {
-                    name: name.clone(),
-                    span: e.span,
-                });
+                found.push(Mention { name: name.clone(), span: e.span });
             }
             ExprKind::Subscript(base, subs) => {
                 self.collect_mentions(base, false, bound, found);

@@ -70,10 +70,7 @@ use einmesh_syntax::ast::{FnResult, Item};
 pub fn check(modules: &Modules, options: &Options) -> Diagnostics {
     let mut ctx = Ctx::new(modules, options, true);
     let root = ctx.load_files();
-    ctx.frames.push(Frame {
-        inst: root,
-        ..Frame::default()
-    });
+    ctx.frames.push(Frame { inst: root, ..Frame::default() });
     ctx.apply_defines(root, None);
     let own: Vec<Def> = ctx.insts[root]
         .own
@@ -106,10 +103,7 @@ pub fn check(modules: &Modules, options: &Options) -> Diagnostics {
 pub fn lower(modules: &Modules, options: &Options) -> (Option<Lowered>, Diagnostics) {
     let mut ctx = Ctx::new(modules, options, false);
     let root = ctx.load_files();
-    ctx.frames.push(Frame {
-        inst: root,
-        ..Frame::default()
-    });
+    ctx.frames.push(Frame { inst: root, ..Frame::default() });
     let Some(entry) = ctx.find_entry(root) else {
         return (None, ctx.diagnostics);
     };
@@ -127,21 +121,14 @@ pub fn lower(modules: &Modules, options: &Options) -> (Option<Lowered>, Diagnost
     if let Some((dtype, _)) = directives.precision {
         precision::apply(&mut program, dtype);
     }
-    let mut lowered = Lowered {
-        program,
-        directives,
-    };
+    let mut lowered = Lowered { program, directives };
     cleanup::clean(&mut lowered);
     (Some(lowered), ctx.diagnostics)
 }
 
 /// The exported functions of the root file: names, and signatures as written.
 pub fn entries(modules: &Modules) -> Vec<(String, String)> {
-    let items = modules
-        .files
-        .get(&modules.root)
-        .into_iter()
-        .flat_map(|f| &f.items);
+    let items = modules.files.get(&modules.root).into_iter().flat_map(|f| &f.items);
     let functions = items.filter_map(|i| match i {
         Item::Fn(f) if f.export => Some(f),
         _ => None,
@@ -150,16 +137,11 @@ pub fn entries(modules: &Modules) -> Vec<(String, String)> {
         let result = match &f.result {
             FnResult::Single(ty) => call::type_text(ty),
             FnResult::Named(all) => {
-                let all = all
-                    .iter()
-                    .map(|(n, ty)| format!("{}: {}", n.text, call::type_text(ty)));
+                let all = all.iter().map(|(n, ty)| format!("{}: {}", n.text, call::type_text(ty)));
                 format!("({})", all.collect::<Vec<_>>().join(", "))
             }
         };
-        (
-            f.name.text.clone(),
-            format!("{}({}) -> {result}", f.name.text, call::parameters(f)),
-        )
+        (f.name.text.clone(), format!("{}({}) -> {result}", f.name.text, call::parameters(f)))
     });
     signatures.collect()
 }
@@ -169,11 +151,7 @@ impl<'a> Ctx<'a> {
     fn find_entry(&mut self, root: usize) -> Option<usize> {
         let name = self.options.entry.as_str();
         let entries = entries(self.modules);
-        let found = self
-            .insts
-            .get(root)
-            .and_then(|i| i.scope.get(name))
-            .copied();
+        let found = self.insts.get(root).and_then(|i| i.scope.get(name)).copied();
         if let Some((Def::Fn(id), _)) = found {
             let function = self.fns[id].1;
             if !function.export {
@@ -208,16 +186,8 @@ impl<'a> Ctx<'a> {
         let record = self.records[id].1;
         let args = record.generics.iter().map(|g| {
             let extent = [9, 6, 10, 14][self.dims.len() % 4];
-            let resolved = dims::Resolved {
-                extent,
-                stand_in: true,
-                role_of: None,
-                parts: vec![],
-            };
-            dims::Axis::one(
-                self.dims
-                    .push(dims::DimInfo::known(&g.text, Some(resolved))),
-            )
+            let resolved = dims::Resolved { extent, stand_in: true, role_of: None, parts: vec![] };
+            dims::Axis::one(self.dims.push(dims::DimInfo::known(&g.text, Some(resolved))))
         });
         let args = args.collect();
         self.record_ty(id, args, Vec::new(), record.span);

@@ -26,11 +26,7 @@ impl<'a> Ctx<'a> {
         let Ty::Array { axes, .. } = ty else {
             return Some(array);
         };
-        let names: Vec<&str> = function
-            .generics
-            .iter()
-            .map(|(g, _)| g.text.as_str())
-            .collect();
+        let names: Vec<&str> = function.generics.iter().map(|(g, _)| g.text.as_str()).collect();
         let mut params: Vec<IndexId> = Vec::new();
         let mut own = array.params.iter().copied();
         let mut own_axes = array.axes.iter();
@@ -50,10 +46,8 @@ impl<'a> Ctx<'a> {
             } else {
                 let matches = own_axes.next().is_some_and(|a| self.same_axis(a, axis));
                 if !matches {
-                    let (found, wanted) = (
-                        self.describe(&Val::Array(array.clone())),
-                        self.axis_name(axis),
-                    );
+                    let (found, wanted) =
+                        (self.describe(&Val::Array(array.clone())), self.axis_name(axis));
                     self.report(
                         Diagnostic::error(
                             codes::AXES,
@@ -91,10 +85,7 @@ impl<'a> Ctx<'a> {
             let Binding::Indices(ids, _) = binding else {
                 continue;
             };
-            if ids
-                .iter()
-                .any(|i| mentions.contains(i) && !used.contains(i))
-            {
+            if ids.iter().any(|i| mentions.contains(i) && !used.contains(i)) {
                 self.report(
                     Diagnostic::error(codes::DEPENDS, format!("the parameter `{}` of `{}` has no axis for the index `{name}`", param.name.text, function.name.text))
                         .at(span, format!("depends on `{name}`"))
@@ -105,11 +96,7 @@ impl<'a> Ctx<'a> {
                 return None;
             }
         }
-        Some(Array {
-            axes: axes.clone(),
-            params,
-            ..array
-        })
+        Some(Array { axes: axes.clone(), params, ..array })
     }
 
     /// A result with 0 where the call's guard excludes a position. What the call computed is so already;
@@ -145,14 +132,7 @@ impl<'a> Ctx<'a> {
         let subs: Vec<einmesh_ir::Expr> =
             params.iter().map(|i| einmesh_ir::Expr::Index(*i)).collect();
         let body = array.at(&subs);
-        self.bound_array(
-            Array {
-                params,
-                body,
-                ..array
-            },
-            None,
-        )
+        self.bound_array(Array { params, body, ..array }, None)
     }
 
     /// The call's result at the indices of its brackets that stay.
@@ -186,11 +166,7 @@ impl<'a> Ctx<'a> {
         let Val::Array(array) = value else {
             return value;
         };
-        let names: Vec<&str> = function
-            .generics
-            .iter()
-            .map(|(g, _)| g.text.as_str())
-            .collect();
+        let names: Vec<&str> = function.generics.iter().map(|(g, _)| g.text.as_str()).collect();
         let mut map = BTreeMap::new();
         let (mut axes, mut params) = (Vec::new(), Vec::new());
         let mut at = 0;
@@ -226,11 +202,6 @@ impl<'a> Ctx<'a> {
             map.extend(own.iter().copied().zip(outer));
         }
         let body = crate::values::substitute(array.body, &map);
-        Val::Array(Array {
-            axes,
-            params,
-            body,
-            elem: array.elem,
-        })
+        Val::Array(Array { axes, params, body, elem: array.elem })
     }
 }

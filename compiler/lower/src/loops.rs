@@ -27,9 +27,7 @@ pub(crate) fn assigned(block: &ast::Block) -> Vec<String> {
             StmtKind::For { body, .. } | StmtKind::While { body, .. } => {
                 assigned(body).iter().for_each(|n| add(n))
             }
-            StmtKind::If {
-                then, otherwise, ..
-            } => {
+            StmtKind::If { then, otherwise, .. } => {
                 assigned(then).iter().for_each(|n| add(n));
                 otherwise.iter().flat_map(assigned).for_each(|n| add(&n));
             }
@@ -86,12 +84,7 @@ impl<'a> Ctx<'a> {
             );
             return poison(self);
         };
-        if self
-            .frame()
-            .generics
-            .iter()
-            .any(|(_, g)| g.axis == axis && g.guard.is_some())
-        {
+        if self.frame().generics.iter().any(|(_, g)| g.axis == axis && g.guard.is_some()) {
             self.report(
                 Diagnostic::error(
                     codes::GUARD,
@@ -159,9 +152,7 @@ impl<'a> Ctx<'a> {
         let var = self.program.loop_vars.push(LoopVar { name: hint, dim });
         let depth = self.frame().indices.len();
         if let Some(name) = name {
-            self.frame_mut()
-                .indices
-                .push((name.to_owned(), Binding::Counter(var, dim)));
+            self.frame_mut().indices.push((name.to_owned(), Binding::Counter(var, dim)));
         }
         let scope = LoopScope {
             name: name.unwrap_or_default().to_owned(),
@@ -193,13 +184,7 @@ impl<'a> Ctx<'a> {
             exit: rename(c.exit),
             result: c.result,
         });
-        let op = Loop {
-            var,
-            reversed,
-            carried: carried.collect(),
-            collected,
-            body: block,
-        };
+        let op = Loop { var, reversed, carried: carried.collect(), collected, body: block };
         self.push(Op::Loop(op));
         // What the body bound anew ends with it.
         self.frame_mut().vars = before;
@@ -226,12 +211,7 @@ impl<'a> Ctx<'a> {
         });
         self.hint = hint;
         self.set_var(&name, entry, var.span);
-        State {
-            name,
-            before,
-            span: var.span,
-            leaves,
-        }
+        State { name, before, span: var.span, leaves }
     }
 
     /// A value whose weak numbers have their default dtype.
@@ -249,11 +229,7 @@ impl<'a> Ctx<'a> {
         &mut self,
         states: Vec<State>,
         lifts: &[IndexId],
-    ) -> (
-        Vec<Carried>,
-        BTreeMap<ValueId, ValueId>,
-        Vec<(String, Val, Span)>,
-    ) {
+    ) -> (Vec<Carried>, BTreeMap<ValueId, ValueId>, Vec<(String, Val, Span)>) {
         let mut carried = Vec::new();
         let mut same = BTreeMap::new();
         let mut finals = Vec::new();
@@ -290,12 +266,7 @@ impl<'a> Ctx<'a> {
                 }
                 let dims = self.program.values[*entry].dims.clone();
                 let result = self.value(dtype, dims);
-                carried.push(Carried {
-                    init: *init,
-                    entry: *entry,
-                    exit: end,
-                    result,
-                });
+                carried.push(Carried { init: *init, entry: *entry, exit: end, result });
                 Val::Array(self.array_of(result, leaf.axes, lifts, leaf.params))
             });
             finals.push((state.name, after, var.span));
@@ -306,19 +277,12 @@ impl<'a> Ctx<'a> {
     /// The leaves of a state at the end of an iteration, if they have the types that it started with.
     fn exits(&mut self, state: &State, var: &Var) -> Option<Vec<Array>> {
         let mut before: Vec<(String, Array)> = Vec::new();
-        state.before.leaves("", &mut |path, leaf| {
-            before.push((path.to_owned(), leaf.clone()))
-        });
+        state.before.leaves("", &mut |path, leaf| before.push((path.to_owned(), leaf.clone())));
         let mut after: Vec<(String, Array)> = Vec::new();
-        var.val.leaves("", &mut |path, leaf| {
-            after.push((path.to_owned(), leaf.clone()))
-        });
+        var.val.leaves("", &mut |path, leaf| after.push((path.to_owned(), leaf.clone())));
         let same_shape = before.len() == after.len()
             && before.iter().zip(&after).all(|(x, y)| x.0 == y.0)
-            && before
-                .iter()
-                .zip(&after)
-                .all(|(x, y)| self.same_axes(&x.1.axes, &y.1.axes));
+            && before.iter().zip(&after).all(|(x, y)| self.same_axes(&x.1.axes, &y.1.axes));
         let same_dtypes = || {
             before.iter().zip(&after).all(|(x, y)| {
                 let was = x.1.elem.default_dtype();
@@ -420,27 +384,16 @@ impl<'a> Ctx<'a> {
             let position = lifts.len() + own;
             let dtype = self.program.values[value].dtype;
             let mut dims = self.program.values[value].dims.clone();
-            let distinct = if dims.contains(&dim) {
-                self.alias_dim(dim, &dims)
-            } else {
-                dim
-            };
+            let distinct = if dims.contains(&dim) { self.alias_dim(dim, &dims) } else { dim };
             dims.insert(position, distinct);
             let result = self.value(dtype, dims);
-            collected.push(Collected {
-                value,
-                result,
-                position,
-            });
+            collected.push(Collected { value, result, position });
             let lower = crate::emit::index_name(self.dim_name(dim));
             let param = self.index_var(&lower, dim);
             let mut params = name.array.params.clone();
             params.insert(own, param);
             name.positions.insert(own, place);
-            let axes = params
-                .iter()
-                .map(|p| Axis::one(self.index_vars[*p].dim))
-                .collect();
+            let axes = params.iter().map(|p| Axis::one(self.index_vars[*p].dim)).collect();
             name.array = self.array_of(result, axes, lifts, params);
             outer.push(name);
         }
@@ -450,10 +403,7 @@ impl<'a> Ctx<'a> {
     /// Binds a collected name, or hands it to the loop around that it is collected over too.
     fn bind_collected(&mut self, collected: CollectedName) {
         if collected.missing.is_empty() {
-            let array = Array {
-                axes: collected.axes,
-                ..collected.array
-            };
+            let array = Array { axes: collected.axes, ..collected.array };
             self.set_var(&collected.name, Val::Array(array), collected.span);
             return;
         }
@@ -494,9 +444,7 @@ impl<'a> Ctx<'a> {
                     names.extend(self.inout_roots(body));
                     vec![]
                 }
-                StmtKind::If {
-                    then, otherwise, ..
-                } => {
+                StmtKind::If { then, otherwise, .. } => {
                     names.extend(self.inout_roots(then));
                     names.extend(otherwise.iter().flat_map(|b| self.inout_roots(b)));
                     vec![]

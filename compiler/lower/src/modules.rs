@@ -42,11 +42,7 @@ pub fn resolve(from: &str, import: &str) -> String {
         }
     }
     let joined = parts.join("/");
-    if absolute {
-        format!("/{joined}")
-    } else {
-        joined
-    }
+    if absolute { format!("/{joined}") } else { joined }
 }
 
 #[cfg(test)]
@@ -55,10 +51,7 @@ mod tests {
 
     #[test]
     fn imports_are_relative_to_the_file() {
-        assert_eq!(
-            resolve("models/lora.ein", "llama3.ein"),
-            "models/llama3.ein"
-        );
+        assert_eq!(resolve("models/lora.ein", "llama3.ein"), "models/llama3.ein");
         assert_eq!(resolve("a/b/c.ein", "../d.ein"), "a/d.ein");
         assert_eq!(resolve("c.ein", "./d.ein"), "d.ein");
         assert_eq!(resolve("c.ein", "../d.ein"), "../d.ein");

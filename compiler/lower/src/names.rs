@@ -59,19 +59,15 @@ pub(crate) fn suggest<'s>(
         length => (length / 3).max(1),
     };
     let near = candidates.into_iter().filter(|c| *c != name);
-    let ranked = near
-        .map(|c| (distance(name, c), c))
-        .filter(|(d, _)| *d <= limit);
+    let ranked = near.map(|c| (distance(name, c), c)).filter(|(d, _)| *d <= limit);
     ranked.min().map(|(_, c)| c)
 }
 
 /// The number of insertions, deletions, substitutions and swaps of neighbours between two names,
 /// where a different case counts half of nothing.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (
-        a.to_lowercase().chars().collect(),
-        b.to_lowercase().chars().collect(),
-    );
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
     for i in 0..=a.len() {
         for j in 0..=b.len() {
@@ -94,14 +90,10 @@ impl<'a> Ctx<'a> {
     /// Reads the prelude and the root file with all it imports. The prelude is instance 0.
     pub fn load_files(&mut self) -> usize {
         let modules = self.modules;
-        self.insts.push(Inst {
-            key: "prelude".to_owned(),
-            ..Inst::default()
-        });
+        self.insts.push(Inst { key: "prelude".to_owned(), ..Inst::default() });
         self.declare(0, "", &modules.prelude, &mut Vec::new());
         let root = modules.root.clone();
-        self.instance(&root, None, &mut Vec::new())
-            .unwrap_or_default()
+        self.instance(&root, None, &mut Vec::new()).unwrap_or_default()
     }
 
     fn instance(
@@ -112,22 +104,15 @@ impl<'a> Ctx<'a> {
     ) -> Option<usize> {
         let mut key = path.to_owned();
         if let Some((from, bindings)) = bindings.filter(|(_, b)| !b.is_empty()) {
-            let texts = bindings
-                .iter()
-                .map(|b| format!("{} = {}", b.name.text, show::expr(&b.value)));
-            key = format!(
-                "{path} ({}) from {from}",
-                texts.collect::<Vec<_>>().join(", ")
-            );
+            let texts =
+                bindings.iter().map(|b| format!("{} = {}", b.name.text, show::expr(&b.value)));
+            key = format!("{path} ({}) from {from}", texts.collect::<Vec<_>>().join(", "));
         }
         if let Some(found) = self.insts.iter().position(|i| i.key == key) {
             return Some(found);
         }
         let file = self.modules.files.get(path)?;
-        self.insts.push(Inst {
-            key,
-            ..Inst::default()
-        });
+        self.insts.push(Inst { key, ..Inst::default() });
         let inst = self.insts.len() - 1;
         loading.push(path.to_owned());
         self.declare(inst, path, file, loading);
@@ -217,11 +202,9 @@ impl<'a> Ctx<'a> {
         });
         if found.is_none() {
             let known: Vec<&str> = DType::ALL.iter().map(|d| d.name()).collect();
-            let mut error = Diagnostic::error(
-                codes::UNKNOWN_NAME,
-                format!("`{}` is not a dtype", name.text),
-            )
-            .at(name.span, "");
+            let mut error =
+                Diagnostic::error(codes::UNKNOWN_NAME, format!("`{}` is not a dtype", name.text))
+                    .at(name.span, "");
             error = match suggest(&name.text, known.iter().copied()) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
                 None => error.help(format!("the dtypes are {}", known.join(", "))),
@@ -247,35 +230,24 @@ impl<'a> Ctx<'a> {
         }
         if is_reserved(&name.text) {
             self.report(
-                Diagnostic::error(
-                    codes::DUPLICATE_NAME,
-                    format!("`{}` is built in", name.text),
-                )
-                .at(name.span, "cannot be declared")
-                .help(format!("choose another name, e.g. `{}2`", name.text)),
+                Diagnostic::error(codes::DUPLICATE_NAME, format!("`{}` is built in", name.text))
+                    .at(name.span, "cannot be declared")
+                    .help(format!("choose another name, e.g. `{}2`", name.text)),
             );
             return;
         }
         self.insts[inst].own.push(name.text.clone());
-        self.insts[inst]
-            .scope
-            .insert(name.text.clone(), (def, Some(name.span)));
+        self.insts[inst].scope.insert(name.text.clone(), (def, Some(name.span)));
     }
 
     fn import(&mut self, inst: usize, path: &str, import: &'a ast::Use, loading: &mut Vec<String>) {
         let target = resolve(path, &import.path.text);
         if loading.contains(&target) {
-            let chain: Vec<&str> = loading
-                .iter()
-                .map(String::as_str)
-                .chain([target.as_str()])
-                .collect();
+            let chain: Vec<&str> =
+                loading.iter().map(String::as_str).chain([target.as_str()]).collect();
             self.report(
                 Diagnostic::error(codes::IMPORT_CYCLE, "files import each other in a circle")
-                    .at(
-                        import.path.span,
-                        format!("`{target}` is being read already"),
-                    )
+                    .at(import.path.span, format!("`{target}` is being read already"))
                     .note(format!("the circle: {}", chain.join(" → ")))
                     .help("move what both need into a third file and import it from both"),
             );
@@ -283,11 +255,9 @@ impl<'a> Ctx<'a> {
         }
         let Some(other) = self.instance(&target, Some((inst, &import.bindings)), loading) else {
             let known: Vec<&str> = self.modules.files.keys().map(String::as_str).collect();
-            let mut error = Diagnostic::error(
-                codes::IMPORT_NOT_FOUND,
-                format!("there is no file `{target}`"),
-            )
-            .at(import.path.span, "imported here");
+            let mut error =
+                Diagnostic::error(codes::IMPORT_NOT_FOUND, format!("there is no file `{target}`"))
+                    .at(import.path.span, "imported here");
             if let Some(near) = suggest(&target, known) {
                 error = error.help(format!("did you mean `use \"{near}\"`?"));
             }
@@ -298,20 +268,14 @@ impl<'a> Ctx<'a> {
             Imports::Module => {
                 let stem = import.path.text.rsplit('/').next().unwrap_or_default();
                 let stem = stem.strip_suffix(".ein").unwrap_or(stem);
-                let name = ast::Name {
-                    text: stem.to_owned(),
-                    span: import.path.span,
-                };
+                let name = ast::Name { text: stem.to_owned(), span: import.path.span };
                 self.import_name(inst, &name, Def::Module(other));
             }
             Imports::As(name) => self.import_name(inst, name, Def::Module(other)),
             Imports::All(_) => {
                 // What the file declares itself wins over what it imports wholesale.
-                let all: Vec<(String, (Def, Option<Span>))> = self.insts[other]
-                    .scope
-                    .iter()
-                    .map(|(n, d)| (n.clone(), *d))
-                    .collect();
+                let all: Vec<(String, (Def, Option<Span>))> =
+                    self.insts[other].scope.iter().map(|(n, d)| (n.clone(), *d)).collect();
                 for (name, def) in all {
                     self.insts[inst].scope.entry(name).or_insert(def);
                 }
@@ -352,15 +316,12 @@ impl<'a> Ctx<'a> {
                     error = error.also(before, "declared here");
                 }
                 let other = format!("{}2", name.text);
-                self.report(error.help(format!(
-                    "import it under another name: `{} as {other}`",
-                    name.text
-                )));
+                self.report(
+                    error.help(format!("import it under another name: `{} as {other}`", name.text)),
+                );
             }
             None => {
-                self.insts[inst]
-                    .scope
-                    .insert(name.text.clone(), (def, Some(name.span)));
+                self.insts[inst].scope.insert(name.text.clone(), (def, Some(name.span)));
             }
         }
     }
@@ -384,15 +345,10 @@ impl<'a> Ctx<'a> {
             Some((Def::Const(id), _)) => self.consts[id].given = Some((from, &binding.value)),
             Some((Def::Type(_), span)) => {
                 if let ast::ExprKind::Name(text) = &binding.value.kind {
-                    let name = ast::Name {
-                        text: text.clone(),
-                        span: binding.value.span,
-                    };
+                    let name = ast::Name { text: text.clone(), span: binding.value.span };
                     if let Some(dtype) = self.type_name(from, &name) {
                         let def = (Def::Type(dtype), span);
-                        self.insts[inst]
-                            .scope
-                            .insert(binding.name.text.clone(), def);
+                        self.insts[inst].scope.insert(binding.name.text.clone(), def);
                     }
                 }
             }
@@ -405,10 +361,8 @@ impl<'a> Ctx<'a> {
                 .at(binding.name.span, "bound here");
                 let known = self.insts[inst].scope.keys().map(String::as_str);
                 if let Some(near) = suggest(name, known) {
-                    error = error.help(format!(
-                        "did you mean `{near} = {}`?",
-                        show::expr(&binding.value)
-                    ));
+                    error = error
+                        .help(format!("did you mean `{near} = {}`?", show::expr(&binding.value)));
                 }
                 self.report(error);
             }
@@ -430,12 +384,7 @@ impl<'a> Ctx<'a> {
             {
                 Some((Def::Dim(id), _)) => vec![*id],
                 Some((Def::Const(_), _)) => continue,
-                _ => self
-                    .dims
-                    .iter()
-                    .filter(|(_, d)| d.name == *name)
-                    .map(|(id, _)| id)
-                    .collect(),
+                _ => self.dims.iter().filter(|(_, d)| d.name == *name).map(|(id, _)| id).collect(),
             };
             targets.retain(|id| *id == self.same_dim(*id));
             let elsewhere = self.insts.iter().any(|i| {
@@ -451,19 +400,13 @@ impl<'a> Ctx<'a> {
             }
         }
         for (name, dtype) in &options.types {
-            if !self
-                .insts
-                .iter()
-                .any(|i| matches!(i.scope.get(name), Some((Def::Type(_), _))))
-            {
+            if !self.insts.iter().any(|i| matches!(i.scope.get(name), Some((Def::Type(_), _)))) {
                 unknown.push((name.clone(), dtype.name().to_owned()));
             }
         }
         for (name, constant) in &options.consts {
-            let known = self
-                .insts
-                .iter()
-                .any(|i| matches!(i.scope.get(name), Some((Def::Const(_), _))));
+            let known =
+                self.insts.iter().any(|i| matches!(i.scope.get(name), Some((Def::Const(_), _))));
             if !known && !given(name) {
                 unknown.push((name.clone(), constant.to_string()));
             }

@@ -17,11 +17,7 @@ impl<'a> Ctx<'a> {
             }
             for arg in &decorator.args {
                 if let Some(kind) = self.placement(arg) {
-                    placements.push(Placement {
-                        kind,
-                        text: text(decorator),
-                        span: arg.span,
-                    });
+                    placements.push(Placement { kind, text: text(decorator), span: arg.span });
                 }
             }
         }
@@ -44,10 +40,7 @@ impl<'a> Ctx<'a> {
                 PlacementKind::First(axis, dims) => (
                     Box::new(move |own: &[DimId]| {
                         let first = dims.iter().find(|d| own.contains(d));
-                        first
-                            .map(|d| (*d, vec![axis.clone()]))
-                            .into_iter()
-                            .collect()
+                        first.map(|d| (*d, vec![axis.clone()])).into_iter().collect()
                     }),
                     true,
                 ),

@@ -13,18 +13,8 @@ use einmesh_syntax::ast::{
 };
 
 /// The decorators that exist.
-pub(crate) const DECORATORS: &[&str] = &[
-    "mesh",
-    "shard",
-    "fsdp",
-    "remat",
-    "expect",
-    "precision",
-    "pipeline",
-    "ring",
-    "split",
-    "auto",
-];
+pub(crate) const DECORATORS: &[&str] =
+    &["mesh", "shard", "fsdp", "remat", "expect", "precision", "pipeline", "ring", "split", "auto"];
 
 /// Which dims of a value with the given dims are split, and over which axes.
 pub(crate) type DimsOf = Box<dyn Fn(&[DimId]) -> Vec<(DimId, Vec<String>)>>;
@@ -46,14 +36,8 @@ pub(crate) enum PlacementKind {
 
 pub(crate) fn not_yet(name: &str) -> Option<(Code, &'static str)> {
     Some(match name {
-        "pipeline" => (
-            codes::PIPELINE,
-            "place layers with `@shard` and `@fsdp` instead",
-        ),
-        "ring" => (
-            codes::RING,
-            "keep keys and values whole: shard queries only, `@shard(seq: T)`",
-        ),
+        "pipeline" => (codes::PIPELINE, "place layers with `@shard` and `@fsdp` instead"),
+        "ring" => (codes::RING, "keep keys and values whole: shard queries only, `@shard(seq: T)`"),
         "split" => (codes::SPLIT, "remove it: the reduction runs in one part"),
         "auto" => (codes::AUTO, "say what is split: `@shard(data: B)`"),
         _ => return None,
@@ -96,11 +80,7 @@ impl<'a> Ctx<'a> {
     /// The plans of the root file.
     fn plans(&self) -> Vec<&'a ast::Plan> {
         let modules = self.modules;
-        let items = modules
-            .files
-            .get(&modules.root)
-            .into_iter()
-            .flat_map(|f| &f.items);
+        let items = modules.files.get(&modules.root).into_iter().flat_map(|f| &f.items);
         items
             .filter_map(|i| match i {
                 Item::Plan(plan) => Some(plan),
@@ -157,9 +137,7 @@ impl<'a> Ctx<'a> {
             });
             let _ = entry;
             let mut directives = Directives::default();
-            self.in_module(root, |ctx| {
-                ctx.decorators(&plan.decorators, &mut directives, None)
-            });
+            self.in_module(root, |ctx| ctx.decorators(&plan.decorators, &mut directives, None));
             self.check_axes(&directives, false);
         }
     }
@@ -242,19 +220,12 @@ impl<'a> Ctx<'a> {
         let help =
             "write `@shard(data: B, tensor: [H, F])`, or for one value `@shard(x: [B: data, ..])`";
         let Some(key) = &arg.key else {
-            self.bad_argument(
-                arg.span,
-                "`@shard` says which mesh axis splits which dims",
-                help,
-            );
+            self.bad_argument(arg.span, "`@shard` says which mesh axis splits which dims", help);
             return None;
         };
         let items: Vec<&'a DecoratorItem> = match &arg.value {
             DecoratorValue::Expr(e) => {
-                return Some(PlacementKind::First(
-                    key.text.clone(),
-                    vec![self.dim_argument(e)?],
-                ));
+                return Some(PlacementKind::First(key.text.clone(), vec![self.dim_argument(e)?]));
             }
             DecoratorValue::List(items) => items.iter().collect(),
         };
@@ -274,10 +245,7 @@ impl<'a> Ctx<'a> {
                     ok = false;
                 }
                 DecoratorItem::Placed(name, axes) => {
-                    let e = ast::Expr {
-                        kind: ExprKind::Name(name.text.clone()),
-                        span: name.span,
-                    };
+                    let e = ast::Expr { kind: ExprKind::Name(name.text.clone()), span: name.span };
                     match self.dim_axis(&e).map(|a| a.dims) {
                         Some(found) if found.len() == 1 => {
                             placed.push((found[0], axes.iter().map(|a| a.text.clone()).collect()))
@@ -329,13 +297,7 @@ impl<'a> Ctx<'a> {
                         }
                     }
                 }
-                directives.shard.push(ShardDims {
-                    axis,
-                    dims,
-                    pad: true,
-                    text,
-                    span: None,
-                });
+                directives.shard.push(ShardDims { axis, dims, pad: true, text, span: None });
             }
         }
         if let Some(fsdp) = overrides.fsdp {
@@ -351,12 +313,7 @@ impl<'a> Ctx<'a> {
                         .help("name a record type of the file, e.g. `--fsdp data=Params`"),
                     );
                 }
-                directives.fsdp.push(Fsdp {
-                    axis,
-                    record,
-                    text,
-                    span: None,
-                });
+                directives.fsdp.push(Fsdp { axis, record, text, span: None });
             }
         }
         if let Some(precision) = overrides.precision {
@@ -372,18 +329,10 @@ impl<'a> Ctx<'a> {
             return;
         }
         let mesh: Vec<&str> = directives.mesh.iter().map(|(n, _)| n.as_str()).collect();
-        let shards = directives
-            .shard
-            .iter()
-            .map(|s| (s.axis.clone(), s.span, s.text.clone()));
-        let fsdp = directives
-            .fsdp
-            .iter()
-            .map(|s| (s.axis.clone(), s.span, s.text.clone()));
+        let shards = directives.shard.iter().map(|s| (s.axis.clone(), s.span, s.text.clone()));
+        let fsdp = directives.fsdp.iter().map(|s| (s.axis.clone(), s.span, s.text.clone()));
         let values = directives.shard_values.iter().flat_map(|s| {
-            s.dims
-                .iter()
-                .flat_map(|(_, a)| a.iter().map(|a| (a.clone(), s.span, s.text.clone())))
+            s.dims.iter().flat_map(|(_, a)| a.iter().map(|a| (a.clone(), s.span, s.text.clone())))
         });
         let all: Vec<(String, Option<Span>, String)> = shards.chain(fsdp).chain(values).collect();
         for (axis, span, text) in all {

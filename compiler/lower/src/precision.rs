@@ -43,11 +43,9 @@ fn count(e: &Expr, operands: &mut usize) {
 /// The product with each loaded factor rounded.
 fn rounded(e: Expr, program: &Program, dtype: DType) -> Expr {
     match e {
-        Expr::Binary(BinaryOp::Mul, a, b) => Expr::binary(
-            BinaryOp::Mul,
-            rounded(*a, program, dtype),
-            rounded(*b, program, dtype),
-        ),
+        Expr::Binary(BinaryOp::Mul, a, b) => {
+            Expr::binary(BinaryOp::Mul, rounded(*a, program, dtype), rounded(*b, program, dtype))
+        }
         Expr::Load(_) | Expr::Cast(..) => {
             let own = program.dtype_of(&e);
             let load = match &e {

@@ -12,8 +12,7 @@ impl<'a> Ctx<'a> {
     pub fn quoted(&self, span: Span) -> String {
         let found = self.expr_at(&|e| e.span == span);
         let text = found.map(show::expr);
-        text.filter(|t| t.chars().count() <= 60)
-            .unwrap_or_else(|| "…".to_owned())
+        text.filter(|t| t.chars().count() <= 60).unwrap_or_else(|| "…".to_owned())
     }
 
     /// The smallest subscripted expression whose brackets hold a place, as text.
@@ -36,8 +35,7 @@ impl<'a> Ctx<'a> {
             }
         }
         let text = found.map(show::expr);
-        text.filter(|t| t.chars().count() <= 60)
-            .unwrap_or_else(|| "…".to_owned())
+        text.filter(|t| t.chars().count() <= 60).unwrap_or_else(|| "…".to_owned())
     }
 
     fn expr_at(&self, wanted: &dyn Fn(&Expr) -> bool) -> Option<&'a Expr> {
@@ -58,9 +56,7 @@ fn find<'e>(e: &'e Expr, wanted: &dyn Fn(&Expr) -> bool) -> Option<&'e Expr> {
     if wanted(e) {
         return Some(e);
     }
-    children(e)
-        .into_iter()
-        .find_map(|child| find(child, wanted))
+    children(e).into_iter().find_map(|child| find(child, wanted))
 }
 
 fn find_in<'e>(block: &'e Block, wanted: &dyn Fn(&Expr) -> bool) -> Option<&'e Expr> {
@@ -75,14 +71,10 @@ fn find_in<'e>(block: &'e Block, wanted: &dyn Fn(&Expr) -> bool) -> Option<&'e E
         }
         StmtKind::Unpack { value, .. } => find(value, wanted),
         StmtKind::For { body, .. } => find_in(body, wanted),
-        StmtKind::While {
-            condition, body, ..
-        } => find(condition, wanted).or_else(|| find_in(body, wanted)),
-        StmtKind::If {
-            condition,
-            then,
-            otherwise,
-        } => find(condition, wanted)
+        StmtKind::While { condition, body, .. } => {
+            find(condition, wanted).or_else(|| find_in(body, wanted))
+        }
+        StmtKind::If { condition, then, otherwise } => find(condition, wanted)
             .or_else(|| find_in(then, wanted))
             .or_else(|| otherwise.as_ref().and_then(|b| find_in(b, wanted))),
     })

@@ -44,12 +44,7 @@ impl<'a> Ctx<'a> {
                 continue;
             };
             if !ty.fields.iter().any(|(n, _)| *n == field.text) {
-                let model = RecordVal {
-                    def,
-                    args: vec![],
-                    stack: vec![],
-                    fields: vec![],
-                };
+                let model = RecordVal { def, args: vec![], stack: vec![], fields: vec![] };
                 self.no_field(&model, field);
                 ok = false;
             }
@@ -91,12 +86,7 @@ impl<'a> Ctx<'a> {
             let value = self.coerce(value.clone(), field_ty, *at, &what, place);
             fields.push((field.clone(), value));
         }
-        Val::Record(RecordVal {
-            def,
-            args: vec![],
-            stack: vec![],
-            fields,
-        })
+        Val::Record(RecordVal { def, args: vec![], stack: vec![], fields })
     }
 
     /// `r.a.w[…] = value`: the variable becomes a copy with that leaf (or inner record) replaced.
@@ -105,10 +95,7 @@ impl<'a> Ctx<'a> {
             let known: Vec<String> = self.frame().vars.keys().cloned().collect();
             let mut error = Diagnostic::error(
                 codes::UNKNOWN_NAME,
-                format!(
-                    "there is no `{}` whose field could be replaced",
-                    lhs.name.text
-                ),
+                format!("there is no `{}` whose field could be replaced", lhs.name.text),
             )
             .at(lhs.name.span, "not bound yet");
             error = match suggest(&lhs.name.text, known.iter().map(String::as_str)) {
@@ -130,15 +117,9 @@ impl<'a> Ctx<'a> {
         let new = self.kept(new);
         let subscripted = lhs.path.iter().any(|p| matches!(p, LhsPart::Subscript(_)));
         let old_span = var.span;
-        if let Some(val) = self.replaced(
-            var.val,
-            &fields,
-            new,
-            lhs,
-            value_span,
-            old_span,
-            subscripted,
-        ) {
+        if let Some(val) =
+            self.replaced(var.val, &fields, new, lhs, value_span, old_span, subscripted)
+        {
             self.set_var(&lhs.name.text, val, lhs.span);
         }
     }
@@ -169,11 +150,7 @@ impl<'a> Ctx<'a> {
                         return Some(Val::Poison);
                     };
                     let filled = self.adapted(b.clone(), dtype);
-                    Val::Array(crate::values::Array {
-                        axes: a.axes.clone(),
-                        params,
-                        ..filled
-                    })
+                    Val::Array(crate::values::Array { axes: a.axes.clone(), params, ..filled })
                 }
                 (Val::Record(a), Val::Record(b))
                     if a.def == b.def && self.same_axes(&a.stack, &b.stack) =>
@@ -231,8 +208,7 @@ impl<'a> Ctx<'a> {
             Elem::Strong(is) if crate::types::widens(was, is) => Some(is),
             _ => {
                 let because = Some((lhs.span, format!("this is {was}")));
-                self.implicit(new.clone(), was, span, "the replaced leaf", because)
-                    .map(|_| was)
+                self.implicit(new.clone(), was, span, "the replaced leaf", because).map(|_| was)
             }
         }
     }
@@ -256,10 +232,7 @@ impl<'a> Ctx<'a> {
             self.report(
                 Diagnostic::error(
                     codes::INOUT,
-                    format!(
-                        "`{}` is `inout`: its argument must be a variable",
-                        param.name.text
-                    ),
+                    format!("`{}` is `inout`: its argument must be a variable", param.name.text),
                 )
                 .at(given.span, "has no place to put the result")
                 .also(param.name.span, "declared `inout` here")

@@ -37,9 +37,7 @@ impl<'a> Ctx<'a> {
                 Subscript::Ranged(name, range) => (vec![(&name.text, name.span)], Some(range)),
                 Subscript::Expr(e) => {
                     let parts = crate::index::components(e);
-                    let names = parts
-                        .iter()
-                        .filter_map(|p| Some((crate::index::bare(p)?, p.span)));
+                    let names = parts.iter().filter_map(|p| Some((crate::index::bare(p)?, p.span)));
                     let names: Vec<(&str, Span)> = names.collect();
                     if names.len() != parts.len() {
                         self.report(
@@ -95,10 +93,7 @@ impl<'a> Ctx<'a> {
                             self.index_vars[*copy].guard =
                                 guard.clone().map(|g| crate::values::substitute(g, &map));
                         }
-                        Some(Binding::Indices(
-                            copies.into_iter().map(|(i, _)| i).collect(),
-                            axis,
-                        ))
+                        Some(Binding::Indices(copies.into_iter().map(|(i, _)| i).collect(), axis))
                     }
                     None => self.bind_index(name, span, range, uses),
                 };
@@ -145,10 +140,7 @@ impl<'a> Ctx<'a> {
                     format!("`{name}[…]` takes one argument, {} given", args.len()),
                 )
                 .at(span, "")
-                .help(format!(
-                    "write `{name}{}(…)`",
-                    crate::show::subscripts(subs)
-                )),
+                .help(format!("write `{name}{}(…)`", crate::show::subscripts(subs))),
             );
             return Val::Poison;
         };
@@ -159,9 +151,7 @@ impl<'a> Ctx<'a> {
         };
         let ids: Vec<IndexId> = indices(&bound);
         let depth = self.frame().indices.len();
-        self.frame_mut()
-            .indices
-            .extend(bound.into_iter().map(|(n, _, b)| (n, b)));
+        self.frame_mut().indices.extend(bound.into_iter().map(|(n, _, b)| (n, b)));
         let guard = subs.guard.as_deref().map(|g| self.condition(g));
         let body = if matches!(name, "sum" | "mean") {
             self.product(&arg.value, None)
@@ -246,10 +236,7 @@ impl<'a> Ctx<'a> {
                 self.report(
                     Diagnostic::error(
                         codes::BRACKETS,
-                        format!(
-                            "`{name}` finds the position along one index, {} given",
-                            ids.len()
-                        ),
+                        format!("`{name}` finds the position along one index, {} given", ids.len()),
                     )
                     .at(span, "")
                     .help(format!("apply it along one index: `{name}[i](…)`")),
@@ -261,10 +248,7 @@ impl<'a> Ctx<'a> {
                 self.reduce(DType::I32, ids, reducer, guard, expr),
             ));
         }
-        Some(Array::strong(
-            dtype,
-            self.reduce(dtype, ids, reducer, guard, expr),
-        ))
+        Some(Array::strong(dtype, self.reduce(dtype, ids, reducer, guard, expr)))
     }
 
     /// How many points indices have, those excluded by guards not counted.
@@ -274,35 +258,19 @@ impl<'a> Ctx<'a> {
             let points: u64 = self.points(&dims);
             return Array::weak_int(points as i64);
         }
-        let count = self.reduce(
-            DType::I32,
-            ids,
-            Reducer::Sum,
-            both(guard, None),
-            Expr::int(1),
-        );
+        let count = self.reduce(DType::I32, ids, Reducer::Sum, both(guard, None), Expr::int(1));
         Array::strong(DType::I32, count)
     }
 
     /// `argsort[n](x[n])`: where along n the smallest, second smallest … element is.
     pub fn argsort(&mut self, subs: &'a Subscripts, args: &'a [ast::Arg], span: Span) -> Val {
-        let (
-            [arg],
-            [
-                Subscript::Expr(ast::Expr {
-                    kind: ExprKind::Name(name),
-                    span: name_span,
-                }),
-            ],
-        ) = (args, &subs.subs[..])
+        let ([arg], [Subscript::Expr(ast::Expr { kind: ExprKind::Name(name), span: name_span })]) =
+            (args, &subs.subs[..])
         else {
             self.report(
-                Diagnostic::error(
-                    codes::BRACKETS,
-                    "`argsort` sorts one argument along one index",
-                )
-                .at(span, "")
-                .help("write `o[n] = argsort[n](x[n])`"),
+                Diagnostic::error(codes::BRACKETS, "`argsort` sorts one argument along one index")
+                    .at(span, "")
+                    .help("write `o[n] = argsort[n](x[n])`"),
             );
             return Val::Poison;
         };
@@ -315,9 +283,7 @@ impl<'a> Ctx<'a> {
         };
         let ids = indices(&bound);
         let depth = self.frame().indices.len();
-        self.frame_mut()
-            .indices
-            .extend(bound.into_iter().map(|(n, _, b)| (n, b)));
+        self.frame_mut().indices.extend(bound.into_iter().map(|(n, _, b)| (n, b)));
         let guard = subs.guard.as_deref().map(|g| self.condition(g));
         let value = self.eval(&arg.value);
         self.frame_mut().indices.truncate(depth);
@@ -364,28 +330,16 @@ impl<'a> Ctx<'a> {
             Binding::Indices(_, axis) => axis.clone(),
             Binding::Counter(_, dim) => crate::dims::Axis::one(*dim),
         };
-        let sorted = Array {
-            axes: vec![axis],
-            elem: Elem::Strong(dtype),
-            params: vec![id],
-            body,
-        };
+        let sorted = Array { axes: vec![axis], elem: Elem::Strong(dtype), params: vec![id], body };
         let outer = self.outer(&[&sorted.body], &sorted.params);
         let input = self.stored(&sorted, &outer);
         let dims = self.program.values[input].dims.clone();
         let position = outer.len();
         let out = self.value(DType::I32, dims);
-        self.push(Op::Argsort(Argsort {
-            out,
-            input,
-            position,
-        }));
+        self.push(Op::Argsort(Argsort { out, input, position }));
         let at = self.position(&outer_binding);
         let subs = outer.into_iter().map(Expr::Index).chain([at]);
-        Val::number(
-            Elem::Strong(DType::I32),
-            Expr::load(out, subs.collect::<Vec<_>>()),
-        )
+        Val::number(Elem::Strong(DType::I32), Expr::load(out, subs.collect::<Vec<_>>()))
     }
 
     /// Reports that an index stays in a result but nothing binds it.

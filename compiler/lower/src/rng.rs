@@ -68,19 +68,12 @@ impl<'a> Ctx<'a> {
                 None => index,
                 Some(outer) => {
                     let factor = wide(Expr::int(extent as i64));
-                    Expr::binary(
-                        BinaryOp::Add,
-                        Expr::binary(BinaryOp::Mul, outer, factor),
-                        index,
-                    )
+                    Expr::binary(BinaryOp::Add, Expr::binary(BinaryOp::Mul, outer, factor), index)
                 }
             });
         }
         let position = position.unwrap_or_else(|| wide(Expr::int(0)));
-        Val::number(
-            Elem::Strong(DType::F32),
-            Expr::binary(BinaryOp::Uniform, key, position),
-        )
+        Val::number(Elem::Strong(DType::F32), Expr::binary(BinaryOp::Uniform, key, position))
     }
 
     /// `fold(key, a, b)`: a key of its own for each value of the integers.
@@ -189,21 +182,14 @@ impl<'a> Ctx<'a> {
                     format!("the same numbers would be drawn for each {list}"),
                 )
                 .at(span, "the key is the same each time")
-                .help(format!(
-                    "fold what repeats into the key: `fold(key, {list})`"
-                )),
+                .help(format!("fold what repeats into the key: `fold(key, {list})`")),
             );
             return false;
         }
         // Two draws are the same when their keys are, whatever the statement's indices are called.
         let map: BTreeMap<IndexId, Expr> = folded
             .into_iter()
-            .map(|id| {
-                (
-                    id,
-                    Expr::Index(IndexId(u32::MAX - self.index_vars[id].dim.0)),
-                )
-            })
+            .map(|id| (id, Expr::Index(IndexId(u32::MAX - self.index_vars[id].dim.0))))
             .collect();
         let canonical = substitute(key.clone(), &map);
         if let Some((_, before)) = self.drawn.iter().find(|(k, _)| *k == canonical) {

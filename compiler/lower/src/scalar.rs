@@ -28,11 +28,9 @@ impl<'a> Ctx<'a> {
         }
         match body {
             // A weak choice is converted branch by branch, so that its constants are rounded once.
-            Expr::Select(c, a, b) if !matches!(from, Elem::Strong(_)) => Expr::select(
-                *c,
-                self.converted(*a, from, to),
-                self.converted(*b, from, to),
-            ),
+            Expr::Select(c, a, b) if !matches!(from, Elem::Strong(_)) => {
+                Expr::select(*c, self.converted(*a, from, to), self.converted(*b, from, to))
+            }
             body => Expr::cast(to, body),
         }
     }
@@ -40,11 +38,7 @@ impl<'a> Ctx<'a> {
     /// The array with elements of another dtype.
     pub fn adapted(&self, array: Array, to: DType) -> Array {
         let body = self.converted(array.body, array.elem, to);
-        Array {
-            elem: Elem::Strong(to),
-            body,
-            ..array
-        }
+        Array { elem: Elem::Strong(to), body, ..array }
     }
 
     /// As [`Ctx::adapted`] if that is an implicit conversion; an error otherwise.
@@ -90,10 +84,7 @@ impl<'a> Ctx<'a> {
 
     /// Whether the current statement has indices, so that arrays must be subscripted.
     pub fn pointwise(&self) -> bool {
-        self.frame()
-            .indices
-            .iter()
-            .any(|(_, b)| matches!(b, Binding::Indices(..)))
+        self.frame().indices.iter().any(|(_, b)| matches!(b, Binding::Indices(..)))
     }
 
     /// Applies a function to values leaf by leaf; numbers are used with every leaf.
@@ -182,10 +173,7 @@ impl<'a> Ctx<'a> {
                     "an array without subscripts in an indexed statement",
                 )
                 .at(model_span, format!("this still has the axes [{axes}]"))
-                .help(format!(
-                    "subscript it: `{}[{index}]`",
-                    self.quoted(model_span)
-                )),
+                .help(format!("subscript it: `{}[{index}]`", self.quoted(model_span))),
             );
             return None;
         }
@@ -210,11 +198,7 @@ impl<'a> Ctx<'a> {
             *array = Array::scalar(array.elem, array.at(&subs));
         }
         let result = apply(self, arrays)?;
-        Some(Array {
-            axes: model.axes,
-            params: model.params,
-            ..result
-        })
+        Some(Array { axes: model.axes, params: model.params, ..result })
     }
 
     /// Whether two lists of axes are the same, anonymous extents compared by number.
@@ -383,11 +367,7 @@ impl<'a> Ctx<'a> {
         if op.is_comparison() {
             return Some(Array::strong(DType::Bool, body));
         }
-        let elem = if matches!(elem, Elem::Strong(_)) {
-            elem
-        } else {
-            Elem::Strong(dtype)
-        };
+        let elem = if matches!(elem, Elem::Strong(_)) { elem } else { Elem::Strong(dtype) };
         Some(Array::scalar(elem, body))
     }
 
@@ -449,11 +429,7 @@ impl<'a> Ctx<'a> {
                     _ => literal_as(literal, to),
                 };
                 if let Some(body) = converted {
-                    return Some(Array {
-                        elem: Elem::Strong(to),
-                        body,
-                        ..a
-                    });
+                    return Some(Array { elem: Elem::Strong(to), body, ..a });
                 }
             }
             let from = a.elem.default_dtype();
@@ -515,10 +491,9 @@ impl<'a> Ctx<'a> {
             };
             // A choice between two literals stays weak: `where(c, 16, 0)` takes the type of what it meets.
             let (a, b) = match elem {
-                Elem::Strong(dtype) => (
-                    ctx.converted(a.body, a.elem, dtype),
-                    ctx.converted(b.body, b.elem, dtype),
-                ),
+                Elem::Strong(dtype) => {
+                    (ctx.converted(a.body, a.elem, dtype), ctx.converted(b.body, b.elem, dtype))
+                }
                 _ => (a.body, b.body),
             };
             Some(Array::scalar(elem, Expr::select(c.body, a, b)))
@@ -582,9 +557,5 @@ pub(crate) fn unary_name(op: UnaryOp) -> &'static str {
 /// Shows an expression for a help line, shortened when it is long.
 pub(crate) fn short(e: &ast::Expr) -> String {
     let text = show::expr(e);
-    if text.chars().count() <= 60 {
-        text
-    } else {
-        "…".to_owned()
-    }
+    if text.chars().count() <= 60 { text } else { "…".to_owned() }
 }

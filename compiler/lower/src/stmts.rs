@@ -73,47 +73,38 @@ impl<'a> Ctx<'a> {
                         self.place(&target.name.text, placements.clone());
                     }
                 }
-                StmtKind::For {
-                    var,
-                    over,
-                    reversed,
-                    body,
-                } => self.for_loop(var, over, *reversed, body),
-                StmtKind::While {
-                    condition,
-                    limit,
-                    body,
-                } => self.while_loop(condition, limit, body, stmt.span),
-                StmtKind::If {
-                    condition,
-                    then,
-                    otherwise,
-                } => match self.static_condition(condition) {
-                    Some(true) => self.block(then),
-                    Some(false) => {
-                        if let Some(otherwise) = otherwise {
-                            self.block(otherwise);
+                StmtKind::For { var, over, reversed, body } => {
+                    self.for_loop(var, over, *reversed, body)
+                }
+                StmtKind::While { condition, limit, body } => {
+                    self.while_loop(condition, limit, body, stmt.span)
+                }
+                StmtKind::If { condition, then, otherwise } => {
+                    match self.static_condition(condition) {
+                        Some(true) => self.block(then),
+                        Some(false) => {
+                            if let Some(otherwise) = otherwise {
+                                self.block(otherwise);
+                            }
+                        }
+                        None => {
+                            // What the branches bind is unknown, and silent.
+                            for name in crate::loops::assigned(then)
+                                .into_iter()
+                                .chain(otherwise.iter().flat_map(crate::loops::assigned))
+                            {
+                                self.set_var(&name, Val::Poison, condition.span);
+                            }
                         }
                     }
-                    None => {
-                        // What the branches bind is unknown, and silent.
-                        for name in crate::loops::assigned(then)
-                            .into_iter()
-                            .chain(otherwise.iter().flat_map(crate::loops::assigned))
-                        {
-                            self.set_var(&name, Val::Poison, condition.span);
-                        }
-                    }
-                },
+                }
             }
         }
     }
 
     /// Binds a variable of the current function.
     pub fn set_var(&mut self, name: &str, val: Val, span: Span) {
-        self.frame_mut()
-            .vars
-            .insert(name.to_owned(), Var { val, span });
+        self.frame_mut().vars.insert(name.to_owned(), Var { val, span });
     }
 
     fn bind_statement(&mut self, lhs: &'a Lhs, ty: Option<&'a ast::Type>, value: &'a ast::Expr) {
@@ -222,13 +213,7 @@ impl<'a> Ctx<'a> {
         match resolved {
             Some((ty, span)) => {
                 let what = format!("`{}`", self.hint);
-                self.coerce(
-                    val,
-                    &ty,
-                    value.span,
-                    &what,
-                    Some((span, "declared here".to_owned())),
-                )
+                self.coerce(val, &ty, value.span, &what, Some((span, "declared here".to_owned())))
             }
             None => val,
         }
@@ -269,11 +254,7 @@ impl<'a> Ctx<'a> {
     /// Names a call's result after the variable it is bound to.
     fn rename(&mut self, val: &Val, name: &str) {
         let scope = self.frame().scope.clone();
-        if let Val::Array(Array {
-            body: Expr::Load(load),
-            ..
-        }) = val
-        {
+        if let Val::Array(Array { body: Expr::Load(load), .. }) = val {
             let value = &mut self.program.values[load.value];
             if value.name == "out" && value.origin.scope.len() > scope.len() {
                 value.name = name.to_owned();
@@ -340,10 +321,8 @@ impl<'a> Ctx<'a> {
                         }
                         Subscript::Expr(e) => {
                             let all = components(e);
-                            let names: Vec<(&str, Span)> = all
-                                .iter()
-                                .filter_map(|p| Some((bare(p)?, p.span)))
-                                .collect();
+                            let names: Vec<(&str, Span)> =
+                                all.iter().filter_map(|p| Some((bare(p)?, p.span))).collect();
                             if names.len() != all.len() {
                                 self.report(
                                 Diagnostic::error(codes::STORE_TARGET, format!("`{}` on the left of `=` is not an index", short(e)))
@@ -374,8 +353,7 @@ impl<'a> Ctx<'a> {
                     seen.push((name.to_owned(), span));
                     match self.left_index(name, span, range, uses, depth) {
                         Some(Binding::Counter(_, dim)) => {
-                            left.counters
-                                .push((name.to_owned(), dim, left.params.len()));
+                            left.counters.push((name.to_owned(), dim, left.params.len()));
                             left.params.push(None);
                             dims.push(dim);
                         }
@@ -386,10 +364,7 @@ impl<'a> Ctx<'a> {
                         None => ok = false,
                     }
                 }
-                left.axes.push(Axis {
-                    product: product || dims.len() > 1,
-                    dims,
-                });
+                left.axes.push(Axis { product: product || dims.len() > 1, dims });
             }
             if let Some(guard) = &subs.guard {
                 match self.condition(guard) {
@@ -425,9 +400,7 @@ impl<'a> Ctx<'a> {
             return Some(counter);
         }
         let binding = self.bind_index(name, span, range, uses)?;
-        self.frame_mut()
-            .indices
-            .push((name.to_owned(), binding.clone()));
+        self.frame_mut().indices.push((name.to_owned(), binding.clone()));
         Some(binding)
     }
 
@@ -446,11 +419,7 @@ impl<'a> Ctx<'a> {
             return None;
         }
         let params: Vec<IndexId> = left.params.into_iter().flatten().collect();
-        let array = Array {
-            axes: left.axes,
-            params,
-            ..element
-        };
+        let array = Array { axes: left.axes, params, ..element };
         Some(self.bound_array(array, left.guard))
     }
 
@@ -506,12 +475,7 @@ impl<'a> Ctx<'a> {
             );
             return;
         }
-        let innermost = self
-            .frame()
-            .loops
-            .last()
-            .map(|l| l.name.clone())
-            .unwrap_or_default();
+        let innermost = self.frame().loops.last().map(|l| l.name.clone()).unwrap_or_default();
         if !left.counters.iter().any(|(n, ..)| *n == innermost) {
             self.report(
                 Diagnostic::error(
@@ -519,9 +483,7 @@ impl<'a> Ctx<'a> {
                     format!("`{name}` is not collected over the innermost loop, `{innermost}`"),
                 )
                 .at(lhs.span, "")
-                .help(format!(
-                    "put `{innermost}` on the left too, or bind after that loop"
-                )),
+                .help(format!("put `{innermost}` on the left too, or bind after that loop")),
             );
             return;
         }
@@ -532,15 +494,8 @@ impl<'a> Ctx<'a> {
             .filter_map(|(position, p)| p.map(|p| (position, p)))
             .unzip();
         // One axis for each parameter; the final axes are set when all counters are there.
-        let axes = params
-            .iter()
-            .map(|p| Axis::one(self.index_vars[*p].dim))
-            .collect();
-        let array = Array {
-            axes,
-            params,
-            ..element
-        };
+        let axes = params.iter().map(|p| Axis::one(self.index_vars[*p].dim)).collect();
+        let array = Array { axes, params, ..element };
         let array = self.bound_array(array, left.guard);
         let collected = CollectedName {
             name: name.clone(),
@@ -551,11 +506,7 @@ impl<'a> Ctx<'a> {
             axes: left.axes,
         };
         if let Some(scope) = self.frame_mut().loops.last_mut() {
-            let twice = scope
-                .collected
-                .iter()
-                .find(|c| c.name == *name)
-                .map(|c| c.span);
+            let twice = scope.collected.iter().find(|c| c.name == *name).map(|c| c.span);
             scope.collected.push(collected);
             if let Some(first) = twice {
                 self.report(
@@ -570,10 +521,7 @@ impl<'a> Ctx<'a> {
 
     fn unpack(&mut self, targets: &'a [Lhs], value: &'a ast::Expr) {
         let texts: Vec<String> = targets.iter().map(show::lhs).collect();
-        self.hint = targets
-            .first()
-            .map(|t| t.name.text.clone())
-            .unwrap_or_default();
+        self.hint = targets.first().map(|t| t.name.text.clone()).unwrap_or_default();
         if let (Some(first), Some(last)) = (targets.first(), targets.last()) {
             self.left = Some((format!("({})", texts.join(", ")), first.span.to(last.span)));
         }
@@ -608,11 +556,7 @@ impl<'a> Ctx<'a> {
             ok &= left.is_some();
             lefts.push(left);
         }
-        let val = if ok {
-            self.right_side(value, None)
-        } else {
-            Val::Poison
-        };
+        let val = if ok { self.right_side(value, None) } else { Val::Poison };
         self.frame_mut().indices.truncate(depth);
         let parts: Vec<Val> = match val {
             Val::Tuple(parts) if parts.len() == targets.len() => {

@@ -180,29 +180,19 @@ impl<'a> Ctx<'a> {
                 )
                 .at(lhs.span, format!("its axes are [{axes}]"))
                 .also(before, "bound here")
-                .help(format!(
-                    "subscript all of them: `[{}]`",
-                    axes.to_lowercase()
-                )),
+                .help(format!("subscript all of them: `[{}]`", axes.to_lowercase())),
             );
             return None;
         }
         let ids = self.store_indices(&subs, &array)?;
-        let mut places = Subs {
-            axes: subs.len(),
-            exprs: vec![],
-            proven: vec![],
-            escapes: None,
-        };
+        let mut places = Subs { axes: subs.len(), exprs: vec![], proven: vec![], escapes: None };
         let mut ok = true;
         for (sub, axis) in subs.iter().zip(&array.axes) {
             let done = match sub {
                 Subscript::Expr(e) => self.subscript(e, axis, &mut places),
                 Subscript::Ranged(name, _) => {
-                    let e = ast::Expr {
-                        kind: ast::ExprKind::Name(name.text.clone()),
-                        span: name.span,
-                    };
+                    let e =
+                        ast::Expr { kind: ast::ExprKind::Name(name.text.clone()), span: name.span };
                     match self.binding(&name.text) {
                         Some(binding) => self.bare_subscript(&e, &binding, axis, &mut places),
                         None => None,
@@ -267,11 +257,7 @@ impl<'a> Ctx<'a> {
         // Every index that the call is mapped over has an array of its own.
         let lifts = self.frame().lifts.clone();
         let base = self.stored(&array, &lifts);
-        let subs: Vec<Expr> = lifts
-            .iter()
-            .map(|i| Expr::Index(*i))
-            .chain(places.exprs)
-            .collect();
+        let subs: Vec<Expr> = lifts.iter().map(|i| Expr::Index(*i)).chain(places.exprs).collect();
         let free: Vec<IndexId> = lifts.iter().chain(&ids).copied().collect();
         let emission = Emission {
             dtype,
@@ -292,11 +278,9 @@ impl<'a> Ctx<'a> {
         for (sub, axis) in subs.iter().zip(&array.axes) {
             let wanted: Vec<(String, Span, Option<&'a ast::Expr>)> = match sub {
                 Subscript::Ranged(name, range) => vec![(name.text.clone(), name.span, Some(range))],
-                Subscript::Expr(e) => self
-                    .subscript_mentions(e)
-                    .into_iter()
-                    .map(|m| (m.name, m.span, None))
-                    .collect(),
+                Subscript::Expr(e) => {
+                    self.subscript_mentions(e).into_iter().map(|m| (m.name, m.span, None)).collect()
+                }
             };
             for (name, span, range) in wanted {
                 if self.frame().indices.iter().any(|(n, _)| *n == name) {
@@ -385,18 +369,15 @@ impl<'a> Ctx<'a> {
         }
         match e {
             Expr::Index(index) => Some(Atom::Index(*index).into()),
-            Expr::Binary(BinaryOp::Add, a, b) => self
-                .affine_in(a, unknown)?
-                .add(&self.affine_in(b, unknown)?),
-            Expr::Binary(BinaryOp::Sub, a, b) => self
-                .affine_in(a, unknown)?
-                .sub(&self.affine_in(b, unknown)?),
+            Expr::Binary(BinaryOp::Add, a, b) => {
+                self.affine_in(a, unknown)?.add(&self.affine_in(b, unknown)?)
+            }
+            Expr::Binary(BinaryOp::Sub, a, b) => {
+                self.affine_in(a, unknown)?.sub(&self.affine_in(b, unknown)?)
+            }
             Expr::Binary(BinaryOp::Mul, a, b) => {
                 let (a_form, b_form) = (Affine::of(a), Affine::of(b));
-                match (
-                    a_form.and_then(|f| f.as_constant()),
-                    b_form.and_then(|f| f.as_constant()),
-                ) {
+                match (a_form.and_then(|f| f.as_constant()), b_form.and_then(|f| f.as_constant())) {
                     (Some(c), _) => self.affine_in(b, unknown)?.scale(c),
                     (_, Some(c)) => self.affine_in(a, unknown)?.scale(c),
                     _ => None,

@@ -33,12 +33,12 @@ impl<'a> Ctx<'a> {
         let value = self.eval(base);
         if let Some(guard) = &subs.guard {
             self.report(
-                Diagnostic::error(codes::GUARD, "a load has no guard")
-                    .at(guard.span, "")
-                    .help(format!(
+                Diagnostic::error(codes::GUARD, "a load has no guard").at(guard.span, "").help(
+                    format!(
                         "choose with `where({}, …, …)`, or guard the reduction around it",
                         short(guard)
-                    )),
+                    ),
+                ),
             );
         }
         let axes = match &value {
@@ -52,11 +52,7 @@ impl<'a> Ctx<'a> {
             self.report(
                 Diagnostic::error(
                     codes::SUBSCRIPTS,
-                    format!(
-                        "{} subscripts, but {what} has {} axes",
-                        subs.subs.len(),
-                        axes.len()
-                    ),
+                    format!("{} subscripts, but {what} has {} axes", subs.subs.len(), axes.len()),
                 )
                 .at(
                     subs.span,
@@ -69,11 +65,7 @@ impl<'a> Ctx<'a> {
                 .help(if axes.is_empty() {
                     format!("write `{}`", short(base))
                 } else {
-                    format!(
-                        "write `{}[{}]`",
-                        short(base),
-                        self.axes_name(&axes).to_lowercase()
-                    )
+                    format!("write `{}[{}]`", short(base), self.axes_name(&axes).to_lowercase())
                 }),
             );
             return Val::Poison;
@@ -110,9 +102,9 @@ impl<'a> Ctx<'a> {
 
     fn apply(&mut self, value: Val, subs: &Subs, default: Option<&(Array, Span)>) -> Val {
         match value {
-            Val::Array(array) => self
-                .apply_array(array, subs, default)
-                .map_or(Val::Poison, Val::Array),
+            Val::Array(array) => {
+                self.apply_array(array, subs, default).map_or(Val::Poison, Val::Array)
+            }
             Val::Record(record) => {
                 let fields = record
                     .fields
@@ -120,11 +112,7 @@ impl<'a> Ctx<'a> {
                     .map(|(name, field)| (name, self.apply(field, subs, default)));
                 let fields = fields.collect();
                 let stack = record.stack[subs.axes..].to_vec();
-                Val::Record(RecordVal {
-                    fields,
-                    stack,
-                    ..record
-                })
+                Val::Record(RecordVal { fields, stack, ..record })
             }
             other => other,
         }
@@ -143,12 +131,7 @@ impl<'a> Ctx<'a> {
         let mut array = if simple { array } else { self.loadable(array) };
         let count = subs.exprs.len();
         let rest = array.params.split_off(count);
-        let map = array
-            .params
-            .iter()
-            .copied()
-            .zip(subs.exprs.iter().cloned())
-            .collect();
+        let map = array.params.iter().copied().zip(subs.exprs.iter().cloned()).collect();
         let mut body = crate::values::substitute(array.body, &map);
         let dtype = array.elem.default_dtype();
         if let Expr::Load(load) = &mut body
@@ -181,12 +164,7 @@ impl<'a> Ctx<'a> {
             }
         }
         let axes = array.axes[subs.axes..].to_vec();
-        Some(Array {
-            axes,
-            elem: array.elem,
-            params: rest,
-            body,
-        })
+        Some(Array { axes, elem: array.elem, params: rest, body })
     }
 
     /// The array as one whose body is a load with its parameters as bare subscripts, or a constant.
@@ -195,10 +173,7 @@ impl<'a> Ctx<'a> {
             Expr::Load(load) => {
                 array.params.iter().all(|p| {
                     load.subs.contains(&Expr::Index(*p))
-                        && !load
-                            .subs
-                            .iter()
-                            .any(|s| *s != Expr::Index(*p) && s.mentions(*p))
+                        && !load.subs.iter().any(|s| *s != Expr::Index(*p) && s.mentions(*p))
                 }) && !matches!(load.bounds, Bounds::Else(_))
             }
             Expr::Literal(_) => true,
@@ -214,12 +189,8 @@ impl<'a> Ctx<'a> {
 
     /// Resolves subscripts against axes.
     pub fn subscripts(&mut self, subs: &'a Subscripts, axes: &[Axis]) -> Option<Subs> {
-        let mut parsed = Subs {
-            axes: subs.subs.len(),
-            exprs: vec![],
-            proven: vec![],
-            escapes: None,
-        };
+        let mut parsed =
+            Subs { axes: subs.subs.len(), exprs: vec![], proven: vec![], escapes: None };
         let mut ok = true;
         for (sub, axis) in subs.subs.iter().zip(axes) {
             match sub {
@@ -260,10 +231,9 @@ impl<'a> Ctx<'a> {
     ) -> Option<()> {
         let (dims, exprs): (Vec<DimId>, Vec<Expr>) = match binding {
             Binding::Counter(var, dim) => (vec![*dim], vec![Expr::LoopVar(*var)]),
-            Binding::Indices(ids, over) => (
-                over.dims.clone(),
-                ids.iter().map(|i| Expr::Index(*i)).collect(),
-            ),
+            Binding::Indices(ids, over) => {
+                (over.dims.clone(), ids.iter().map(|i| Expr::Index(*i)).collect())
+            }
         };
         if dims.len() == axis.dims.len()
             && dims.iter().zip(&axis.dims).all(|(d, a)| self.fits(*d, *a))
@@ -291,11 +261,7 @@ impl<'a> Ctx<'a> {
 
     fn wrong_index(&mut self, e: &ast::Expr, dims: &[DimId], axis: &Axis) {
         let index = short(e);
-        let over = dims
-            .iter()
-            .map(|d| self.dim_name(*d).to_owned())
-            .collect::<Vec<_>>()
-            .join(",");
+        let over = dims.iter().map(|d| self.dim_name(*d).to_owned()).collect::<Vec<_>>().join(",");
         let wanted = self.axis_name(axis);
         let mut error = Diagnostic::error(
             codes::WRONG_INDEX,
@@ -332,12 +298,7 @@ impl<'a> Ctx<'a> {
             None => axis.dims.clone(),
         };
         // A generic index over a product fills several places of the tuple.
-        let mut inner = Subs {
-            axes: 0,
-            exprs: vec![],
-            proven: vec![],
-            escapes: None,
-        };
+        let mut inner = Subs { axes: 0, exprs: vec![], proven: vec![], escapes: None };
         let mut ok = true;
         for part in parts {
             let at = inner.exprs.len();
@@ -349,10 +310,7 @@ impl<'a> Ctx<'a> {
                 inner.exprs.extend((0..width).map(|_| Expr::int(0)));
                 continue;
             };
-            let over = Axis {
-                dims: over.to_vec(),
-                product: width > 1,
-            };
+            let over = Axis { dims: over.to_vec(), product: width > 1 };
             if self.subscript(part, &over, &mut inner).is_none() {
                 ok = false;
                 inner.exprs.truncate(at);
@@ -361,10 +319,8 @@ impl<'a> Ctx<'a> {
         }
         if inner.exprs.len() != dims.len() {
             let wanted = self.axis_name(axis);
-            let names: Vec<String> = dims
-                .iter()
-                .map(|d| self.dim_name(*d).to_lowercase())
-                .collect();
+            let names: Vec<String> =
+                dims.iter().map(|d| self.dim_name(*d).to_lowercase()).collect();
             let mut error = Diagnostic::error(
                 codes::WRONG_TUPLE,
                 format!(
@@ -499,10 +455,7 @@ impl<'a> Ctx<'a> {
         }
         error = error.help(match constant {
             true => format!("the last position is {}", extent - 1),
-            false => format!(
-                "say what is outside: `({} else 0)`",
-                self.quoted_load(e.span)
-            ),
+            false => format!("say what is outside: `({} else 0)`", self.quoted_load(e.span)),
         });
         (false, Some(error))
     }

@@ -155,11 +155,8 @@ impl<'a> Ctx<'a> {
             });
             if let Some((_, dim)) = repeated {
                 let name = self.dim_name(*dim).to_owned();
-                let earlier = ty
-                    .axes
-                    .iter()
-                    .flatten()
-                    .find(|x| crate::show::expr(x).contains(&name));
+                let earlier =
+                    ty.axes.iter().flatten().find(|x| crate::show::expr(x).contains(&name));
                 let mut error = Diagnostic::error(
                     codes::REPEATED_DIM,
                     format!("the type names the dim `{name}` twice"),
@@ -223,11 +220,8 @@ impl<'a> Ctx<'a> {
         }
         self.record_depth += 1;
         let generics = record.generics.iter().map(|g| g.text.clone());
-        let bound = generics.zip(
-            args.iter()
-                .cloned()
-                .map(|axis| crate::ctx::DimRef { axis, guard: None }),
-        );
+        let bound =
+            generics.zip(args.iter().cloned().map(|axis| crate::ctx::DimRef { axis, guard: None }));
         let bound: Vec<_> = bound.collect();
         let fields = self.in_module(inst, |ctx| {
             ctx.frame_mut().generics = bound;
@@ -266,12 +260,7 @@ impl<'a> Ctx<'a> {
                 );
             }
         }
-        Some(RecordTy {
-            def,
-            args,
-            stack,
-            fields: fields?,
-        })
+        Some(RecordTy { def, args, stack, fields: fields? })
     }
 
     /// Evaluates a condition that must be known when compiling.
@@ -311,10 +300,7 @@ impl<'a> Ctx<'a> {
         if !args.is_empty() {
             name += &format!(
                 "({})",
-                args.iter()
-                    .map(|a| self.axis_name(a))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                args.iter().map(|a| self.axis_name(a)).collect::<Vec<_>>().join(", ")
             );
         }
         if !stack.is_empty() {
@@ -329,17 +315,10 @@ impl Ty {
     pub fn stacked(self, stack: &[Axis]) -> Ty {
         let prefix = |axes: Vec<Axis>| stack.iter().cloned().chain(axes).collect();
         match self {
-            Ty::Array { axes, dtype } => Ty::Array {
-                axes: prefix(axes),
-                dtype,
-            },
+            Ty::Array { axes, dtype } => Ty::Array { axes: prefix(axes), dtype },
             Ty::Record(record) => Ty::Record(RecordTy {
                 stack: prefix(record.stack),
-                fields: record
-                    .fields
-                    .into_iter()
-                    .map(|(n, t)| (n, t.stacked(stack)))
-                    .collect(),
+                fields: record.fields.into_iter().map(|(n, t)| (n, t.stacked(stack))).collect(),
                 ..record
             }),
         }

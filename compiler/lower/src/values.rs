@@ -88,20 +88,12 @@ impl Elem {
 impl Array {
     /// A number without axes.
     pub fn scalar(elem: Elem, body: Expr) -> Array {
-        Array {
-            axes: Vec::new(),
-            elem,
-            params: Vec::new(),
-            body,
-        }
+        Array { axes: Vec::new(), elem, params: Vec::new(), body }
     }
 
     /// A weak integer constant.
     pub fn weak_int(value: i64) -> Array {
-        Array::scalar(
-            Elem::WeakInt,
-            Expr::Literal(Literal::Int(DType::I64, value)),
-        )
+        Array::scalar(Elem::WeakInt, Expr::Literal(Literal::Int(DType::I64, value)))
     }
 
     /// A weak float constant.
@@ -124,12 +116,8 @@ impl Array {
 
     /// The element at these subscripts.
     pub fn at(&self, subs: &[Expr]) -> Expr {
-        let map: BTreeMap<IndexId, Expr> = self
-            .params
-            .iter()
-            .copied()
-            .zip(subs.iter().cloned())
-            .collect();
+        let map: BTreeMap<IndexId, Expr> =
+            self.params.iter().copied().zip(subs.iter().cloned()).collect();
         substitute(self.body.clone(), &map)
     }
 

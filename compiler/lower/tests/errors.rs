@@ -39,22 +39,15 @@ fn said(name: &str, text: &str) -> (String, Vec<String>) {
 #[test]
 fn wrong_programs_are_explained() {
     let folder = repository().join("tests/errors");
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
-        .expect("tests/errors")
-        .flatten()
-        .map(|e| e.path())
-        .collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(&folder).expect("tests/errors").flatten().map(|e| e.path()).collect();
     files.retain(|p| p.extension().is_some_and(|e| e == "ein"));
     files.sort();
     assert!(files.len() >= 60, "{} wrong programs", files.len());
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
     for path in files {
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).expect("readable");
         let (now, codes) = said(&name, &text);
         assert!(!codes.is_empty(), "{name}: nothing is said");
@@ -75,10 +68,7 @@ fn wrong_programs_are_explained() {
 
 /// The blocks of source in an explanation.
 fn blocks(text: &str) -> Vec<&str> {
-    text.split("```ein\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("\n```").next())
-        .collect()
+    text.split("```ein\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect()
 }
 
 #[test]

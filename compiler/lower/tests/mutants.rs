@@ -26,27 +26,14 @@ fn tokens(text: &str) -> Vec<&str> {
 fn mutants_never_panic() {
     let mut state = 7_u64;
     let mut next = move |n: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % n
     };
     let defines = "B=2 T=3 S=4 P=6 V=7 D=8 H=4 G=2 F=6 L=2 E=4 M=3 A=2 Q=2";
-    let count: usize = std::env::var("EINMESH_MUTANTS")
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(12);
-    for name in [
-        "std",
-        "gpt2",
-        "llama3",
-        "lora",
-        "mixtral",
-        "t5",
-        "train",
-        "decode",
-        "fragments",
-    ] {
+    let count: usize =
+        std::env::var("EINMESH_MUTANTS").ok().and_then(|v| v.parse().ok()).unwrap_or(12);
+    for name in ["std", "gpt2", "llama3", "lora", "mixtral", "t5", "train", "decode", "fragments"] {
         let path = format!("tests/programs/{name}.ein");
         let text = std::fs::read_to_string(repository().join(&path)).expect("readable");
         for _ in 0..count {

@@ -13,13 +13,12 @@ type Named = BTreeMap<String, Vec<f64>>;
 
 /// Numbers in −1..1 with so few digits that bf16 holds them, which depend on the seed and the position.
 fn noise(seed: &str, n: usize) -> Vec<f64> {
-    let mut state = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-    });
+    let mut state = seed
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((state >> 57) as f64) / 64.0 - 1.0
     };
     (0..n).map(|_| next()).collect()
@@ -39,16 +38,9 @@ fn run_in(
     let mut named = Named::new();
     let mut inputs = Vec::new();
     for input in &program.inputs {
-        let shape: Vec<usize> = program
-            .extents(input.value)
-            .iter()
-            .map(|e| *e as usize)
-            .collect();
+        let shape: Vec<usize> = program.extents(input.value).iter().map(|e| *e as usize).collect();
         let n = shape.iter().product();
-        let found = given
-            .iter()
-            .find(|(path, _)| *path == input.path)
-            .map(|(_, v)| v.clone());
+        let found = given.iter().find(|(path, _)| *path == input.path).map(|(_, v)| v.clone());
         let numbers = found.unwrap_or_else(|| noise(&input.path, n));
         assert_eq!(numbers.len(), n, "{}", input.path);
         let dtype = program.values[input.value].dtype;
@@ -70,11 +62,7 @@ fn run_in(
 }
 
 fn run_text(text: &str, entry: &str, defines: &str, given: &[(&str, Vec<f64>)]) -> Named {
-    run(
-        &from_text("tests/programs/test.ein", text),
-        &options(entry, defines),
-        given,
-    )
+    run(&from_text("tests/programs/test.ein", text), &options(entry, defines), given)
 }
 
 fn close(got: &[f64], expected: &[f64], tolerance: f64) {
@@ -98,11 +86,7 @@ fn golden(
     .expect("golden");
     let json: serde_json::Value = serde_json::from_str(&text).expect("json");
     let list = |v: &serde_json::Value| -> Vec<f64> {
-        v.as_array()
-            .expect("a list")
-            .iter()
-            .map(|x| x.as_f64().expect("a number"))
-            .collect()
+        v.as_array().expect("a list").iter().map(|x| x.as_f64().expect("a number")).collect()
     };
     let case = &json[arch];
     let program = lowered(source, options).program;
@@ -140,10 +124,7 @@ fn gpt2_is_the_reference() {
     let loss = options("loss", GPT);
     let (mut given, _) = golden("gpt", &source, &loss);
     // One target is ignored.
-    let targets = given
-        .iter_mut()
-        .find(|(p, _)| p == "targets")
-        .expect("targets");
+    let targets = given.iter_mut().find(|(p, _)| p == "targets").expect("targets");
     targets.1[3] = -100.0;
     let targets = targets.1.clone();
     let mut expected = 0.0;
@@ -168,20 +149,12 @@ fn llama_is_the_reference() {
     let mut with = borrowed(&given);
     for input in program.inputs.iter().filter(|i| i.path.ends_with("lora_B")) {
         assert_eq!(input.records, ["Pair", "LoraAttn", "LoraBlock", "Lora"]);
-        with.push((
-            &input.path,
-            vec![0.0; program.elements(input.value) as usize],
-        ));
+        with.push((&input.path, vec![0.0; program.elements(input.value) as usize]));
     }
     close(&run(&lora, &options, &with)["logits"], &logits, 1e-7);
     // Other factors change the result.
     let changed = run(&lora, &options, &borrowed(&given));
-    assert!(
-        changed["logits"]
-            .iter()
-            .zip(&logits)
-            .any(|(a, b)| (a - b).abs() > 1e-3)
-    );
+    assert!(changed["logits"].iter().zip(&logits).any(|(a, b)| (a - b).abs() > 1e-3));
 }
 
 #[test]
@@ -204,12 +177,7 @@ export fn both(p: Params, tokens: i32[B,T], tail: i32[B]) -> (first: f32[B,V], s
     // The first four tokens are the prompt, the fifth is decoded.
     let defines = LLAMA.replace("T=5", "T=4") + " S=6";
     let mut with = borrowed(&given);
-    let tokens = with
-        .iter()
-        .find(|(p, _)| *p == "tokens")
-        .expect("tokens")
-        .1
-        .clone();
+    let tokens = with.iter().find(|(p, _)| *p == "tokens").expect("tokens").1.clone();
     with.retain(|(p, _)| *p != "tokens");
     with.push(("tokens", [&tokens[..4], &tokens[5..9]].concat()));
     with.push(("tail", vec![tokens[4], tokens[9]]));
@@ -218,11 +186,7 @@ export fn both(p: Params, tokens: i32[B,T], tail: i32[B]) -> (first: f32[B,V], s
     close(&got["first"], &[at(0, 3), at(1, 3)].concat(), 1e-7);
     close(&got["second"], &[at(0, 4), at(1, 4)].concat(), 1e-7);
     // Slots 0 to 4 of each row are filled, slot 5 is not: [L,B,S,…] with 3 · 2 · 1 numbers per slot.
-    let filled = |slot: usize| {
-        got["keys"][slot * 6..(slot + 1) * 6]
-            .iter()
-            .any(|x| *x != 0.0)
-    };
+    let filled = |slot: usize| got["keys"][slot * 6..(slot + 1) * 6].iter().any(|x| *x != 0.0);
     assert!((0..5).all(filled) && !filled(5));
 }
 
@@ -233,11 +197,7 @@ fn a_row_without_elements_is_zero() {
     let x = vec![5.0, f64::NAN, 1.0, 1.0, f64::INFINITY, 2.0];
     let got = run_text(text, "f", "", &[("keep", keep), ("x", x)]);
     let e = 1.0_f64.exp();
-    close(
-        &got["soft"],
-        &[0.0, 0.0, 0.0, 1.0 / (1.0 + e), 0.0, e / (1.0 + e)],
-        1e-12,
-    );
+    close(&got["soft"], &[0.0, 0.0, 0.0, 1.0 / (1.0 + e), 0.0, e / (1.0 + e)], 1e-12);
     close(&got["top"], &[f64::NEG_INFINITY, 2.0], 0.0);
     close(&got["mid"], &[f64::NAN, 1.5], 0.0);
     close(&got["total"], &[0.0, 3.0], 0.0);
@@ -246,9 +206,7 @@ fn a_row_without_elements_is_zero() {
 #[test]
 fn norms_and_rope_are_their_formulas() {
     let text = "dim B = 2, D = 5, C = 2, J = 3\nexport fn f(x: f32[B,D], w: f32[D], c: f32[D], y: f32[C,J]) -> (ln: f32[B,D], rms: f32[B,D], r: f32[C,J]) {\n  ln[b,d] = layer_norm[d](x[b,d], w[d], c[d])\n  rms[b,d] = rms_norm[d](x[b,d], w[d], eps: 0.5)\n  r[c2,j] = rope[c2,j](y[c2,j], 7, theta: 100.0)\n}\ndim C2: C";
-    let text = text
-        .replace("y: f32[C,J]", "y: f32[C2,J]")
-        .replace("r: f32[C,J]", "r: f32[C2,J]");
+    let text = text.replace("y: f32[C,J]", "y: f32[C2,J]").replace("r: f32[C,J]", "r: f32[C2,J]");
     let got = run_text(&text, "f", "", &[]);
     let (x, w, c) = (&got["in:x"], &got["in:w"], &got["in:c"]);
     let (mut ln, mut rms) = (Vec::new(), Vec::new());
@@ -281,11 +239,7 @@ fn fragment(name: &str, defines: &str, given: &[(&str, Vec<f64>)]) -> Named {
     let text = std::fs::read_to_string(common::repository().join("tests/programs/fragments.ein"))
         .expect("readable");
     let text = text.replace(&format!("\nfn {name}("), &format!("\nexport fn {name}("));
-    run(
-        &from_text("tests/programs/fragments.ein", &text),
-        &options(name, defines),
-        given,
-    )
+    run(&from_text("tests/programs/fragments.ein", &text), &options(name, defines), given)
 }
 
 #[test]
@@ -317,9 +271,8 @@ fn batch_statistics_are_given_back() {
     let (x, mu, va) = (&got["in:x"], &got["in:mu"], &got["in:va"]);
     let (mut out, mut mus, mut vas) = (vec![0.0; 24], Vec::new(), Vec::new());
     for co in 0..2 {
-        let at: Vec<usize> = (0..2)
-            .flat_map(|b| (0..6).map(move |i| (b * 2 + co) * 6 + i))
-            .collect();
+        let at: Vec<usize> =
+            (0..2).flat_map(|b| (0..6).map(move |i| (b * 2 + co) * 6 + i)).collect();
         let m = at.iter().map(|i| x[*i]).sum::<f64>() / 12.0;
         let v = at.iter().map(|i| (x[*i] - m).powi(2)).sum::<f64>() / 12.0;
         mus.push(f64::from(0.9_f32) * mu[co] + f64::from(0.1_f32) * m);
@@ -382,11 +335,7 @@ fn patches_and_windows_are_their_loops() {
             .collect();
         let total: f64 = e.iter().sum();
         let expected: Vec<f64> = e.iter().map(|x| x / total).collect();
-        close(
-            &got["out"][(h * 4 + t) * 4..(h * 4 + t) * 4 + 4],
-            &expected,
-            1e-12,
-        );
+        close(&got["out"][(h * 4 + t) * 4..(h * 4 + t) * 4 + 4], &expected, 1e-12);
     }
 }
 
@@ -402,24 +351,12 @@ fn t5_buckets_are_the_published_ones() {
             exact as i64 + ((n.max(1) as f32 / exact).ln() / ratio.ln() as f32 * exact) as i64
         };
         let n = rel.abs();
-        let both = if rel > 0 { 16 } else { 0 }
-            + if n < 8 {
-                n
-            } else {
-                large(n, 8.0, 16.0).min(15)
-            };
+        let both =
+            if rel > 0 { 16 } else { 0 } + if n < 8 { n } else { large(n, 8.0, 16.0).min(15) };
         let n = (-rel).max(0);
-        let past = if n < 16 {
-            n
-        } else {
-            large(n, 16.0, 8.0).min(31)
-        };
+        let past = if n < 16 { n } else { large(n, 16.0, 8.0).min(31) };
         let at = (s * 40 + z) as usize;
-        assert_eq!(
-            (got["both"][at], got["past"][at]),
-            (both as f64, past as f64),
-            "{rel}"
-        );
+        assert_eq!((got["both"][at], got["past"][at]), (both as f64, past as f64), "{rel}");
     }
 }
 
@@ -486,26 +423,14 @@ fn einsteins_rule_by_example() {
     close(&got["trace"], &[a[0] + a[4] + a[8]], 1e-12);
     close(&got["diagonal"], &[a[0], a[4], a[8]], 0.0);
     let av = |i: usize| (0..3).map(|j| a[i * 3 + j] * w[j]).sum::<f64>();
-    close(
-        &got["minus"],
-        &(0..3).map(|i| w[i] - av(i)).collect::<Vec<_>>(),
-        1e-12,
-    );
+    close(&got["minus"], &(0..3).map(|i| w[i] - av(i)).collect::<Vec<_>>(), 1e-12);
     let mixed: Vec<f64> = (0..6)
         .map(|ik| {
-            (0..3)
-                .map(|j| a[ik / 2 * 3 + j] * x[j * 2 + ik % 2])
-                .sum::<f64>()
-                / 2.0
-                + w[ik / 2]
+            (0..3).map(|j| a[ik / 2 * 3 + j] * x[j * 2 + ik % 2]).sum::<f64>() / 2.0 + w[ik / 2]
         })
         .collect();
     close(&got["mixed"], &mixed, 1e-12);
-    close(
-        &got["spread"],
-        &(0..6).map(|ik| w[ik / 2]).collect::<Vec<_>>(),
-        0.0,
-    );
+    close(&got["spread"], &(0..6).map(|ik| w[ik / 2]).collect::<Vec<_>>(), 0.0);
 }
 
 #[test]
@@ -514,18 +439,11 @@ fn random_numbers_depend_on_key_and_position() {
     let got = run_text(text, "f", "", &[("k", vec![1234.0])]);
     let draw = |key: u64, at: i64| f64::from(einmesh_ir::rng::uniform(key, at));
     let fold = einmesh_ir::rng::fold;
-    close(
-        &got["u"],
-        &(0..6).map(|i| draw(fold(1234, 7), i)).collect::<Vec<_>>(),
-        0.0,
-    );
-    let w: Vec<f64> = (0..6)
-        .map(|i| draw(fold(fold(1234, i / 3), 1), i % 3))
-        .collect();
+    close(&got["u"], &(0..6).map(|i| draw(fold(1234, 7), i)).collect::<Vec<_>>(), 0.0);
+    let w: Vec<f64> = (0..6).map(|i| draw(fold(fold(1234, i / 3), 1), i % 3)).collect();
     close(&got["w"], &w, 0.0);
-    let g: Vec<f64> = (0..6)
-        .map(|i| -(-draw(fold(fold(1234, i / 3), 2), i % 3).ln()).ln())
-        .collect();
+    let g: Vec<f64> =
+        (0..6).map(|i| -(-draw(fold(fold(1234, i / 3), 2), i % 3).ln()).ln()).collect();
     close(&got["g"], &g, 1e-12);
 }
 
@@ -535,16 +453,8 @@ fn records_take_arithmetic_leaf_by_leaf() {
     let got = run_text(text, "f", "", &[]);
     let (w, b) = (&got["in:p.h.weight"], &got["in:p.h.bias"]);
     let (qw, qb) = (&got["in:q.h.weight"], &got["in:q.h.bias"]);
-    close(
-        &got["r.h.weight"],
-        &(0..6).map(|i| 3.0 * w[i] - qw[i] / 4.0).collect::<Vec<_>>(),
-        1e-12,
-    );
-    close(
-        &got["r.h.bias"],
-        &(0..3).map(|i| 2.0 * b[i] - qb[i] / 4.0).collect::<Vec<_>>(),
-        1e-12,
-    );
+    close(&got["r.h.weight"], &(0..6).map(|i| 3.0 * w[i] - qw[i] / 4.0).collect::<Vec<_>>(), 1e-12);
+    close(&got["r.h.bias"], &(0..3).map(|i| 2.0 * b[i] - qb[i] / 4.0).collect::<Vec<_>>(), 1e-12);
     close(&got["r.w"], &[5.0, 5.0], 0.0);
     let dot = |x: &str| {
         got[&format!("in:p{x}")]
@@ -553,11 +463,7 @@ fn records_take_arithmetic_leaf_by_leaf() {
             .map(|(a, b)| a * b)
             .sum::<f64>()
     };
-    close(
-        &got["s"],
-        &[dot(".h.weight") + dot(".h.bias") + dot(".w")],
-        1e-12,
-    );
+    close(&got["s"], &[dot(".h.weight") + dot(".h.bias") + dot(".w")], 1e-12);
 }
 
 #[test]
@@ -574,12 +480,8 @@ fn product_axes_split_and_join() {
 #[test]
 fn the_best_are_found_with_ties_to_the_lowest() {
     let text = "dim B = 2, V = 5, M: V = 3\nexport fn f(x: f32[B,V]) -> (val: f32[B,M], idx: i32[B,M], best: i32[B]) {\n  (val[b,m], idx[b,m]) = top_k[v,m](x[b,v])\n  best[b] = argmax[v | v != 1](x[b,v])\n}";
-    let got = run_text(
-        text,
-        "f",
-        "",
-        &[("x", vec![1.0, 9.0, 3.0, 3.0, 0.0, 2.0, 2.0, 7.0, -1.0, 7.0])],
-    );
+    let got =
+        run_text(text, "f", "", &[("x", vec![1.0, 9.0, 3.0, 3.0, 0.0, 2.0, 2.0, 7.0, -1.0, 7.0])]);
     close(&got["val"], &[9.0, 3.0, 3.0, 7.0, 7.0, 2.0], 0.0);
     close(&got["idx"], &[1.0, 2.0, 3.0, 2.0, 4.0, 0.0], 0.0);
     close(&got["best"], &[2.0, 2.0], 0.0);
@@ -598,11 +500,7 @@ fn loops_carry_collect_and_run_backwards() {
 #[test]
 fn a_training_state_starts() {
     let source = from_file("tests/programs/train.ein");
-    let got = run(
-        &source,
-        &options("init", "B=2 T=3 P=4 V=5 D=4 H=2 F=3 L=2"),
-        &[],
-    );
+    let got = run(&source, &options("init", "B=2 T=3 P=4 V=5 D=4 H=2 F=3 L=2"), &[]);
     close(&got["s.p.wte"], &got["in:p.wte"], 0.0);
     assert!(got["s.m.h.attn.c_attn.weight"].iter().all(|x| *x == 0.0));
     close(&got["s.scale"], &[65536.0], 0.0);
@@ -638,37 +536,15 @@ export fn f(x: f32[B,T], c: i32[B,T], n: i32[B])
   part[b,t]  = share[t | t < n[b]](x[b,t])
 }
 "#;
-    let given = [
-        ("c", vec![0.0, 3.0, 3.0, 1.0, 1.0, 1.0]),
-        ("n", vec![2.0, 1.0]),
-    ];
+    let given = [("c", vec![0.0, 3.0, 3.0, 1.0, 1.0, 1.0]), ("n", vec![2.0, 1.0])];
     let got = run_text(text, "f", "", &given);
     let x = &got["in:x"];
-    close(
-        &got["count"],
-        &[1.0, 0.0, 0.0, 2.0, 0.0, 3.0, 0.0, 0.0],
-        0.0,
-    );
-    close(
-        &got["all"],
-        &[2.0 * (x[0] + x[1] + x[2]), 2.0 * (x[3] + x[4] + x[5])],
-        1e-12,
-    );
-    let run = [
-        x[0],
-        x[0] + x[1],
-        x[0] + x[1] + x[2],
-        x[3],
-        x[3] + x[4],
-        x[3] + x[4] + x[5],
-    ];
+    close(&got["count"], &[1.0, 0.0, 0.0, 2.0, 0.0, 3.0, 0.0, 0.0], 0.0);
+    close(&got["all"], &[2.0 * (x[0] + x[1] + x[2]), 2.0 * (x[3] + x[4] + x[5])], 1e-12);
+    let run = [x[0], x[0] + x[1], x[0] + x[1] + x[2], x[3], x[3] + x[4], x[3] + x[4] + x[5]];
     close(&got["run"], &run, 1e-12);
     close(&got["first"], &[x[0], x[1], 0.0, x[3], 0.0, 0.0], 0.0);
-    close(
-        &got["part"],
-        &[x[0] / 2.0, x[1] / 2.0, 0.0, x[3], 0.0, 0.0],
-        1e-12,
-    );
+    close(&got["part"], &[x[0] / 2.0, x[1] / 2.0, 0.0, x[3], 0.0, 0.0], 1e-12);
 }
 
 #[test]
@@ -687,12 +563,7 @@ fn one_file_serves_all_precisions() {
     rounded.overrides.precision = Some(Some(einmesh_ir::DType::Bf16));
     let got = run_in(Precision::Program, &source, &rounded, &borrowed(&given));
     close(&got["logits"], &logits, 0.1);
-    assert!(
-        got["logits"]
-            .iter()
-            .zip(&logits)
-            .any(|(a, b)| (a - b).abs() > 1e-4)
-    );
+    assert!(got["logits"].iter().zip(&logits).any(|(a, b)| (a - b).abs() > 1e-4));
 }
 
 #[test]
@@ -708,11 +579,7 @@ export fn f(x: f32[model.B,model.D], p: model.Norm, y: f32[Width,model.V]) -> f3
     let source = from_text("tests/programs/test.ein", text);
     let lowered = lowered(&source, &options("f", "B=2"));
     let program = lowered.program;
-    let extents: Vec<Vec<u64>> = program
-        .inputs
-        .iter()
-        .map(|i| program.extents(i.value))
-        .collect();
+    let extents: Vec<Vec<u64>> = program.inputs.iter().map(|i| program.extents(i.value)).collect();
     assert_eq!(extents, [vec![2, 4], vec![4], vec![4], vec![4, 7]]);
     assert_eq!(program.extents(program.outputs[0].value), [2, 7]);
 }

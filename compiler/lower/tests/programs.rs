@@ -42,11 +42,7 @@ fn models_lower() {
         ("models/attention.ein", "forward", "B=2 T=5"),
         ("models/gpt2.ein", "forward", "B=2 T=8"),
         ("tests/programs/t5.ein", "loss", "B=2 S=5 T=4 L=2"),
-        (
-            "tests/programs/mixtral.ein",
-            "loss",
-            "B=2 T=4 L=3 F=16 D=64",
-        ),
+        ("tests/programs/mixtral.ein", "loss", "B=2 T=4 L=3 F=16 D=64"),
     ] {
         assert!(codes(path).is_empty());
         lowered(&from_file(path), &options(entry, defines));
@@ -91,22 +87,14 @@ fn plans_and_the_command_line_place() {
     let mut options = options("loss", "B=2 T=4");
     let directives = lowered(&gpt2, &options).directives;
     assert_eq!(directives.plan.as_deref(), Some("pod"));
-    assert_eq!(
-        directives.mesh,
-        [("data".to_owned(), 2), ("tensor".to_owned(), 4)]
-    );
+    assert_eq!(directives.mesh, [("data".to_owned(), 2), ("tensor".to_owned(), 4)]);
     assert_eq!(directives.shard.len(), 2);
     assert_eq!(directives.remat[0].function, "attention");
     // A mesh without `tensor` drops what would be split over it; `--fsdp` adds.
     options.overrides.mesh = Some(vec![("data".to_owned(), 4)]);
     options.overrides.fsdp = Some(vec![("data".to_owned(), "Params".to_owned())]);
     let lowered = lowered(&gpt2, &options);
-    let axes: Vec<&str> = lowered
-        .directives
-        .shard
-        .iter()
-        .map(|s| s.axis.as_str())
-        .collect();
+    let axes: Vec<&str> = lowered.directives.shard.iter().map(|s| s.axis.as_str()).collect();
     assert_eq!(axes, ["data"]);
     let dims = &lowered.program.dims;
     assert_eq!(dims[lowered.directives.shard[0].dims[0].0].name, "B");
@@ -131,12 +119,7 @@ fn statements_place_what_they_bind() {
                 .dims
                 .iter()
                 .map(|(d, axes)| format!("{}:{}", program.dims[*d].name, axes.join("+")));
-            format!(
-                "{} {} {}",
-                value.name,
-                dims.collect::<Vec<_>>().join(","),
-                s.open
-            )
+            format!("{} {} {}", value.name, dims.collect::<Vec<_>>().join(","), s.open)
         })
         .collect();
     assert_eq!(placed, ["a Z:data true", "y B:data+tensor true"]);

@@ -51,9 +51,7 @@ pub(crate) fn heaviest(weights: &[i64], requires: &[(usize, usize)]) -> BTreeSet
             }
         }
     }
-    (0..items.len())
-        .filter(|item| reached.contains(&items[*item]))
-        .collect()
+    (0..items.len()).filter(|item| reached.contains(&items[*item])).collect()
 }
 
 #[cfg(test)]
@@ -69,21 +67,14 @@ mod tests {
     fn gains_have_to_pay_for_what_they_require() {
         // 0 and 1 together pay for 2; 3 does not pay for 4.
         let weights = [3, 3, -5, 2, -4];
-        assert_eq!(
-            heaviest(&weights, &[(0, 2), (1, 2), (3, 4)]),
-            set(&[0, 1, 2])
-        );
+        assert_eq!(heaviest(&weights, &[(0, 2), (1, 2), (3, 4)]), set(&[0, 1, 2]));
     }
 
     #[test]
     fn requirements_chain() {
         let requires = [(0, 1), (1, 2)];
         assert_eq!(heaviest(&[5, -1, -3], &requires), set(&[0, 1, 2]));
-        assert_eq!(
-            heaviest(&[5, -1, -4], &requires),
-            set(&[]),
-            "no gain is no reason"
-        );
+        assert_eq!(heaviest(&[5, -1, -4], &requires), set(&[]), "no gain is no reason");
         assert_eq!(heaviest(&[5, -1, -9], &requires), set(&[]));
     }
 
@@ -92,9 +83,7 @@ mod tests {
     fn no_subset_is_heavier() {
         let mut state = 1u64;
         let mut random = |n: u64| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) % n
         };
         for _ in 0..300 {

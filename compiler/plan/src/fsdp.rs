@@ -27,11 +27,8 @@ pub(crate) fn apply(
     for rule in &directives.fsdp {
         let mesh = &plan.mesh;
         let axis = mesh::axis(mesh, directives, &rule.axis, &rule.text, rule.span, found);
-        let leaves: Vec<&Input> = program
-            .inputs
-            .iter()
-            .filter(|i| i.records.contains(&rule.record))
-            .collect();
+        let leaves: Vec<&Input> =
+            program.inputs.iter().filter(|i| i.records.contains(&rule.record)).collect();
         if leaves.is_empty() {
             found.push(unknown_record(program, rule));
             continue;
@@ -81,9 +78,7 @@ fn split(
     let sharding = &plan.shardings[leaf.value];
     let size = plan.mesh.axes[axis].size;
     let dims = &program.values[leaf.value].dims;
-    let mut free = (stacked(leaf)..dims.len())
-        .filter(|p| sharding.spec[*p].is_empty())
-        .peekable();
+    let mut free = (stacked(leaf)..dims.len()).filter(|p| sharding.spec[*p].is_empty()).peekable();
     if sharding.splits(axis) || free.peek().is_none() {
         return Outcome::Taken;
     }
@@ -100,13 +95,8 @@ fn split(
             continue;
         };
         plan.shardings[*value].spec[position].push(axis);
-        let dim = program.dims[program.values[*value].dims[position]]
-            .name
-            .clone();
-        let reason = Reason {
-            dim,
-            decorator: rule.text.clone(),
-        };
+        let dim = program.dims[program.values[*value].dims[position]].name.clone();
+        let reason = Reason { dim, decorator: rule.text.clone() };
         plan.reasons.entry((*value, axis)).or_insert(reason);
     }
     Outcome::Split
@@ -154,21 +144,11 @@ fn warn_whole(
 }
 
 fn unknown_record(program: &Program, rule: &Fsdp) -> Diagnostic {
-    let message = format!(
-        "`{}` names record `{}`, which no argument has",
-        rule.text, rule.record
-    );
+    let message = format!("`{}` names record `{}`, which no argument has", rule.text, rule.record);
     let error = Diagnostic::error(codes::UNKNOWN_RECORD, message);
-    let error = place(
-        error,
-        rule.span,
-        &format!("no argument holds a `{}`", rule.record),
-    );
-    let names: BTreeSet<&str> = program
-        .inputs
-        .iter()
-        .flat_map(|i| i.records.iter().map(String::as_str))
-        .collect();
+    let error = place(error, rule.span, &format!("no argument holds a `{}`", rule.record));
+    let names: BTreeSet<&str> =
+        program.inputs.iter().flat_map(|i| i.records.iter().map(String::as_str)).collect();
     match nearest(&rule.record, names.iter().copied()) {
         Some(near) => error.help(format!("did you mean `{near}`?")),
         None if names.is_empty() => {

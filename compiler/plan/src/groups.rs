@@ -24,10 +24,7 @@ impl Groups {
         let mut builder = Unions::new(program);
         builder.visit(&program.body);
         for output in &program.outputs {
-            let input = program
-                .inputs
-                .iter()
-                .find(|i| i.donated && i.path == output.path);
+            let input = program.inputs.iter().find(|i| i.donated && i.path == output.path);
             if let Some(input) = input {
                 builder.tie(input.value, output.value);
             }
@@ -156,9 +153,7 @@ impl Unions<'_> {
         let mut members: Vec<Vec<ValueId>> = Vec::new();
         let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
         for value in self.program.values.ids() {
-            let number = *numbers
-                .entry(self.values.find(value.index()))
-                .or_insert(members.len());
+            let number = *numbers.entry(self.values.find(value.index())).or_insert(members.len());
             if number == members.len() {
                 members.push(Vec::new());
             }
@@ -167,22 +162,10 @@ impl Unions<'_> {
         }
         let slots = self.program.values.iter().map(|(id, value)| {
             let first = self.first_slot[id.index()];
-            (first..first + value.dims.len())
-                .map(|slot| self.slots.find(slot))
-                .collect()
+            (first..first + value.dims.len()).map(|slot| self.slots.find(slot)).collect()
         });
         let slots = slots.collect();
-        let stacked = self
-            .stacked
-            .iter()
-            .map(|slot| self.slots.find(*slot))
-            .collect();
-        Groups {
-            group,
-            slots,
-            members,
-            stacked,
-            defined: self.defined,
-        }
+        let stacked = self.stacked.iter().map(|slot| self.slots.find(*slot)).collect();
+        Groups { group, slots, members, stacked, defined: self.defined }
     }
 }

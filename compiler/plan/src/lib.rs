@@ -120,14 +120,7 @@ pub fn plan(program: &Program, directives: &Directives) -> (Plan, Diagnostics) {
         plan.adopt(axis);
     }
     plan.restore_own_orders(&requests);
-    fsdp::apply(
-        program,
-        directives,
-        &groups,
-        &mut plan,
-        &mut requests,
-        &mut found,
-    );
+    fsdp::apply(program, directives, &groups, &mut plan, &mut requests, &mut found);
     plan.notes = remat::check(program, directives, &mut found);
     requests::warn_unused(directives, &plan.mesh, &requests.named, &mut found);
     (plan, found)
@@ -147,27 +140,17 @@ impl Plan {
                 }
             }
         }
-        let shardings = program
-            .values
-            .values()
-            .map(|v| Sharding::replicated(v.dims.len()));
+        let shardings = program.values.values().map(|v| Sharding::replicated(v.dims.len()));
         let shardings = shardings.collect();
         let mut loops = BTreeMap::new();
         visit(&program.body, &mut loops);
-        Plan {
-            mesh,
-            shardings,
-            loops,
-            reasons: BTreeMap::new(),
-            notes: Vec::new(),
-        }
+        Plan { mesh, shardings, loops, reasons: BTreeMap::new(), notes: Vec::new() }
     }
 
     /// For each value, on how many devices its parts are.
     fn spread(&self) -> Vec<u64> {
         let axes = self.shardings.values().map(|s| s.spec.iter().flatten());
-        axes.map(|axes| axes.map(|a| self.mesh.axes[*a].size).product())
-            .collect()
+        axes.map(|axes| axes.map(|a| self.mesh.axes[*a].size).product()).collect()
     }
 
     /// Takes over what was decided on one axis.
@@ -182,13 +165,9 @@ impl Plan {
         for value in axis.program.values.ids() {
             if let Some(position) = axis.position(value) {
                 self.shardings[value].spec[position].push(axis.id);
-                let decorator = axis
-                    .split(value)
-                    .map(|s| s.decorator.clone())
-                    .unwrap_or_default();
+                let decorator = axis.split(value).map(|s| s.decorator.clone()).unwrap_or_default();
                 let dim = propagate::dim_name(&axis, value, position);
-                self.reasons
-                    .insert((value, axis.id), Reason { dim, decorator });
+                self.reasons.insert((value, axis.id), Reason { dim, decorator });
             }
         }
         for value in axis.partial {

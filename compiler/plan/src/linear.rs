@@ -87,9 +87,7 @@ impl Terms<'_> {
     }
 
     fn dependent(&self, e: &Expr) -> bool {
-        e.loads()
-            .iter()
-            .any(|load| self.partial.contains(&load.value))
+        e.loads().iter().any(|load| self.partial.contains(&load.value))
     }
 }
 

@@ -18,10 +18,7 @@ pub(crate) fn resolve(directives: &Directives, found: &mut Diagnostics) -> Optio
         found.push(place(d, directives.mesh_span, message));
     };
     for (position, (name, size)) in directives.mesh.iter().enumerate() {
-        if directives.mesh[..position]
-            .iter()
-            .any(|(earlier, _)| earlier == name)
-        {
+        if directives.mesh[..position].iter().any(|(earlier, _)| earlier == name) {
             let message = format!("the mesh names its axis `{name}` twice");
             report(
                 Diagnostic::error(codes::DUPLICATE_MESH_AXIS, message),
@@ -43,14 +40,7 @@ pub(crate) fn resolve(directives: &Directives, found: &mut Diagnostics) -> Optio
             .note(format!("{} = {devices}", sizes.join(" × ")));
         report(error, "too many devices");
     }
-    fine.then(|| {
-        Mesh::new(
-            directives
-                .mesh
-                .iter()
-                .map(|(name, size)| (name.as_str(), *size)),
-        )
-    })
+    fine.then(|| Mesh::new(directives.mesh.iter().map(|(name, size)| (name.as_str(), *size))))
 }
 
 /// The axis of this name; reports an unknown one.

@@ -19,14 +19,8 @@ pub(crate) fn delay(axis: &mut Axis) {
     let mut comprehensions = BTreeMap::new();
     collect(&axis.program.body, &mut comprehensions);
     let rules = axis.rules.all.iter().enumerate();
-    let writer = rules
-        .map(|(number, rule)| (rule.out.value, number))
-        .collect();
-    let ctx = Ctx {
-        axis,
-        comprehensions,
-        writer,
-    };
+    let writer = rules.map(|(number, rule)| (rule.out.value, number)).collect();
+    let ctx = Ctx { axis, comprehensions, writer };
     let candidates = ctx.candidates();
     let (rules, operands) = ctx.choose(&candidates);
     apply(axis, &rules, &operands);
@@ -62,9 +56,8 @@ impl Ctx<'_, '_> {
         let mut able: BTreeSet<usize> = all.filter(|number| self.is_movable(*number)).collect();
         loop {
             let operands = able.iter().map(|n| (*n, self.partial_operands(*n, &able)));
-            let candidates: Candidates = operands
-                .filter(|(n, operands)| self.commutes(*n, operands))
-                .collect();
+            let candidates: Candidates =
+                operands.filter(|(n, operands)| self.commutes(*n, operands)).collect();
             if candidates.len() == able.len() {
                 return candidates;
             }
@@ -85,10 +78,7 @@ impl Ctx<'_, '_> {
 
     /// The operands that an operation would take partial if `able` were delayed.
     fn partial_operands(&self, number: usize, able: &BTreeSet<usize>) -> BTreeSet<ValueId> {
-        let reads = self.axis.rules.all[number]
-            .reads
-            .iter()
-            .map(|operand| operand.value);
+        let reads = self.axis.rules.all[number].reads.iter().map(|operand| operand.value);
         let held = |value: &ValueId| {
             let writer = self.writer.get(value);
             writer.is_some_and(|writer| able.contains(writer) || self.is_source(*writer))
@@ -146,36 +136,21 @@ impl Ctx<'_, '_> {
         let mut requires: Vec<(usize, usize)> = Vec::new();
         for (at, (rule, operands)) in candidates.iter().enumerate() {
             weights.push(-self.extra_bytes(*rule, operands));
-            requires.extend(
-                operands
-                    .iter()
-                    .filter_map(|v| value_at(*v))
-                    .map(|v| (at, v)),
-            );
+            requires.extend(operands.iter().filter_map(|v| value_at(*v)).map(|v| (at, v)));
         }
         for (at, value) in values.iter().enumerate() {
             let at = rules.len() + at;
             let writer = self.writer[value];
             weights.push(self.reduced_bytes(writer));
-            requires.extend(
-                self.readers(*value)
-                    .filter_map(rule_at)
-                    .map(|reader| (at, reader)),
-            );
-            requires.extend(
-                rule_at(writer)
-                    .filter(|_| !self.is_source(writer))
-                    .map(|w| (at, w)),
-            );
+            requires.extend(self.readers(*value).filter_map(rule_at).map(|reader| (at, reader)));
+            requires.extend(rule_at(writer).filter(|_| !self.is_source(writer)).map(|w| (at, w)));
         }
         let chosen = closure::heaviest(&weights, &requires);
         let (delayed, held): (Vec<usize>, Vec<usize>) =
             chosen.into_iter().partition(|at| *at < rules.len());
         (
             delayed.into_iter().map(|at| rules[at]).collect(),
-            held.into_iter()
-                .map(|at| values[at - rules.len()])
-                .collect(),
+            held.into_iter().map(|at| values[at - rules.len()]).collect(),
         )
     }
 
@@ -184,21 +159,14 @@ impl Ctx<'_, '_> {
         let rule = &self.axis.rules.all[number];
         let scatter = self.axis.position(rule.out.value).is_some();
         let bytes = self.axis.touched_bytes(&rule.out);
-        signed(
-            self.axis
-                .reduce_bytes(bytes, scatter)
-                .saturating_mul(rule.trips),
-        )
+        signed(self.axis.reduce_bytes(bytes, scatter).saturating_mul(rule.trips))
     }
 
     /// How many bytes more an operation moves on these partial operands than now: it reduces its
     /// result, and needs its other operands whole.
     fn extra_bytes(&self, number: usize, operands: &BTreeSet<ValueId>) -> i64 {
         let rule = &self.axis.rules.all[number];
-        let others = rule
-            .reads
-            .iter()
-            .filter(|read| !operands.contains(&read.value));
+        let others = rule.reads.iter().filter(|read| !operands.contains(&read.value));
         let split = others.filter(|read| self.axis.position(read.value).is_some());
         let gathered = total(split.map(|read| self.axis.gather_bytes(read)));
         let now = self.axis.moved_bytes(rule, self.axis.choices[number]);
@@ -220,14 +188,8 @@ fn apply(axis: &mut Axis, rules: &BTreeSet<usize>, operands: &BTreeSet<ValueId>)
     for number in rules {
         let rule = &axis.rules.all[*number];
         axis.choices[*number] = Choice::Whole;
-        let cause = rule
-            .reads
-            .iter()
-            .find(|read| operands.contains(&read.value));
-        let cause = cause
-            .and_then(|read| axis.reasons.get(&read.value))
-            .cloned();
-        axis.reasons
-            .extend(cause.map(|reason| (rule.out.value, reason)));
+        let cause = rule.reads.iter().find(|read| operands.contains(&read.value));
+        let cause = cause.and_then(|read| axis.reasons.get(&read.value)).cloned();
+        axis.reasons.extend(cause.map(|reason| (rule.out.value, reason)));
     }
 }

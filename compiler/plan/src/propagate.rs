@@ -37,21 +37,17 @@ pub(crate) fn propagate(axis: &mut Axis) {
             Choice::Index(index) if rule.indices[index].reduced => rule.indices[index].dim.clone(),
             Choice::Lookup(table) => {
                 let value = rule.reads[table].value;
-                axis.position(value)
-                    .map_or(String::new(), |p| dim_name(axis, value, p))
+                axis.position(value).map_or(String::new(), |p| dim_name(axis, value, p))
             }
             Choice::Index(_) | Choice::Whole => continue,
         };
-        axis.reasons
-            .insert(rule.out.value, Reason { dim, decorator });
+        axis.reasons.insert(rule.out.value, Reason { dim, decorator });
     }
 }
 
 /// The name of a value's dim.
 pub(crate) fn dim_name(axis: &Axis, value: ValueId, position: usize) -> String {
-    axis.program.dims[axis.program.values[value].dims[position]]
-        .name
-        .clone()
+    axis.program.dims[axis.program.values[value].dims[position]].name.clone()
 }
 
 /// What the operations propose to open groups, in program order.
@@ -66,20 +62,14 @@ fn propose(axis: &Axis, rules: &BTreeSet<usize>) -> BTreeMap<usize, Vec<Split>> 
             if axis.states[group] != State::Open {
                 continue;
             }
-            let slots = operand
-                .along(index)
-                .map(|p| axis.groups.slot(operand.value, p));
+            let slots = operand.along(index).map(|p| axis.groups.slot(operand.value, p));
             let free = |slot: &usize| !axis.groups.is_stacked(*slot) && !axis.rules.is_fixed(*slot);
             let Some(slot) = slots.into_iter().find(free) else {
                 continue;
             };
             let known = proposals.entry(group).or_default();
             if known.iter().all(|split| split.slot != slot) {
-                known.push(Split {
-                    slot,
-                    asked: None,
-                    decorator: decorator.clone(),
-                });
+                known.push(Split { slot, asked: None, decorator: decorator.clone() });
             }
         }
     }
@@ -92,11 +82,7 @@ fn best_of(axis: &mut Axis, all: BTreeMap<usize, Vec<Split>>) -> Vec<(usize, Spl
     for (group, splits) in all {
         let alone = splits.len() == 1;
         let proposals = splits.into_iter().map(|split| {
-            let moved = if alone {
-                0
-            } else {
-                moved_around(axis, group, &split)
-            };
+            let moved = if alone { 0 } else { moved_around(axis, group, &split) };
             Proposal { split, moved }
         });
         // `min_by_key` keeps the first of equals.

@@ -15,11 +15,8 @@ pub(crate) fn check(
     directives: &Directives,
     found: &mut Diagnostics,
 ) -> Vec<String> {
-    let functions: BTreeSet<&str> = program
-        .values
-        .values()
-        .flat_map(|v| v.origin.scope.iter().map(String::as_str))
-        .collect();
+    let functions: BTreeSet<&str> =
+        program.values.values().flat_map(|v| v.origin.scope.iter().map(String::as_str)).collect();
     let mut accepted = Vec::new();
     for rule in &directives.remat {
         let function = rule.function.as_str();
@@ -34,17 +31,9 @@ pub(crate) fn check(
             continue;
         }
         let within = |v: &&Value| v.origin.scope.iter().any(|f| f == function);
-        let values: BTreeSet<&str> = program
-            .values
-            .values()
-            .filter(within)
-            .map(|v| v.name.as_str())
-            .collect();
-        for name in rule
-            .keep
-            .iter()
-            .filter(|name| !values.contains(name.as_str()))
-        {
+        let values: BTreeSet<&str> =
+            program.values.values().filter(within).map(|v| v.name.as_str()).collect();
+        for name in rule.keep.iter().filter(|name| !values.contains(name.as_str())) {
             let message = format!("`{function}` has no value `{name}` to keep");
             let mut warning = Diagnostic::warning(codes::REMAT_FUNCTION, message);
             warning = place(warning, rule.span, &format!("`keep` names `{name}`"));

@@ -107,11 +107,7 @@ pub struct ReasonRow {
 
 /// Describes a plan.
 pub fn report(program: &Program, plan: &Plan) -> PlanReport {
-    let mut ctx = Ctx {
-        program,
-        plan,
-        rows: Vec::new(),
-    };
+    let mut ctx = Ctx { program, plan, rows: Vec::new() };
     for input in &program.inputs {
         let mut row = ctx.value(input.value, Role::Argument, 0);
         row.name = input.path.clone();
@@ -121,12 +117,7 @@ pub fn report(program: &Program, plan: &Plan) -> PlanReport {
     let here = program.inputs.iter().map(|i| ctx.local(i.value).1);
     PlanReport {
         entry: program.name.clone(),
-        mesh: plan
-            .mesh
-            .axes
-            .values()
-            .map(|a| (a.name.clone(), a.size))
-            .collect(),
+        mesh: plan.mesh.axes.values().map(|a| (a.name.clone(), a.size)).collect(),
         devices: plan.mesh.devices(),
         argument_bytes: total(program.inputs.iter().map(|i| bytes_of(program, i.value))),
         argument_bytes_per_device: total(here),
@@ -179,31 +170,21 @@ impl Ctx<'_> {
     }
 
     fn names(&self, axes: &[MeshAxisId]) -> Vec<String> {
-        axes.iter()
-            .map(|a| self.plan.mesh.axes[*a].name.clone())
-            .collect()
+        axes.iter().map(|a| self.plan.mesh.axes[*a].name.clone()).collect()
     }
 
     fn value(&self, id: ValueId, role: Role, depth: usize) -> ValueRow {
         let value = &self.program.values[id];
         let sharding = &self.plan.shardings[id];
-        let dims = value
-            .dims
-            .iter()
-            .zip(&sharding.spec)
-            .map(|(dim, axes)| DimRow {
-                name: self.program.dims[*dim].name.clone(),
-                extent: self.program.dims[*dim].extent,
-                axes: self.names(axes),
-            });
+        let dims = value.dims.iter().zip(&sharding.spec).map(|(dim, axes)| DimRow {
+            name: self.program.dims[*dim].name.clone(),
+            extent: self.program.dims[*dim].extent,
+            axes: self.names(axes),
+        });
         let partial: Vec<MeshAxisId> = sharding.partial.iter().map(|(axis, _)| *axis).collect();
         let reasons = self.plan.mesh.axes.iter().filter_map(|(axis, named)| {
             let Reason { dim, decorator } = self.plan.reasons.get(&(id, axis))?.clone();
-            Some(ReasonRow {
-                axis: named.name.clone(),
-                dim,
-                decorator,
-            })
+            Some(ReasonRow { axis: named.name.clone(), dim, decorator })
         });
         let (local_shape, bytes_per_device) = self.local(id);
         ValueRow {
@@ -225,10 +206,8 @@ impl Ctx<'_> {
     fn local(&self, id: ValueId) -> (Vec<u64>, u64) {
         let extents = self.program.extents(id);
         let spec = &self.plan.shardings[id].spec;
-        let shape = extents
-            .iter()
-            .zip(spec)
-            .map(|(e, axes)| e.div_ceil(self.plan.mesh.size_of(axes)));
+        let shape =
+            extents.iter().zip(spec).map(|(e, axes)| e.div_ceil(self.plan.mesh.size_of(axes)));
         let shape: Vec<u64> = shape.collect();
         let bytes = product(shape.iter().copied());
         let bytes = bytes.saturating_mul(self.program.values[id].dtype.bytes());
@@ -237,12 +216,7 @@ impl Ctx<'_> {
 
     /// The axes over which the result of a comprehension is combined.
     fn combined(&self, c: &Comprehension) -> Vec<String> {
-        let split = self
-            .plan
-            .loops
-            .get(&c.out)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let split = self.plan.loops.get(&c.out).map(Vec::as_slice).unwrap_or_default();
         let held = &self.plan.shardings[c.out];
         let axes = self.plan.mesh.axes.ids().filter(|axis| {
             let index = split.iter().position(|axes| axes.contains(axis));

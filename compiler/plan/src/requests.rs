@@ -36,14 +36,8 @@ pub(crate) struct Requests {
 impl Requests {
     /// The states of all groups before propagation over an axis.
     pub(crate) fn states(&self, axis: MeshAxisId, groups: usize) -> Vec<State> {
-        let asked = |group| {
-            self.asked
-                .get(&(group, axis))
-                .map(|asked| asked.state.clone())
-        };
-        (0..groups)
-            .map(|group| asked(group).unwrap_or(State::Open))
-            .collect()
+        let asked = |group| self.asked.get(&(group, axis)).map(|asked| asked.state.clone());
+        (0..groups).map(|group| asked(group).unwrap_or(State::Open)).collect()
     }
 }
 
@@ -68,11 +62,8 @@ pub(crate) fn resolve(
             named: BTreeSet::new(),
         },
     };
-    let dims: Vec<Option<MeshAxisId>> = directives
-        .shard
-        .iter()
-        .map(|rule| ctx.axis(&rule.axis, &rule.text, rule.span))
-        .collect();
+    let dims: Vec<Option<MeshAxisId>> =
+        directives.shard.iter().map(|rule| ctx.axis(&rule.axis, &rule.text, rule.span)).collect();
     for (number, rule) in directives.shard_values.iter().enumerate() {
         ctx.shard_value(directives.shard.len() + number, rule);
     }
@@ -114,11 +105,7 @@ impl Ctx<'_> {
     fn warn_no_effect(&mut self, text: &str, span: Option<Span>, why: &str) {
         let entry = &self.program.name;
         let message = format!("`{text}` has no effect on `{entry}`");
-        self.found.push(place(
-            Diagnostic::warning(codes::NO_EFFECT, message),
-            span,
-            why,
-        ));
+        self.found.push(place(Diagnostic::warning(codes::NO_EFFECT, message), span, why));
     }
 }
 
@@ -133,10 +120,8 @@ pub(crate) fn warn_unused(
         if !named.contains(&id) && axis.size > 1 {
             let message = format!("no decorator uses mesh axis `{}`", axis.name);
             let label = format!("its {} devices all do the same", axis.size);
-            let warning = Diagnostic::warning(codes::UNUSED_MESH_AXIS, message).help(format!(
-                "split something over it: `@shard({}: B)`",
-                axis.name
-            ));
+            let warning = Diagnostic::warning(codes::UNUSED_MESH_AXIS, message)
+                .help(format!("split something over it: `@shard({}: B)`", axis.name));
             found.push(place(warning, directives.mesh_span, &label));
         }
     }

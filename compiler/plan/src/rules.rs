@@ -95,11 +95,7 @@ impl Rules {
                 }
             }
         }
-        Rules {
-            all,
-            touching,
-            fixed,
-        }
+        Rules { all, touching, fixed }
     }
 
     /// The rules that touch a group, in program order.
@@ -124,8 +120,7 @@ impl Operand {
     /// The dims that run along an index.
     pub(crate) fn along(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
         let subs = self.subs.iter().enumerate();
-        subs.filter(move |(_, sub)| **sub == Sub::Index(index))
-            .map(|(position, _)| position)
+        subs.filter(move |(_, sub)| **sub == Sub::Index(index)).map(|(position, _)| position)
     }
 }
 
@@ -157,10 +152,7 @@ fn comprehension(program: &Program, c: &Comprehension, trips: u64) -> Rule {
         }
     }
     if let Some(store) = &c.store {
-        reads.push(Operand {
-            value: store.base,
-            ..out.clone()
-        });
+        reads.push(Operand { value: store.base, ..out.clone() });
     }
     let reducer = c.store.as_ref().map_or(c.reducer, |store| store.combine);
     let indices = c.indices.iter().map(|(id, index)| {
@@ -174,12 +166,7 @@ fn comprehension(program: &Program, c: &Comprehension, trips: u64) -> Rule {
         };
         let combines = combines && reducer != Reducer::None;
         let splittable = dim.extent > 1 && (owned || combines);
-        RuleIndex {
-            extent: dim.extent,
-            dim: dim.name.clone(),
-            reduced: !owned,
-            splittable,
-        }
+        RuleIndex { extent: dim.extent, dim: dim.name.clone(), reduced: !owned, splittable }
     });
     let indices = indices.collect();
     Rule {
@@ -197,20 +184,11 @@ fn argsort(program: &Program, a: &Argsort, trips: u64) -> Rule {
     let dims = &program.values[a.out].dims;
     let subs: Vec<Sub> = (0..dims.len()).map(Sub::Index).collect();
     let indices: Vec<usize> = (0..dims.len()).collect();
-    let touched = |value| Operand {
-        value,
-        subs: subs.clone(),
-        indices: indices.clone(),
-    };
+    let touched = |value| Operand { value, subs: subs.clone(), indices: indices.clone() };
     let index = |(position, dim): (usize, &einmesh_ir::DimId)| {
         let dim = &program.dims[*dim];
         let splittable = position != a.position && dim.extent > 1;
-        RuleIndex {
-            extent: dim.extent,
-            dim: dim.name.clone(),
-            reduced: false,
-            splittable,
-        }
+        RuleIndex { extent: dim.extent, dim: dim.name.clone(), reduced: false, splittable }
     };
     Rule {
         out: touched(a.out),
@@ -241,17 +219,9 @@ fn operand(program: &Program, c: &Comprehension, value: ValueId, subs: &[Expr]) 
     });
     let kinds = kinds.collect();
     let all: BTreeSet<usize> = subs.iter().flat_map(|sub| mentioned(c, sub)).collect();
-    Operand {
-        value,
-        subs: kinds,
-        indices: all.into_iter().collect(),
-    }
+    Operand { value, subs: kinds, indices: all.into_iter().collect() }
 }
 
 fn mentioned(c: &Comprehension, e: &Expr) -> Vec<usize> {
-    c.indices
-        .ids()
-        .filter(|i: &IndexId| e.mentions(*i))
-        .map(|i| i.index())
-        .collect()
+    c.indices.ids().filter(|i: &IndexId| e.mentions(*i)).map(|i| i.index()).collect()
 }

@@ -83,8 +83,7 @@ impl Axis<'_> {
 
     /// The dim of a value that the axis splits.
     pub(crate) fn position(&self, value: ValueId) -> Option<usize> {
-        self.split(value)
-            .and_then(|split| self.groups.position(value, split.slot))
+        self.split(value).and_then(|split| self.groups.position(value, split.slot))
     }
 
     /// The best way to divide an operation given the states so far, and the decorator behind it.
@@ -95,16 +94,10 @@ impl Axis<'_> {
     /// fewest operations per device, padding included, then the first in program order.
     pub(crate) fn choose(&self, rule: &Rule) -> (Choice, String) {
         let candidates = self.candidates(rule);
-        let lists: BTreeSet<usize> = candidates
-            .iter()
-            .filter_map(|c| c.listed)
-            .map(|(request, _)| request)
-            .collect();
+        let lists: BTreeSet<usize> =
+            candidates.iter().filter_map(|c| c.listed).map(|(request, _)| request).collect();
         let best = candidates.into_iter().min_by_key(|c| {
-            let listed = c
-                .listed
-                .filter(|_| lists.len() == 1)
-                .map_or(0, |(_, place)| place);
+            let listed = c.listed.filter(|_| lists.len() == 1).map_or(0, |(_, place)| place);
             let moved = self.moved_bytes(rule, c.choice);
             let flops = self.flops_per_device(rule, c.choice);
             (usize::MAX - c.requests, listed, moved, flops, c.choice)
@@ -204,10 +197,7 @@ impl Axis<'_> {
     /// The bytes for combining partial results of this size.
     pub(crate) fn reduce_bytes(&self, bytes: u64, scatter: bool) -> u64 {
         let kind = match scatter {
-            true => CollectiveKind::ReduceScatter {
-                reducer: Reducer::Sum,
-                position: 0,
-            },
+            true => CollectiveKind::ReduceScatter { reducer: Reducer::Sum, position: 0 },
             false => CollectiveKind::AllReduce(Reducer::Sum),
         };
         wire_bytes(&kind, self.size, bytes)
@@ -223,10 +213,7 @@ impl Axis<'_> {
     }
 
     fn all_to_all(&self, bytes: u64) -> u64 {
-        let kind = CollectiveKind::AllToAll {
-            split: 0,
-            concat: 0,
-        };
+        let kind = CollectiveKind::AllToAll { split: 0, concat: 0 };
         wire_bytes(&kind, self.size, bytes / self.size)
     }
 
@@ -234,10 +221,7 @@ impl Axis<'_> {
     /// axes.
     pub(crate) fn touched_bytes(&self, operand: &Operand) -> u64 {
         let extents = self.program.extents(operand.value);
-        let touched = extents
-            .iter()
-            .zip(&operand.subs)
-            .filter(|(_, sub)| **sub != Sub::Fixed);
+        let touched = extents.iter().zip(&operand.subs).filter(|(_, sub)| **sub != Sub::Fixed);
         let elements = product(touched.map(|(extent, _)| *extent));
         let bytes = elements.saturating_mul(self.program.values[operand.value].dtype.bytes());
         bytes.div_ceil(self.spread[operand.value.index()])

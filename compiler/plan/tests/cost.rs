@@ -10,18 +10,9 @@ use einmesh_plan::cost::{Work, wire_bytes, work};
 fn rings_send_their_textbook_bytes() {
     let all_reduce = CollectiveKind::AllReduce(Reducer::Sum);
     let gather = CollectiveKind::AllGather { position: 0 };
-    let scatter = CollectiveKind::ReduceScatter {
-        reducer: Reducer::Sum,
-        position: 0,
-    };
-    let exchange = CollectiveKind::AllToAll {
-        split: 0,
-        concat: 1,
-    };
-    let shift = CollectiveKind::CollectivePermute {
-        shift: 1,
-        wrap: false,
-    };
+    let scatter = CollectiveKind::ReduceScatter { reducer: Reducer::Sum, position: 0 };
+    let exchange = CollectiveKind::AllToAll { split: 0, concat: 1 };
+    let shift = CollectiveKind::CollectivePermute { shift: 1, wrap: false };
     assert_eq!(wire_bytes(&all_reduce, 4, 1000), 1500);
     assert_eq!(wire_bytes(&gather, 4, 1000), 750);
     assert_eq!(wire_bytes(&scatter, 4, 1000), 750);
@@ -33,17 +24,9 @@ fn rings_send_their_textbook_bytes() {
         let both = wire_bytes(&scatter, n, payload) + wire_bytes(&gather, n, payload);
         assert_eq!(wire_bytes(&all_reduce, n, payload), both);
     }
-    assert_eq!(
-        wire_bytes(&all_reduce, 1, 1000),
-        0,
-        "one device sends nothing"
-    );
+    assert_eq!(wire_bytes(&all_reduce, 1, 1000), 0, "one device sends nothing");
     assert_eq!(wire_bytes(&all_reduce, 3, 100), 134, "rounded up");
-    assert_eq!(
-        wire_bytes(&all_reduce, 4096, u64::MAX),
-        u64::MAX,
-        "saturates"
-    );
+    assert_eq!(wire_bytes(&all_reduce, 4096, u64::MAX), u64::MAX, "saturates");
 }
 
 #[test]
@@ -53,15 +36,7 @@ fn a_matmul_is_two_flops_per_point() {
     let b = m.input("b", DType::F32, "k j");
     m.einsum("y", "i j", "k", (a, "i k"), (b, "k j"));
     let program = m.b.finish();
-    let Op::Compute(c) = &program.body.ops[0] else {
-        panic!("a comprehension")
-    };
+    let Op::Compute(c) = &program.body.ops[0] else { panic!("a comprehension") };
     let bytes = 4 * (4 * 6 + 6 * 5 + 4 * 5);
-    assert_eq!(
-        work(&program, c),
-        Work {
-            flops: 2 * 4 * 5 * 6,
-            bytes
-        }
-    );
+    assert_eq!(work(&program, c), Work { flops: 2 * 4 * 5 * 6, bytes });
 }

@@ -30,11 +30,7 @@ fn planned(program: &Program, directives: &Directives) -> Plan {
 #[track_caller]
 fn check(program: &Program, plan: &Plan, expected: &[(&str, &str)]) {
     for (name, sharding) in expected {
-        assert_eq!(
-            shown(program, plan, value(program, name)),
-            *sharding,
-            "of {name}"
-        );
+        assert_eq!(shown(program, plan, value(program, name)), *sharding, "of {name}");
     }
 }
 
@@ -66,11 +62,7 @@ fn tensor_parallel_is_megatron() {
         let plan = planned(&program, &megatron(&program, &[("tensor", tensor)]));
         assert_eq!(
             reductions(&program, &plan, "tensor"),
-            [
-                "all_reduce sum embed",
-                "all_reduce sum proj",
-                "all_reduce sum down"
-            ],
+            ["all_reduce sum embed", "all_reduce sum proj", "all_reduce sum down"],
         );
         assert_eq!(gathers(&program, &plan, "tensor"), [""; 0]);
         check(
@@ -116,11 +108,7 @@ fn both_axes_are_independent() {
         reductions(&program, &plan, "data"),
         ["all_reduce sum total", "all_reduce sum count"],
     );
-    assert_eq!(
-        gathers(&program, &plan, "tensor"),
-        [""; 0],
-        "logits are never gathered"
-    );
+    assert_eq!(gathers(&program, &plan, "tensor"), [""; 0], "logits are never gathered");
     assert_eq!(gathers(&program, &plan, "data"), [""; 0]);
     check(
         &program,
@@ -139,10 +127,7 @@ fn reasons_name_index_and_decorator() {
     let program = gpt(&SMALL, true);
     let plan = planned(&program, &megatron(&program, &[("data", 2), ("tensor", 4)]));
     let reason = |name: &str, axis: &str| {
-        let key = (
-            value(&program, name),
-            plan.mesh.axis(axis).expect("an axis"),
-        );
+        let key = (value(&program, name), plan.mesh.axis(axis).expect("an axis"));
         let reason = &plan.reasons[&key];
         (reason.dim.as_str(), reason.decorator.as_str())
     };
@@ -180,10 +165,7 @@ fn fsdp_stores_parts_and_computes_as_before() {
     );
     assert_eq!(reductions(&program, &plan, "data"), [""; 0]);
     assert!(gathers(&program, &plan, "data").contains(&"h.attn.c_attn.weight for q0".to_owned()));
-    let key = (
-        value(&program, "wte.weight"),
-        plan.mesh.axis("data").expect("data"),
-    );
+    let key = (value(&program, "wte.weight"), plan.mesh.axis("data").expect("data"));
     assert_eq!(plan.reasons[&key].decorator, "@fsdp(data: Params)");
 }
 
@@ -210,9 +192,7 @@ fn fsdp_takes_a_dim_that_tensor_leaves_free() {
 fn sequence_parallel_residual_stream() {
     let program = gpt(&SMALL, false);
     let mut directives = megatron(&program, &[("tensor", 4)]);
-    directives
-        .shard_values
-        .push(shard_value(&program, "x", &[("T", &["tensor"])], true, 20));
+    directives.shard_values.push(shard_value(&program, "x", &[("T", &["tensor"])], true, 20));
     let plan = planned(&program, &directives);
     check(
         &program,
@@ -232,19 +212,10 @@ fn sequence_parallel_residual_stream() {
     for site in ["reduce_scatter sum proj", "reduce_scatter sum down"] {
         assert!(reduced.iter().any(|r| r == site), "{reduced:?}");
     }
-    assert!(
-        reduced.iter().all(|r| r.starts_with("reduce_scatter")),
-        "{reduced:?}"
-    );
+    assert!(reduced.iter().all(|r| r.starts_with("reduce_scatter")), "{reduced:?}");
     assert_eq!(
         gathers(&program, &plan, "tensor"),
-        [
-            "ln_1 for q0",
-            "ln_1 for key0",
-            "ln_1 for val0",
-            "ln_2 for fc",
-            "ln_f for logits"
-        ],
+        ["ln_1 for q0", "ln_1 for key0", "ln_1 for val0", "ln_2 for fc", "ln_f for logits"],
     );
 }
 
@@ -253,9 +224,7 @@ fn sequence_parallel_residual_stream() {
 fn context_parallel_splits_queries_and_gathers_keys() {
     let program = gpt(&SMALL, false);
     let mut directives = mesh(&[("seq", 4)]);
-    directives
-        .shard
-        .push(shard(&program, "seq", &["T", "U"], 10));
+    directives.shard.push(shard(&program, "seq", &["T", "U"], 10));
     let plan = planned(&program, &directives);
     check(
         &program,
@@ -276,10 +245,7 @@ fn context_parallel_splits_queries_and_gathers_keys() {
 /// A role gets its split by propagation, not by its name.
 #[test]
 fn roles_follow_the_values_they_subscript() {
-    let config = Config {
-        p: SMALL.t,
-        ..SMALL
-    };
+    let config = Config { p: SMALL.t, ..SMALL };
     let program = gpt(&config, false);
     let mut directives = mesh(&[("seq", 4)]);
     directives.shard.push(shard(&program, "seq", &["T"], 10));
@@ -301,11 +267,7 @@ fn roles_follow_the_values_they_subscript() {
 fn axes_of_one_device_split_nothing() {
     let program = gpt(&SMALL, false);
     let plan = planned(&program, &megatron(&program, &[("data", 1), ("tensor", 1)]));
-    assert!(
-        plan.shardings
-            .values()
-            .all(einmesh_ir::Sharding::is_replicated)
-    );
+    assert!(plan.shardings.values().all(einmesh_ir::Sharding::is_replicated));
     assert!(plan.loops.values().flatten().all(Vec::is_empty));
 }
 
@@ -316,14 +278,7 @@ fn one_dim_on_two_axes_is_major_to_minor_as_written() {
     directives.shard.push(shard(&program, "major", &["B"], 10));
     directives.shard.push(shard(&program, "minor", &["B"], 20));
     let plan = planned(&program, &directives);
-    check(
-        &program,
-        &plan,
-        &[
-            ("x", "[B@major@minor, T, D]"),
-            ("q", "[B@major@minor, T, H, K]"),
-        ],
-    );
+    check(&program, &plan, &[("x", "[B@major@minor, T, D]"), ("q", "[B@major@minor, T, H, K]")]);
     let q = value(&program, "q");
     let axis = |name| plan.mesh.axis(name).expect("an axis");
     assert_eq!(plan.loops[&q][0], [axis("major"), axis("minor")]);

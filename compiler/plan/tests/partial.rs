@@ -41,40 +41,23 @@ fn sites(program: &Program) -> Vec<String> {
 #[test]
 fn a_sum_of_partial_sums_is_reduced_once() {
     let program = products(|m, [a, c]| {
-        m.compute("y", "b d", Reducer::None, "", |l| {
-            add(l(a, "b d"), l(c, "b d"))
-        });
+        m.compute("y", "b d", Reducer::None, "", |l| add(l(a, "b d"), l(c, "b d")));
     });
     let plan = planned(&program, &directives(&program));
     assert_eq!(reductions(&program, &plan, "tensor"), ["all_reduce sum y"]);
-    assert_eq!(
-        shown(&program, &plan, value(&program, "a")),
-        "[B, D]+tensor"
-    );
+    assert_eq!(shown(&program, &plan, value(&program, "a")), "[B, D]+tensor");
     assert_eq!(shown(&program, &plan, value(&program, "y")), "[B, D]");
-    let key = (
-        value(&program, "y"),
-        plan.mesh.axis("tensor").expect("tensor"),
-    );
-    assert_eq!(
-        plan.reasons[&key].dim, "H",
-        "the reduction of y is due to the split of h"
-    );
+    let key = (value(&program, "y"), plan.mesh.axis("tensor").expect("tensor"));
+    assert_eq!(plan.reasons[&key].dim, "H", "the reduction of y is due to the split of h");
 }
 
 #[test]
 fn scaling_negation_and_sums_are_linear() {
     let program = products(|m, [a, c]| {
         let scale = m.input("scale", DType::F32, "d");
-        let half = m.compute("half", "b d", Reducer::None, "", |l| {
-            mul(l(a, "b d"), l(scale, "d"))
-        });
+        let half = m.compute("half", "b d", Reducer::None, "", |l| mul(l(a, "b d"), l(scale, "d")));
         let neg = m.compute("neg", "b d", Reducer::None, "", |l| {
-            Expr::binary(
-                BinaryOp::Div,
-                Expr::unary(UnaryOp::Neg, l(c, "b d")),
-                float(2.0),
-            )
+            Expr::binary(BinaryOp::Div, Expr::unary(UnaryOp::Neg, l(c, "b d")), float(2.0))
         });
         m.typed("y", DType::F64, "b", Reducer::Sum, "d", |l| {
             Expr::cast(DType::F64, sub(l(half, "b d"), l(neg, "b d")))
@@ -86,9 +69,7 @@ fn scaling_negation_and_sums_are_linear() {
 #[test]
 fn widening_alone_is_not_worth_the_delay() {
     let program = products(|m, [a, _]| {
-        m.typed("y", DType::F64, "b d", Reducer::None, "", |l| {
-            Expr::cast(DType::F64, l(a, "b d"))
-        });
+        m.typed("y", DType::F64, "b d", Reducer::None, "", |l| Expr::cast(DType::F64, l(a, "b d")));
     });
     assert_eq!(sites(&program)[0], "all_reduce sum a");
 }
@@ -98,17 +79,10 @@ fn widening_alone_is_not_worth_the_delay() {
 #[test]
 fn parallel_branches_share_one_reduction() {
     let program = products(|m, [a, c]| {
-        let (b1, b2) = (
-            m.input("b1", DType::F32, "d"),
-            m.input("b2", DType::F32, "d"),
-        );
+        let (b1, b2) = (m.input("b1", DType::F32, "d"), m.input("b2", DType::F32, "d"));
         let x = m.input("x0", DType::F32, "b d");
-        let left = m.compute("left", "b d", Reducer::None, "", |l| {
-            add(l(a, "b d"), l(b1, "d"))
-        });
-        let right = m.compute("right", "b d", Reducer::None, "", |l| {
-            add(l(c, "b d"), l(b2, "d"))
-        });
+        let left = m.compute("left", "b d", Reducer::None, "", |l| add(l(a, "b d"), l(b1, "d")));
+        let right = m.compute("right", "b d", Reducer::None, "", |l| add(l(c, "b d"), l(b2, "d")));
         m.compute("y", "b d", Reducer::None, "", |l| {
             add(l(x, "b d"), add(l(left, "b d"), l(right, "b d")))
         });
@@ -121,9 +95,7 @@ fn parallel_branches_share_one_reduction() {
 fn a_bias_alone_does_not_delay() {
     let program = products(|m, [a, _]| {
         let bias = m.input("bias", DType::F32, "d");
-        m.compute("y", "b d", Reducer::None, "", |l| {
-            add(l(a, "b d"), l(bias, "d"))
-        });
+        m.compute("y", "b d", Reducer::None, "", |l| add(l(a, "b d"), l(bias, "d")));
     });
     assert_eq!(sites(&program)[0], "all_reduce sum a");
 }
@@ -154,9 +126,7 @@ fn a_function_ends_the_delay() {
 #[test]
 fn a_product_of_partial_sums_is_not_linear() {
     let program = products(|m, [a, c]| {
-        m.compute("y", "b d", Reducer::None, "", |l| {
-            mul(l(a, "b d"), l(c, "b d"))
-        });
+        m.compute("y", "b d", Reducer::None, "", |l| mul(l(a, "b d"), l(c, "b d")));
     });
     assert_eq!(sites(&program), ["all_reduce sum a", "all_reduce sum c"]);
 }
@@ -164,12 +134,8 @@ fn a_product_of_partial_sums_is_not_linear() {
 #[test]
 fn a_reader_that_is_not_linear_stops_the_others() {
     let program = products(|m, [a, c]| {
-        let sum = m.compute("sum", "b d", Reducer::None, "", |l| {
-            add(l(a, "b d"), l(c, "b d"))
-        });
-        m.compute("y", "b d", Reducer::None, "", |l| {
-            mul(l(sum, "b d"), exp(l(a, "b d")))
-        });
+        let sum = m.compute("sum", "b d", Reducer::None, "", |l| add(l(a, "b d"), l(c, "b d")));
+        m.compute("y", "b d", Reducer::None, "", |l| mul(l(sum, "b d"), exp(l(a, "b d"))));
     });
     assert_eq!(sites(&program), ["all_reduce sum a", "all_reduce sum c"]);
 }
@@ -179,9 +145,7 @@ fn broadcasting_is_not_worth_the_delay() {
     let program = products(|m, [a, _]| {
         let small = m.compute("small", "b", Reducer::Sum, "d", |l| l(a, "b d"));
         let w = m.input("w2", DType::F32, "b e");
-        m.compute("y", "b e", Reducer::None, "", |l| {
-            mul(l(small, "b"), l(w, "b e"))
-        });
+        m.compute("y", "b e", Reducer::None, "", |l| mul(l(small, "b"), l(w, "b e")));
     });
     // `a` is summed over d while partial (8 elements instead of 128), but not spread over e.
     assert_eq!(sites(&program)[..1], ["all_reduce sum c"]);
@@ -204,41 +168,23 @@ fn maxima_are_not_delayed_as_sums() {
     let x = m.input("x", DType::F32, "b h");
     let top = m.compute("top", "b", Reducer::Max, "h", |l| l(x, "b h"));
     let sum = m.compute("sum", "b", Reducer::Sum, "h", |l| l(x, "b h"));
-    let y = m.compute("y", "b", Reducer::None, "", |l| {
-        add(l(top, "b"), l(sum, "b"))
-    });
+    let y = m.compute("y", "b", Reducer::None, "", |l| add(l(top, "b"), l(sum, "b")));
     m.b.output(y);
     let program = m.b.finish();
-    assert_eq!(
-        sites(&program),
-        ["all_reduce max top", "all_reduce sum sum"]
-    );
+    assert_eq!(sites(&program), ["all_reduce max top", "all_reduce sum sum"]);
 }
 
 #[test]
 fn a_split_result_is_scattered_once() {
     let program = products(|m, [a, c]| {
-        m.compute("y", "b d", Reducer::None, "", |l| {
-            add(l(a, "b d"), l(c, "b d"))
-        });
+        m.compute("y", "b d", Reducer::None, "", |l| add(l(a, "b d"), l(c, "b d")));
     });
     let mut directives = directives(&program);
-    directives
-        .shard_values
-        .push(shard_value(&program, "y", &[("D", &["tensor"])], true, 20));
+    directives.shard_values.push(shard_value(&program, "y", &[("D", &["tensor"])], true, 20));
     let plan = planned(&program, &directives);
-    assert_eq!(
-        reductions(&program, &plan, "tensor"),
-        ["reduce_scatter sum y"]
-    );
-    assert_eq!(
-        shown(&program, &plan, value(&program, "y")),
-        "[B, D@tensor]"
-    );
-    assert_eq!(
-        shown(&program, &plan, value(&program, "a")),
-        "[B, D]+tensor"
-    );
+    assert_eq!(reductions(&program, &plan, "tensor"), ["reduce_scatter sum y"]);
+    assert_eq!(shown(&program, &plan, value(&program, "y")), "[B, D@tensor]");
+    assert_eq!(shown(&program, &plan, value(&program, "a")), "[B, D]+tensor");
 }
 
 #[test]
@@ -246,29 +192,18 @@ fn loops_do_not_carry_partial_sums_and_are_not_entered_with_them() {
     use einmesh_ir::{Block, Carried, Loop, LoopVar, Op};
     let mut m = Make::new("main", &[("B", 8), ("D", 16), ("H", 12), ("L", 3)]);
     let over = m.dim("L");
-    let var = m.b.program.loop_vars.push(LoopVar {
-        name: "l".to_owned(),
-        dim: over,
-    });
+    let var = m.b.program.loop_vars.push(LoopVar { name: "l".to_owned(), dim: over });
     let x = m.input("x", DType::F32, "b h");
     let w = m.input("w", DType::F32, "h d");
     let init = m.einsum("init", "b d", "h", (x, "b h"), (w, "h d"));
     let step = m.einsum("step", "b d", "h", (x, "b h"), (w, "h d"));
     let dims = m.b.program.values[init].dims.clone();
     let entry = m.b.value("s", DType::F32, &dims);
-    let exit = m.compute("exit", "b d", Reducer::None, "", |l| {
-        add(l(entry, "b d"), l(step, "b d"))
-    });
-    let body = Block {
-        ops: m.b.program.body.ops.split_off(2),
-    };
+    let exit =
+        m.compute("exit", "b d", Reducer::None, "", |l| add(l(entry, "b d"), l(step, "b d")));
+    let body = Block { ops: m.b.program.body.ops.split_off(2) };
     let result = m.b.value("s", DType::F32, &dims);
-    let carried = vec![Carried {
-        init,
-        entry,
-        exit,
-        result,
-    }];
+    let carried = vec![Carried { init, entry, exit, result }];
     m.b.program.body.ops.push(Op::Loop(Loop {
         var,
         reversed: false,
@@ -278,8 +213,5 @@ fn loops_do_not_carry_partial_sums_and_are_not_entered_with_them() {
     }));
     m.b.output(result);
     let program = m.b.finish();
-    assert_eq!(
-        sites(&program),
-        ["all_reduce sum init", "all_reduce sum step"]
-    );
+    assert_eq!(sites(&program), ["all_reduce sum init", "all_reduce sum step"]);
 }

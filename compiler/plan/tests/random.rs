@@ -13,10 +13,7 @@ struct Rng(u64);
 
 impl Rng {
     fn below(&mut self, n: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
         ((self.0 >> 33) % n as u64) as usize
     }
 
@@ -25,11 +22,7 @@ impl Rng {
     }
 
     fn subset<T: Copy>(&mut self, items: &[T]) -> Vec<T> {
-        items
-            .iter()
-            .copied()
-            .filter(|_| self.below(2) == 0)
-            .collect()
+        items.iter().copied().filter(|_| self.below(2) == 0).collect()
     }
 }
 
@@ -49,11 +42,7 @@ fn program(rng: &mut Rng) -> Program {
         let used: Vec<DimId> = dims
             .iter()
             .copied()
-            .filter(|d| {
-                [a, b]
-                    .iter()
-                    .any(|v| m.b.program.values[*v].dims.contains(d))
-            })
+            .filter(|d| [a, b].iter().any(|v| m.b.program.values[*v].dims.contains(d)))
             .collect();
         let free = rng.subset(&used);
         let reduced: Vec<DimId> = used.iter().copied().filter(|d| !free.contains(d)).collect();
@@ -65,10 +54,7 @@ fn program(rng: &mut Rng) -> Program {
         let all: Vec<DimId> = free.iter().chain(&reduced).copied().collect();
         let load = |program: &Program, v: ValueId| {
             let at = |d: &DimId| all.iter().position(|x| x == d).expect("a used dim");
-            let subs = program.values[v]
-                .dims
-                .iter()
-                .map(|d| Expr::Index(IndexId(at(d) as u32)));
+            let subs = program.values[v].dims.iter().map(|d| Expr::Index(IndexId(at(d) as u32)));
             Expr::load(v, subs.collect::<Vec<_>>())
         };
         let body = Expr::binary(op, load(&m.b.program, a), load(&m.b.program, b));
@@ -109,10 +95,7 @@ fn check_lists(program: &Program, directives: &Directives, plan: &Plan) {
             let first = rule.dims.iter().map(|(d, _)| *d).find(splittable);
             let Some(first) = first else { continue };
             let position = value.dims.iter().position(|d| *d == first).expect("has it");
-            assert!(
-                plan.shardings[id].spec[position].contains(&axis),
-                "{rule:?} on {value:?}"
-            );
+            assert!(plan.shardings[id].spec[position].contains(&axis), "{rule:?} on {value:?}");
         }
     }
 }
@@ -125,10 +108,7 @@ fn check_loops(program: &Program, plan: &Plan) {
                 let index = Expr::Index(IndexId(index as u32));
                 let read = c.body.loads().into_iter().any(|load| {
                     let spec = &plan.shardings[load.value].spec;
-                    load.subs
-                        .iter()
-                        .zip(spec)
-                        .any(|(s, axes)| *s == index && axes.contains(axis))
+                    load.subs.iter().zip(spec).any(|(s, axes)| *s == index && axes.contains(axis))
                 });
                 let written = plan.shardings[c.out].splits(*axis);
                 assert!(read || written, "{:?}", program.values[c.out]);
@@ -150,25 +130,10 @@ fn plans_keep_their_promises() {
         check_invariants(&program, &plan);
         check_lists(&program, &directives, &plan);
         check_loops(&program, &plan);
-        assert_eq!(
-            einmesh_plan::plan(&program, &directives).0,
-            plan,
-            "seed {seed}"
-        );
-        partial += plan
-            .shardings
-            .values()
-            .filter(|s| !s.partial.is_empty())
-            .count();
-        split += plan
-            .shardings
-            .values()
-            .filter(|s| !s.is_replicated())
-            .count();
+        assert_eq!(einmesh_plan::plan(&program, &directives).0, plan, "seed {seed}");
+        partial += plan.shardings.values().filter(|s| !s.partial.is_empty()).count();
+        split += plan.shardings.values().filter(|s| !s.is_replicated()).count();
     }
     // The cases reach what they are about.
-    assert!(
-        partial > 100 && split > 10_000,
-        "{partial} partial, {split} split"
-    );
+    assert!(partial > 100 && split > 10_000, "{partial} partial, {split} split");
 }

@@ -12,9 +12,7 @@ fn megatron() -> PlanReport {
     let program = gpt(&SMALL, true);
     let mut directives = mesh(&[("data", 2), ("tensor", 4)]);
     directives.shard.push(shard(&program, "data", &["B"], 10));
-    directives
-        .shard
-        .push(shard(&program, "tensor", &["H", "F", "V"], 20));
+    directives.shard.push(shard(&program, "tensor", &["H", "F", "V"], 20));
     directives.fsdp.push(fsdp("data", "Params", 30));
     let (plan, found) = plan(&program, &directives);
     assert!(found.is_empty(), "{found:?}");
@@ -38,23 +36,13 @@ fn rows_have_local_shapes_and_bytes() {
     assert_eq!(wte.local_shape, [12565, 384]);
     assert_eq!(wte.bytes_per_device, 12565 * 384 * 4);
     let q = row(&report, "q");
-    assert_eq!(
-        (q.depth, q.local_shape.as_slice()),
-        (1, &[4, 64, 3, 64][..])
-    );
+    assert_eq!((q.depth, q.local_shape.as_slice()), (1, &[4, 64, 3, 64][..]));
     assert_eq!(row(&report, "proj").combined, ["tensor"]);
-    let because: Vec<_> = row(&report, "proj")
-        .reasons
-        .iter()
-        .map(|r| (r.axis.as_str(), r.dim.as_str()))
-        .collect();
+    let because: Vec<_> =
+        row(&report, "proj").reasons.iter().map(|r| (r.axis.as_str(), r.dim.as_str())).collect();
     assert_eq!(because, [("data", "B"), ("tensor", "H")]);
     assert_eq!(row(&report, "logits").dims[2].axes, ["tensor"]);
-    let all = report
-        .rows
-        .iter()
-        .filter(|row| matches!(row, Row::Value(_)))
-        .count();
+    let all = report.rows.iter().filter(|row| matches!(row, Row::Value(_))).count();
     assert_eq!(all, gpt(&SMALL, true).values.len());
 }
 
@@ -73,38 +61,22 @@ fn arguments_are_summed() {
 fn the_table_fits_a_hundred_columns() {
     let table = megatron().to_string();
     for line in table.lines() {
-        assert!(
-            line.chars().count() <= 100,
-            "{} columns: {line}",
-            line.chars().count()
-        );
+        assert!(line.chars().count() <= 100, "{} columns: {line}", line.chars().count());
     }
     let line = |start: &str| {
         let found = table.lines().find(|l| l.starts_with(start));
         found.unwrap_or_else(|| panic!("no line {start} in\n{table}"))
     };
-    assert_eq!(
-        line("plan of"),
-        "plan of `forward` for 8 devices, data=2 × tensor=4"
-    );
+    assert_eq!(line("plan of"), "plan of `forward` for 8 devices, data=2 × tensor=4");
     assert!(line("for l in L").ends_with("12 times"));
-    assert!(
-        line("  proj ").contains("[B@data, T, D] <tensor"),
-        "{}",
-        line("  proj ")
-    );
+    assert!(line("  proj ").contains("[B@data, T, D] <tensor"), "{}", line("  proj "));
     assert!(table.contains("@shard(tensor: [H, F, V])\n"));
 }
 
 #[test]
 fn remat_is_accepted_or_warned_of() {
     let mut program = gpt(&SMALL, false);
-    for value in program
-        .values
-        .iter_mut()
-        .map(|(_, v)| v)
-        .filter(|v| v.name == "s")
-    {
+    for value in program.values.iter_mut().map(|(_, v)| v).filter(|v| v.name == "s") {
         value.origin.scope = vec!["block".to_owned(), "attention".to_owned()].into();
     }
     let mut directives = mesh(&[]);
@@ -116,18 +88,10 @@ fn remat_is_accepted_or_warned_of() {
     directives.remat = vec![remat("attention"), remat("atention")];
     let (plan, found) = plan(&program, &directives);
     let report = report(&program, &plan);
-    assert!(
-        report.notes[0].starts_with("@remat(attention) is accepted"),
-        "{:?}",
-        report.notes
-    );
+    assert!(report.notes[0].starts_with("@remat(attention) is accepted"), "{:?}", report.notes);
     assert_eq!(report.notes.len(), 1);
     let all: Vec<_> = found.iter().collect();
     assert_eq!(all.len(), 1);
     assert_eq!(all[0].help, ["did you mean `attention`?"]);
-    assert!(
-        report
-            .to_string()
-            .starts_with("plan of `forward` for one device")
-    );
+    assert!(report.to_string().starts_with("plan of `forward` for one device"));
 }

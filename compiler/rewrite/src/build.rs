@@ -7,8 +7,7 @@ use einmesh_ir::{DType, Literal, Reducer};
 
 /// The union of the classes' index sets.
 pub fn indices(graph: &Graph, ids: &[Id]) -> IndexSet {
-    ids.iter()
-        .fold(IndexSet::EMPTY, |set, id| set | graph[*id].data.indices)
+    ids.iter().fold(IndexSet::EMPTY, |set, id| set | graph[*id].data.indices)
 }
 
 /// Whether the class is a wide float, on which the algebra works.
@@ -43,22 +42,13 @@ pub fn guarded_ein(
     }
     let guard = guard.map(|g| graph.find(g));
     let children = guard.into_iter().chain(factors).collect();
-    graph.add(Node::Ein {
-        out,
-        coefficient,
-        guarded: guard.is_some(),
-        children,
-    })
+    graph.add(Node::Ein { out, coefficient, guarded: guard.is_some(), children })
 }
 
 /// The sum of the terms; a single term is itself.
 pub fn add(graph: &mut Graph, terms: &[Id]) -> Id {
     let terms = bag(graph, terms);
-    if terms.len() == 1 {
-        terms[0]
-    } else {
-        graph.add(Node::Add(terms))
-    }
+    if terms.len() == 1 { terms[0] } else { graph.add(Node::Add(terms)) }
 }
 
 /// `coefficient · term`.
@@ -84,33 +74,17 @@ pub fn reduce(
     if guard.is_none() && graph[term].data.indices == out {
         return graph.find(term);
     }
-    let children = guard
-        .into_iter()
-        .chain([term])
-        .map(|c| graph.find(c))
-        .collect();
-    graph.add(Node::Reduce {
-        reducer,
-        out,
-        guarded: guard.is_some(),
-        children,
-    })
+    let children = guard.into_iter().chain([term]).map(|c| graph.find(c)).collect();
+    graph.add(Node::Reduce { reducer, out, guarded: guard.is_some(), children })
 }
 
 /// The term with indices renamed; pairs that rename nothing are dropped.
 pub fn rename(graph: &mut Graph, pairs: &[(IndexNumber, IndexNumber)], term: Id) -> Id {
     let set = graph[term].data.indices;
-    let mut pairs: Vec<_> = pairs
-        .iter()
-        .copied()
-        .filter(|(f, t)| f != t && set.contains(*f))
-        .collect();
+    let mut pairs: Vec<_> =
+        pairs.iter().copied().filter(|(f, t)| f != t && set.contains(*f)).collect();
     pairs.sort_unstable();
-    if pairs.is_empty() {
-        term
-    } else {
-        graph.add(Node::Rename(pairs, [graph.find(term)]))
-    }
+    if pairs.is_empty() { term } else { graph.add(Node::Rename(pairs, [graph.find(term)])) }
 }
 
 /// A floating-point constant.
@@ -150,9 +124,7 @@ pub fn normalised(graph: &Graph, node: &Node) -> Node {
     let mut node = node.clone().map_children(|c| graph.find(c));
     match &mut node {
         Node::Add(terms) => terms.sort(),
-        Node::Ein {
-            guarded, children, ..
-        } => {
+        Node::Ein { guarded, children, .. } => {
             let first = split_guard(*guarded, children).0.iter().len();
             children[first..].sort();
         }

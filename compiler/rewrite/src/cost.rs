@@ -121,15 +121,8 @@ pub(crate) fn work(view: &View, choice: &Choice, class: usize) -> Work {
     }
     let reduction = matches!(view.shape(node), Shape::Reduction(_));
     let space = view.indices(class) | view.inner_indices(node);
-    let mut tally = Tally {
-        view,
-        choice,
-        reduction,
-        space,
-        ops: 0,
-        reads: BTreeSet::new(),
-        bytes: 0,
-    };
+    let mut tally =
+        Tally { view, choice, reduction, space, ops: 0, reads: BTreeSet::new(), bytes: 0 };
     let names = Substitution::IDENTITY;
     let is_matrix = matches!(node, Node::Ein { .. }) && reduction && tally.is_matrix(node);
     tally.node(node, class, &names, true);
@@ -143,17 +136,9 @@ pub(crate) fn work(view: &View, choice: &Choice, class: usize) -> Work {
     if is_matrix {
         let products = view.points(space);
         let inner = tally.ops.saturating_sub(products);
-        Work {
-            matrix: products.saturating_mul(2),
-            vector: inner,
-            bytes,
-        }
+        Work { matrix: products.saturating_mul(2), vector: inner, bytes }
     } else {
-        Work {
-            matrix: 0,
-            vector: tally.ops.saturating_add(combine),
-            bytes,
-        }
+        Work { matrix: 0, vector: tally.ops.saturating_add(combine), bytes }
     }
 }
 
@@ -176,10 +161,7 @@ pub(crate) fn total(
     for (_, class) in &kernels.copies {
         let dtype = view.classes[*class].facts.dtype.map_or(0, |d| d.bytes());
         let bytes = view.points(view.indices(*class)).saturating_mul(2 * dtype);
-        let work = Work {
-            bytes,
-            ..Work::default()
-        };
+        let work = Work { bytes, ..Work::default() };
         time = time.saturating_add(device.time(work));
         all = all.plus(work);
     }
@@ -203,12 +185,7 @@ impl Tally<'_> {
         let all = view.indices(class) | view.inner_indices(node);
         let points = view.points(names.apply_set(all));
         let ops = match node {
-            Node::Ein {
-                coefficient,
-                children,
-                guarded,
-                out,
-            } => {
+            Node::Ein { coefficient, children, guarded, out } => {
                 let factors = children.len() - usize::from(*guarded);
                 let once = if top { view.points(*out) } else { points };
                 let products = (factors as u64 - 1).saturating_mul(points);
@@ -239,21 +216,11 @@ impl Tally<'_> {
         let view = self.view;
         let (base, names) = view.resolve(self.choice, class, names);
         let indices = names.apply_set(view.indices(base));
-        let kernel = Kernel {
-            reduces: self.reduction,
-            same_points: indices == self.space,
-        };
+        let kernel = Kernel { reduces: self.reduction, same_points: indices == self.space };
         if is_loaded(view, self.choice, base, kernel) {
             let dtype = view.classes[base].facts.dtype.map_or(0, |d| d.bytes());
-            let axes = view
-                .indices(base)
-                .iter()
-                .map(|i| (i, names.apply(i)))
-                .collect::<Vec<_>>();
-            if self
-                .reads
-                .insert((base, Substitution::IDENTITY.after(&axes)))
-            {
+            let axes = view.indices(base).iter().map(|i| (i, names.apply(i))).collect::<Vec<_>>();
+            if self.reads.insert((base, Substitution::IDENTITY.after(&axes))) {
                 let bytes = view.points(indices).saturating_mul(dtype);
                 self.bytes = self.bytes.saturating_add(bytes);
             }
@@ -277,15 +244,7 @@ impl Tally<'_> {
                 let same_points = names.apply_set(view.indices(base)) == self.space;
                 let node = view.node(self.choice, base);
                 matches!(node, Node::Access(..))
-                    || is_loaded(
-                        view,
-                        self.choice,
-                        base,
-                        Kernel {
-                            reduces: true,
-                            same_points,
-                        },
-                    )
+                    || is_loaded(view, self.choice, base, Kernel { reduces: true, same_points })
             })
     }
 }
@@ -308,26 +267,16 @@ pub(crate) fn local(view: &View, class: usize, node: &Node, device: &Device) -> 
     match (view.shape(node), node) {
         (Shape::Transparent | Shape::Kept, _) => 0,
         (Shape::Reduction(reducer), _) => {
-            let reads = rest
-                .iter()
-                .fold(0u64, |n, c| n.saturating_add(bytes(view.indices(*c))));
+            let reads = rest.iter().fold(0u64, |n, c| n.saturating_add(bytes(view.indices(*c))));
             let moved = reads.saturating_add(bytes(own).saturating_mul(2));
             let work = if rest.len() == 2
                 && reducer == Reducer::Sum
                 && rest.iter().all(|c| is_array(view, *c))
             {
-                Work {
-                    matrix: points.saturating_mul(2),
-                    vector: 0,
-                    bytes: moved,
-                }
+                Work { matrix: points.saturating_mul(2), vector: 0, bytes: moved }
             } else {
                 let each = reducer_weight(reducer).saturating_add(rest.len() as u64 - 1);
-                Work {
-                    matrix: 0,
-                    vector: points.saturating_mul(each),
-                    bytes: moved,
-                }
+                Work { matrix: 0, vector: points.saturating_mul(each), bytes: moved }
             };
             device.time(work)
         }
@@ -340,17 +289,9 @@ pub(crate) fn local(view: &View, class: usize, node: &Node, device: &Device) -> 
                 Node::Map(f, _) => weight(*f),
                 _ => 0,
             };
-            let stored = if view.classes[class].names.is_empty() {
-                0
-            } else {
-                bytes(own)
-            };
+            let stored = if view.classes[class].names.is_empty() { 0 } else { bytes(own) };
             let launch = if stored == 0 { device.launch_ps } else { 0 };
-            let work = Work {
-                matrix: 0,
-                vector: points.saturating_mul(each),
-                bytes: stored,
-            };
+            let work = Work { matrix: 0, vector: points.saturating_mul(each), bytes: stored };
             device.time(work).saturating_sub(launch)
         }
     }

@@ -97,10 +97,7 @@ impl Ctx<'_> {
         let Node::Leaf(value) = self.view.node(self.choice, class) else {
             unreachable!("kernels come after what they read")
         };
-        Array {
-            value: *value,
-            axes: self.view.table.axes(*value).collect(),
-        }
+        Array { value: *value, axes: self.view.table.axes(*value).collect() }
     }
 
     fn emit(&mut self, class: usize, label: Option<ValueId>) {
@@ -112,10 +109,7 @@ impl Ctx<'_> {
                 let Node::Opaque(op, _) = view.node(self.choice, usize::from(*child)) else {
                     unreachable!("a result is of a kept operation")
                 };
-                let value = view
-                    .table
-                    .opaque_result(*op, *n)
-                    .expect("an existing result");
+                let value = view.table.opaque_result(*op, *n).expect("an existing result");
                 let axes = view.table.axes(value).collect();
                 self.arrays.insert(class, Array { value, axes });
             }
@@ -160,10 +154,7 @@ impl Ctx<'_> {
     /// The value that a class is stored as.
     fn output(&mut self, class: usize, node: &Node, label: Option<ValueId>) -> Array {
         if let Some(value) = primary(self.view, class, self.roots) {
-            return Array {
-                value,
-                axes: self.view.table.axes(value).collect(),
-            };
+            return Array { value, axes: self.view.table.axes(value).collect() };
         }
         let mut axes = self.axes(class, node);
         if let Some(value) = label {
@@ -179,23 +170,11 @@ impl Ctx<'_> {
         let mut dims: Vec<DimId> = Vec::new();
         for axis in &axes {
             let info = &self.view.table.indices[*axis as usize];
-            let dim = if dims.contains(&info.dim) {
-                self.role(info.dim, &dims)
-            } else {
-                info.dim
-            };
+            let dim = if dims.contains(&info.dim) { self.role(info.dim, &dims) } else { info.dim };
             dims.push(dim);
         }
-        let dtype = self.view.classes[class]
-            .facts
-            .dtype
-            .expect("a stored term has a dtype");
-        let value = self.program.values.push(Value {
-            name,
-            dtype,
-            dims,
-            origin,
-        });
+        let dtype = self.view.classes[class].facts.dtype.expect("a stored term has a dtype");
+        let value = self.program.values.push(Value { name, dtype, dims, origin });
         Array { value, axes }
     }
 
@@ -212,11 +191,7 @@ impl Ctx<'_> {
             return id;
         }
         let name = format!("{name}_{}", self.program.dims.len());
-        self.program.dims.push(Dim {
-            name,
-            extent,
-            role_of: Some(of),
-        })
+        self.program.dims.push(Dim { name, extent, role_of: Some(of) })
     }
 
     /// The axes of a new value, in the order of its operands' axes.
@@ -267,18 +242,11 @@ impl Ctx<'_> {
 
     /// Writes a class into a value of its own.
     fn copy(&mut self, class: usize, value: ValueId) {
-        let out = Array {
-            value,
-            axes: self.view.table.axes(value).collect(),
-        };
+        let out = Array { value, axes: self.view.table.axes(value).collect() };
         let body = Body::new(self, &out, self.view.indices(class), false);
         let stored = self.arrays.contains_key(&class);
         let names = Substitution::IDENTITY;
-        let expr = if stored {
-            body.load(class, &names)
-        } else {
-            body.expr(class, &names)
-        };
+        let expr = if stored { body.load(class, &names) } else { body.expr(class, &names) };
         let op = Comprehension {
             out: value,
             indices: body.indices(),

@@ -36,12 +36,7 @@ pub(crate) fn encode(
     algebra: bool,
 ) -> Option<Encoded> {
     let graph = Graph::new(Table::default());
-    let mut ctx = Ctx {
-        program,
-        algebra,
-        graph,
-        classes: BTreeMap::new(),
-    };
+    let mut ctx = Ctx { program, algebra, graph, classes: BTreeMap::new() };
     for op in &block.ops {
         match op {
             Op::Compute(c) => match ctx.comprehension(c) {
@@ -55,18 +50,11 @@ pub(crate) fn encode(
             Op::Collective(_) => return None,
         }
     }
-    let roots = roots
-        .iter()
-        .map(|r| ctx.value(*r))
-        .collect::<Option<Vec<Id>>>()?;
+    let roots = roots.iter().map(|r| ctx.value(*r)).collect::<Option<Vec<Id>>>()?;
     let root = ctx.graph.add(Node::Root(roots));
     ctx.graph.rebuild();
     let empty = ctx.graph.analysis.indices.iter().any(|i| i.extent == 0);
-    (!empty).then_some(Encoded {
-        graph: ctx.graph,
-        classes: ctx.classes,
-        root,
-    })
+    (!empty).then_some(Encoded { graph: ctx.graph, classes: ctx.classes, root })
 }
 
 /// The values that an operation reads from the block it stands in, in order of first use.
@@ -82,11 +70,7 @@ pub(crate) fn reads(op: &Op) -> Vec<ValueId> {
                 all.extend(reads(op).into_iter().filter(|v| !inside.contains(v)));
                 inside.extend(op.defines());
             }
-            let ends = l
-                .carried
-                .iter()
-                .map(|c| c.exit)
-                .chain(l.collected.iter().map(|c| c.value));
+            let ends = l.carried.iter().map(|c| c.exit).chain(l.collected.iter().map(|c| c.value));
             all.extend(ends.filter(|v| !inside.contains(v)));
             let mut seen = BTreeSet::new();
             all.retain(|v| seen.insert(*v));
@@ -129,19 +113,13 @@ impl Ctx<'_> {
     }
 
     fn opaque(&mut self, op: &Op) -> Option<()> {
-        let children = reads(op)
-            .into_iter()
-            .map(|v| self.value(v))
-            .collect::<Option<Vec<Id>>>()?;
+        let children = reads(op).into_iter().map(|v| self.value(v)).collect::<Option<Vec<Id>>>()?;
         let defines = op.defines();
         for value in &defines {
             self.graph.analysis.add_value(self.program, *value)?;
         }
         let number = self.graph.analysis.opaque.len() as u32;
-        self.graph
-            .analysis
-            .opaque
-            .push((op.clone(), defines.clone()));
+        self.graph.analysis.opaque.push((op.clone(), defines.clone()));
         let class = self.graph.add(Node::Opaque(number, children));
         if let [value] = defines[..] {
             return self.define(value, class);
@@ -155,10 +133,7 @@ impl Ctx<'_> {
 
     fn comprehension(&mut self, c: &Comprehension) -> Result<Id, Unfit> {
         let locals = self.local_indices(c)?;
-        let mut body = Body {
-            ctx: self,
-            locals: &locals,
-        };
+        let mut body = Body { ctx: self, locals: &locals };
         let out_dtype = body.ctx.program.values[c.out].dtype;
         if c.store.is_some() || !body.is_encodable(c) {
             return Err(Unfit::Opaque);
@@ -266,10 +241,7 @@ impl Body<'_, '_> {
         if factors.is_empty() {
             let dtype = self.ctx.program.dtype_of(expr);
             let value = coefficient.value();
-            return Ok((
-                Scalar::ONE,
-                vec![build::constant(&mut self.ctx.graph, dtype, value)],
-            ));
+            return Ok((Scalar::ONE, vec![build::constant(&mut self.ctx.graph, dtype, value)]));
         }
         Ok((coefficient, factors))
     }
@@ -335,10 +307,7 @@ impl Body<'_, '_> {
     }
 
     fn map(&mut self, f: MapFn, args: &[&Expr]) -> Result<Id, Unfit> {
-        let args = args
-            .iter()
-            .map(|a| self.expr(a))
-            .collect::<Result<Vec<Id>, Unfit>>()?;
+        let args = args.iter().map(|a| self.expr(a)).collect::<Result<Vec<Id>, Unfit>>()?;
         Ok(build::map(&mut self.ctx.graph, f, &args))
     }
 
@@ -413,22 +382,14 @@ impl Body<'_, '_> {
                 indices = indices | IndexSet::single(i.0 as IndexNumber);
             }
         });
-        let children = slots
-            .iter()
-            .map(|v| self.ctx.value(*v))
-            .collect::<Option<Vec<Id>>>();
+        let children = slots.iter().map(|v| self.ctx.value(*v)).collect::<Option<Vec<Id>>>();
         let children = children.ok_or(Unfit::Block)?;
         let table = &self.ctx.graph.analysis;
         let slots = slots.iter().map(|v| table.axes(*v).collect()).collect();
         let simple = |s: &Expr| matches!(s, Expr::Index(_) | Expr::Literal(_) | Expr::LoopVar(_));
         let slice = load.bounds == Bounds::Proven && load.subs.iter().all(simple);
-        let number = self.ctx.graph.analysis.template(Template {
-            expr,
-            slots,
-            slice,
-            indices,
-            dtype,
-        });
+        let number =
+            self.ctx.graph.analysis.template(Template { expr, slots, slice, indices, dtype });
         Ok(self.ctx.graph.add(Node::Access(number, children)))
     }
 }

@@ -30,12 +30,7 @@ pub(crate) fn extract(
     device: &Device,
     evaluations: usize,
 ) -> Option<Extracted> {
-    let mut ctx = Ctx {
-        view,
-        roots,
-        device,
-        left: evaluations,
-    };
+    let mut ctx = Ctx { view, roots, device, left: evaluations };
     let greedy = ctx.greedy();
     let given: Choice = (0..view.classes.len())
         .map(|c| ctx.forced(c).or(view.classes[c].given).unwrap_or(greedy[c]))
@@ -61,11 +56,7 @@ pub(crate) fn extract(
             best = start;
         }
     }
-    Some(Extracted {
-        choice: best.1,
-        cost: best.0,
-        given: before,
-    })
+    Some(Extracted { choice: best.1, cost: best.0, given: before })
 }
 
 struct Ctx<'a> {
@@ -194,13 +185,7 @@ impl Ctx<'_> {
                 return true;
             }
             if !std::mem::replace(&mut seen[c], true) {
-                todo.extend(
-                    self.view
-                        .node(choice, c)
-                        .children()
-                        .iter()
-                        .map(|x| usize::from(*x)),
-                );
+                todo.extend(self.view.node(choice, c).children().iter().map(|x| usize::from(*x)));
             }
         }
         false

@@ -91,8 +91,7 @@ impl IndexSet {
 
 impl FromIterator<IndexNumber> for IndexSet {
     fn from_iter<I: IntoIterator<Item = IndexNumber>>(iter: I) -> Self {
-        iter.into_iter()
-            .fold(IndexSet::EMPTY, |set, i| set | IndexSet::single(i))
+        iter.into_iter().fold(IndexSet::EMPTY, |set, i| set | IndexSet::single(i))
     }
 }
 

@@ -19,12 +19,7 @@ pub(crate) struct Kernels {
 /// Finds the kernels of a choice; `None` if it needs a class to compute itself.
 pub(crate) fn kernels(view: &View, choice: &Choice, roots: &[ValueId]) -> Option<Kernels> {
     let n = view.classes.len();
-    let mut ctx = Ctx {
-        view,
-        choice,
-        state: vec![State::New; n],
-        order: Vec::new(),
-    };
+    let mut ctx = Ctx { view, choice, state: vec![State::New; n], order: Vec::new() };
     let Node::Root(children) = view.node(choice, view.root) else {
         return None;
     };
@@ -50,11 +45,7 @@ pub(crate) fn kernels(view: &View, choice: &Choice, roots: &[ValueId]) -> Option
     // A gather that is stored because it has a name is written as that name already.
     copies
         .retain(|(value, class)| !(stored[*class] && primary(view, *class, roots) == Some(*value)));
-    Some(Kernels {
-        order: ctx.order,
-        stored,
-        copies,
-    })
+    Some(Kernels { order: ctx.order, stored, copies })
 }
 
 /// The value of the program that a stored class is written as: what a kept operation defines, or
@@ -65,24 +56,17 @@ pub(crate) fn primary(view: &View, class: usize, roots: &[ValueId]) -> Option<Va
     let defined = nodes.iter().find_map(|node| match node {
         Node::Opaque(op, _) if view.table.results(*op) == 1 => of(*op, 0),
         Node::Result(n, [child]) => {
-            view.classes[usize::from(*child)]
-                .nodes
-                .iter()
-                .find_map(|node| match node {
-                    Node::Opaque(op, _) => of(*op, *n),
-                    _ => None,
-                })
+            view.classes[usize::from(*child)].nodes.iter().find_map(|node| match node {
+                Node::Opaque(op, _) => of(*op, *n),
+                _ => None,
+            })
         }
         _ => None,
     });
     if defined.is_some() {
         return defined;
     }
-    names
-        .iter()
-        .find(|v| roots.contains(v))
-        .or(names.first())
-        .copied()
+    names.iter().find(|v| roots.contains(v)).or(names.first()).copied()
 }
 
 /// Whether a reader inside a kernel of shape `kernel` over `points` loads the class (renamings
@@ -117,11 +101,7 @@ pub(crate) fn is_loaded(view: &View, choice: &Choice, class: usize, kernel: Kern
             let light = node.children().iter().all(read);
             let conversion = matches!(node, Node::Map(MapFn::Cast(_), _))
                 || matches!(node, Node::Ein { guarded: false, children, .. } if children.len() == 1);
-            if kernel.reduces {
-                !(light && conversion)
-            } else {
-                !light && !kernel.same_points
-            }
+            if kernel.reduces { !(light && conversion) } else { !light && !kernel.same_points }
         }
     }
 }
@@ -152,18 +132,12 @@ struct Ctx<'a> {
 impl Ctx<'_> {
     /// Puts a class and what it reads into the order.
     fn store(&mut self, class: usize) -> Option<()> {
-        let (class, _) = self
-            .view
-            .resolve(self.choice, class, &Substitution::IDENTITY);
+        let (class, _) = self.view.resolve(self.choice, class, &Substitution::IDENTITY);
         let node = self.view.node(self.choice, class);
         let shape = self.view.shape(node);
         if shape == Shape::Transparent {
             // A root that is only read, or an operand of a kept operation.
-            return if matches!(node, Node::Leaf(_)) {
-                Some(())
-            } else {
-                self.mark(class)
-            };
+            return if matches!(node, Node::Leaf(_)) { Some(()) } else { self.mark(class) };
         }
         self.mark(class)
     }
@@ -179,22 +153,14 @@ impl Ctx<'_> {
         match node {
             Node::Rename(..) => return None,
             Node::Opaque(_, children) | Node::Access(_, children) => {
-                children
-                    .iter()
-                    .try_for_each(|c| self.store(usize::from(*c)))?;
+                children.iter().try_for_each(|c| self.store(usize::from(*c)))?;
             }
             Node::Result(_, [child]) => self.store(usize::from(*child))?,
             _ => {
                 let reduces = matches!(view.shape(node), Shape::Reduction(_));
                 let space = view.indices(class) | view.inner_indices(node);
                 for child in node.children() {
-                    self.read(
-                        usize::from(*child),
-                        reduces,
-                        space,
-                        &Substitution::IDENTITY,
-                        0,
-                    )?;
+                    self.read(usize::from(*child), reduces, space, &Substitution::IDENTITY, 0)?;
                 }
             }
         }
@@ -226,15 +192,7 @@ impl Ctx<'_> {
             return None;
         }
         let same_points = names.apply_set(view.indices(base)) == space;
-        if is_loaded(
-            view,
-            self.choice,
-            base,
-            Kernel {
-                reduces,
-                same_points,
-            },
-        ) {
+        if is_loaded(view, self.choice, base, Kernel { reduces, same_points }) {
             return self.store(base);
         }
         let node = view.node(self.choice, base);

@@ -188,48 +188,27 @@ impl Analysis<Node> for Table {
 
 /// The facts of a node whose children are in the graph.
 fn facts(graph: &Graph, node: &Node) -> Facts {
-    let union = |ids: &[Id]| {
-        ids.iter()
-            .fold(IndexSet::EMPTY, |s, c| s | graph[*c].data.indices)
-    };
+    let union = |ids: &[Id]| ids.iter().fold(IndexSet::EMPTY, |s, c| s | graph[*c].data.indices);
     let dtype = |id: Id| graph[id].data.dtype;
     let table = &graph.analysis;
     match node {
-        Node::Leaf(value) => Facts {
-            indices: table.axes(*value).collect(),
-            dtype: Some(table.dtype(*value)),
-        },
-        Node::Const(dtype, _) => Facts {
-            indices: IndexSet::EMPTY,
-            dtype: Some(*dtype),
-        },
-        Node::Position(i) => Facts {
-            indices: IndexSet::single(*i),
-            dtype: Some(DType::I32),
-        },
-        Node::LoopVar(_) => Facts {
-            indices: IndexSet::EMPTY,
-            dtype: Some(DType::I32),
-        },
+        Node::Leaf(value) => {
+            Facts { indices: table.axes(*value).collect(), dtype: Some(table.dtype(*value)) }
+        }
+        Node::Const(dtype, _) => Facts { indices: IndexSet::EMPTY, dtype: Some(*dtype) },
+        Node::Position(i) => Facts { indices: IndexSet::single(*i), dtype: Some(DType::I32) },
+        Node::LoopVar(_) => Facts { indices: IndexSet::EMPTY, dtype: Some(DType::I32) },
         Node::Access(template, _) => {
             let template = &table.templates[*template as usize];
-            Facts {
-                indices: template.indices,
-                dtype: Some(template.dtype),
-            }
+            Facts { indices: template.indices, dtype: Some(template.dtype) }
         }
-        Node::Ein { out, children, .. } | Node::Reduce { out, children, .. } => Facts {
-            indices: *out,
-            dtype: children.last().and_then(|c| dtype(*c)),
-        },
-        Node::Add(terms) => Facts {
-            indices: union(terms),
-            dtype: dtype(terms[0]),
-        },
-        Node::Map(f, args) => Facts {
-            indices: union(args),
-            dtype: f.dtype(args.iter().map(|a| dtype(*a))),
-        },
+        Node::Ein { out, children, .. } | Node::Reduce { out, children, .. } => {
+            Facts { indices: *out, dtype: children.last().and_then(|c| dtype(*c)) }
+        }
+        Node::Add(terms) => Facts { indices: union(terms), dtype: dtype(terms[0]) },
+        Node::Map(f, args) => {
+            Facts { indices: union(args), dtype: f.dtype(args.iter().map(|a| dtype(*a))) }
+        }
         Node::Rename(map, [child]) => Facts {
             indices: (graph[*child].data.indices)
                 .renamed(map)
@@ -237,14 +216,10 @@ fn facts(graph: &Graph, node: &Node) -> Facts {
             dtype: dtype(*child),
         },
         Node::Opaque(op, _) => match table.opaque_result(*op, 0) {
-            Some(value) if table.results(*op) == 1 => Facts {
-                indices: table.axes(value).collect(),
-                dtype: Some(table.dtype(value)),
-            },
-            _ => Facts {
-                indices: IndexSet::EMPTY,
-                dtype: None,
-            },
+            Some(value) if table.results(*op) == 1 => {
+                Facts { indices: table.axes(value).collect(), dtype: Some(table.dtype(value)) }
+            }
+            _ => Facts { indices: IndexSet::EMPTY, dtype: None },
         },
         Node::Result(n, [child]) => {
             let op = graph[*child].nodes.iter().find_map(|node| match node {
@@ -253,15 +228,9 @@ fn facts(graph: &Graph, node: &Node) -> Facts {
             });
             let value = op.and_then(|op| table.opaque_result(op, *n));
             let value = value.expect("a result belongs to an operation that defines it");
-            Facts {
-                indices: table.axes(value).collect(),
-                dtype: Some(table.dtype(value)),
-            }
+            Facts { indices: table.axes(value).collect(), dtype: Some(table.dtype(value)) }
         }
-        Node::Root(_) => Facts {
-            indices: IndexSet::EMPTY,
-            dtype: None,
-        },
+        Node::Root(_) => Facts { indices: IndexSet::EMPTY, dtype: None },
     }
 }
 

@@ -57,18 +57,11 @@ pub struct Rewritten {
 
 /// Rewrites every block of a program.
 pub fn rewrite(program: &Program, options: &Options) -> Rewritten {
-    let mut ctx = Ctx {
-        program: program.clone(),
-        options,
-        report: Report::default(),
-    };
+    let mut ctx = Ctx { program: program.clone(), options, report: Report::default() };
     let roots: Vec<ValueId> = program.outputs.iter().map(|o| o.value).collect();
     let body = ctx.block("body", program.body.clone(), roots);
     ctx.program.body = body;
-    Rewritten {
-        program: ctx.program,
-        report: ctx.report,
-    }
+    Rewritten { program: ctx.program, report: ctx.report }
 }
 
 struct Ctx<'a> {
@@ -90,10 +83,7 @@ impl Ctx<'_> {
         }
         roots.sort();
         roots.dedup();
-        let mut report = BlockReport {
-            name: name.to_owned(),
-            ..BlockReport::default()
-        };
+        let mut report = BlockReport { name: name.to_owned(), ..BlockReport::default() };
         let result = self.rewritten(&block, &roots, &mut report);
         self.report.blocks.push(report);
         result.unwrap_or(block)

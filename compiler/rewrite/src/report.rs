@@ -55,16 +55,8 @@ impl fmt::Display for BlockReport {
         let us = |ps: u64| ps as f64 / 1e6;
         let (before, after) = (us(self.before_ps), us(self.after_ps));
         write!(f, "{}: {} classes, {} nodes", self.name, g.classes, g.nodes)?;
-        let end = if g.saturated {
-            "saturated"
-        } else {
-            "stopped at a limit"
-        };
-        write!(
-            f,
-            ", {} rounds, {end}; estimate {before:.1} µs",
-            g.iterations
-        )?;
+        let end = if g.saturated { "saturated" } else { "stopped at a limit" };
+        write!(f, ", {} rounds, {end}; estimate {before:.1} µs", g.iterations)?;
         if self.changed {
             write!(f, " → {after:.1} µs")?;
         }

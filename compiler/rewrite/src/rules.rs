@@ -40,27 +40,15 @@ pub enum Policy {
 }
 
 const fn exact(name: &'static str, apply: fn(&mut Graph, &Limits, &Node) -> Vec<Id>) -> Rule {
-    Rule {
-        name,
-        policy: Policy::Exact,
-        apply,
-    }
+    Rule { name, policy: Policy::Exact, apply }
 }
 
 const fn real(name: &'static str, apply: fn(&mut Graph, &Limits, &Node) -> Vec<Id>) -> Rule {
-    Rule {
-        name,
-        policy: Policy::Reassociate,
-        apply,
-    }
+    Rule { name, policy: Policy::Reassociate, apply }
 }
 
 const fn gated(name: &'static str, apply: fn(&mut Graph, &Limits, &Node) -> Vec<Id>) -> Rule {
-    Rule {
-        name,
-        policy: Policy::Distribute,
-        apply,
-    }
+    Rule { name, policy: Policy::Distribute, apply }
 }
 
 /// All rules, in the order in which they are tried.

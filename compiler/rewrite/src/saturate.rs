@@ -45,11 +45,7 @@ pub fn saturate(
     options: &Options,
 ) -> Option<Saturated> {
     let algebra = options.numerics == Numerics::Reassociate;
-    let Encoded {
-        graph,
-        classes,
-        root,
-    } = encode(program, block, roots, algebra)?;
+    let Encoded { graph, classes, root } = encode(program, block, roots, algebra)?;
     let rules: Vec<&Rule> = RULES.iter().filter(|r| options.allows(r)).collect();
     Some(run(graph, classes, root, &rules, options))
 }
@@ -62,10 +58,7 @@ pub(crate) fn run(
     rules: &[&Rule],
     options: &Options,
 ) -> Saturated {
-    let given = class_ids(&graph)
-        .into_iter()
-        .map(|id| (id, graph[id].nodes[0].clone()))
-        .collect();
+    let given = class_ids(&graph).into_iter().map(|id| (id, graph[id].nodes[0].clone())).collect();
     let mut s = Saturated {
         graph,
         root,
@@ -114,11 +107,8 @@ fn round(
         let class = s.graph.find(id);
         for node in s.graph[class].nodes.clone() {
             let normal = normalised(&s.graph, &node);
-            let sizes: Vec<usize> = normal
-                .children()
-                .iter()
-                .map(|c| s.graph[*c].nodes.len())
-                .collect();
+            let sizes: Vec<usize> =
+                normal.children().iter().map(|c| s.graph[*c].nodes.len()).collect();
             if !seen.insert((normal.clone(), sizes)) {
                 continue;
             }

@@ -50,10 +50,7 @@ pub(crate) fn in_order(ops: Vec<Op>, original: &[Op]) -> Vec<Op> {
     let reads: Vec<Vec<usize>> = ops
         .iter()
         .map(|op| {
-            crate::encode::reads(op)
-                .iter()
-                .filter_map(|v| defined_by.get(v).copied())
-                .collect()
+            crate::encode::reads(op).iter().filter_map(|v| defined_by.get(v).copied()).collect()
         })
         .collect();
     let mut order = Vec::new();

@@ -46,17 +46,8 @@ impl Table {
         }
         let number = self.indices.len() as IndexNumber;
         let dim_info = &program.dims[dim];
-        let name = format!(
-            "{}{}",
-            dim_info.name.to_lowercase(),
-            "'".repeat(copy as usize)
-        );
-        self.indices.push(IndexInfo {
-            dim,
-            copy,
-            extent: dim_info.extent,
-            name,
-        });
+        let name = format!("{}{}", dim_info.name.to_lowercase(), "'".repeat(copy as usize));
+        self.indices.push(IndexInfo { dim, copy, extent: dim_info.extent, name });
         self.numbers.insert((dim, copy), number);
         Some(number)
     }
@@ -65,11 +56,8 @@ impl Table {
     pub fn add_value(&mut self, program: &Program, value: ValueId) -> Option<()> {
         if !self.values.contains_key(&value) {
             let info = &program.values[value];
-            let axes = info
-                .dims
-                .iter()
-                .map(|d| self.index(program, *d, 0))
-                .collect::<Option<_>>()?;
+            let axes =
+                info.dims.iter().map(|d| self.index(program, *d, 0)).collect::<Option<_>>()?;
             self.values.insert(value, (info.dtype, axes));
         }
         Some(())
@@ -114,7 +102,6 @@ impl Table {
 
     /// The number of points of an index set.
     pub fn points(&self, set: IndexSet) -> u64 {
-        set.iter()
-            .fold(1u64, |n, i| n.saturating_mul(self.extent(i)))
+        set.iter().fold(1u64, |n, i| n.saturating_mul(self.extent(i)))
     }
 }

@@ -30,21 +30,14 @@ impl Sample {
         };
         let (p, q) = (1 + s.below(3), 1 + s.below(3));
         let extents = [p, q, p, q, 1 + s.below(3), 1 + s.below(2)];
-        s.dims = extents
-            .iter()
-            .enumerate()
-            .map(|(n, e)| b.dim(&format!("D{n}"), *e))
-            .collect();
+        s.dims = extents.iter().enumerate().map(|(n, e)| b.dim(&format!("D{n}"), *e)).collect();
         if s.below(2) == 0 {
             // Shifts which leaves have mixed signs.
             b.value("unused", DType::F64, &[]);
         }
         s.program = b.finish();
         for dim in s.dims.clone() {
-            s.graph
-                .analysis
-                .index(&s.program, dim, 0)
-                .expect("few indices");
+            s.graph.analysis.index(&s.program, dim, 0).expect("few indices");
         }
         s
     }
@@ -67,17 +60,12 @@ impl Sample {
     }
 
     pub fn typed_leaf(&mut self, dtype: DType, indices: IndexSet) -> Id {
-        let mut b = Builder {
-            program: std::mem::take(&mut self.program),
-        };
+        let mut b = Builder { program: std::mem::take(&mut self.program) };
         let dims: Vec<DimId> = indices.iter().map(|i| self.dims[i as usize]).collect();
         self.leaves += 1;
         let value = b.value(&format!("x{}", self.leaves), dtype, &dims);
         self.program = b.finish();
-        self.graph
-            .analysis
-            .add_value(&self.program, value)
-            .expect("few indices");
+        self.graph.analysis.add_value(&self.program, value).expect("few indices");
         self.graph.add(Node::Leaf(value))
     }
 
@@ -118,10 +106,7 @@ pub(crate) fn judge(graph: &Graph) -> Result<usize, String> {
         let before = values.len();
         for id in &ids {
             if !values.contains_key(id) {
-                let found = graph[*id]
-                    .nodes
-                    .iter()
-                    .find_map(|n| evaluate(graph, n, *id, &values));
+                let found = graph[*id].nodes.iter().find_map(|n| evaluate(graph, n, *id, &values));
                 if let Some(value) = found {
                     values.insert(*id, value);
                 }
@@ -172,9 +157,7 @@ fn points(table: &Table, set: IndexSet) -> Vec<Point> {
 }
 
 fn offset(table: &Table, set: IndexSet, point: &Point) -> usize {
-    set.iter().fold(0, |n, i| {
-        n * table.extent(i) as usize + point[i as usize] as usize
-    })
+    set.iter().fold(0, |n, i| n * table.extent(i) as usize + point[i as usize] as usize)
 }
 
 /// A leaf's number at a point: leaves alternate between positive and mixed signs.
@@ -183,11 +166,7 @@ fn noise(value: ValueId, at: usize) -> f64 {
     let unit =
         ((x ^ x >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 11) as f64 / (1u64 << 53) as f64;
     let magnitude = 0.3 + 1.4 * unit;
-    if value.0 % 2 == 1 && x >> 7 & 1 == 1 {
-        -magnitude
-    } else {
-        magnitude
-    }
+    if value.0 % 2 == 1 && x >> 7 & 1 == 1 { -magnitude } else { magnitude }
 }
 
 fn evaluate(
@@ -205,33 +184,18 @@ fn evaluate(
         .collect::<Option<_>>()?;
     let inner = children.iter().fold(out, |s, c| s | c.0);
     let at = |n: usize, p: &Point| children[n].1[offset(table, children[n].0, p)];
-    let all = points(
-        table,
-        if matches!(node, Node::Rename(..)) {
-            out
-        } else {
-            inner
-        },
-    );
+    let all = points(table, if matches!(node, Node::Rename(..)) { out } else { inner });
     let mut places: Vec<Vec<f64>> = vec![vec![]; points(table, out).len()];
     for p in &all {
         let place = offset(table, out, p);
-        let args = |from: usize| {
-            (from..children.len())
-                .map(|n| at(n, p))
-                .collect::<Vec<f64>>()
-        };
+        let args = |from: usize| (from..children.len()).map(|n| at(n, p)).collect::<Vec<f64>>();
         let number = match node {
             Node::Leaf(v) if table.dtype(*v) == DType::F32 => f64::from(noise(*v, place) as f32),
             Node::Leaf(v) => noise(*v, place),
             Node::Const(dtype, bits) if dtype.is_float() => f64::from_bits(*bits),
             Node::Const(_, bits) => *bits as i64 as f64,
             Node::Position(i) => p[*i as usize] as f64,
-            Node::Ein {
-                guarded,
-                coefficient,
-                ..
-            } => {
+            Node::Ein { guarded, coefficient, .. } => {
                 if *guarded && at(0, p) == 0.0 {
                     continue;
                 }
@@ -247,9 +211,7 @@ fn evaluate(
             Node::Map(f, _) => function(*f, &args(0))?,
             Node::Rename(pairs, _) => {
                 let mut inside = p.clone();
-                pairs
-                    .iter()
-                    .for_each(|(f, t)| inside[*f as usize] = p[*t as usize]);
+                pairs.iter().for_each(|(f, t)| inside[*f as usize] = p[*t as usize]);
                 at(0, &inside)
             }
             _ => return None,

@@ -39,28 +39,17 @@ impl Substitution {
     pub const IDENTITY: Substitution = Substitution(Vec::new());
 
     pub fn apply(&self, index: IndexNumber) -> IndexNumber {
-        self.0
-            .iter()
-            .find(|(f, _)| *f == index)
-            .map_or(index, |(_, t)| *t)
+        self.0.iter().find(|(f, _)| *f == index).map_or(index, |(_, t)| *t)
     }
 
     pub fn apply_set(&self, set: IndexSet) -> IndexSet {
-        if self.0.is_empty() {
-            set
-        } else {
-            set.iter().map(|i| self.apply(i)).collect()
-        }
+        if self.0.is_empty() { set } else { set.iter().map(|i| self.apply(i)).collect() }
     }
 
     /// First `pairs`, then `self`.
     pub fn after(&self, pairs: &[(IndexNumber, IndexNumber)]) -> Substitution {
         let mut all: Vec<_> = pairs.iter().map(|(f, t)| (*f, self.apply(*t))).collect();
-        all.extend(
-            self.0
-                .iter()
-                .filter(|(f, _)| !pairs.iter().any(|(g, _)| g == f)),
-        );
+        all.extend(self.0.iter().filter(|(f, _)| !pairs.iter().any(|(g, _)| g == f)));
         Substitution(all)
     }
 }
@@ -82,17 +71,12 @@ impl<'a> View<'a> {
     pub fn new(s: &'a Saturated, defined: &[ValueId], options: &Options) -> View<'a> {
         let graph = &s.graph;
         let ids = class_ids(graph);
-        let position = |id: egg::Id| {
-            ids.binary_search(&graph.find(id))
-                .expect("canonical classes are listed")
-        };
+        let position =
+            |id: egg::Id| ids.binary_search(&graph.find(id)).expect("canonical classes are listed");
         let mut classes: Vec<Class> = Vec::with_capacity(ids.len());
         for (at, id) in ids.iter().enumerate() {
-            let mut nodes: Vec<Node> = graph[*id]
-                .nodes
-                .iter()
-                .map(|n| normalised(graph, n))
-                .collect();
+            let mut nodes: Vec<Node> =
+                graph[*id].nodes.iter().map(|n| normalised(graph, n)).collect();
             nodes.sort();
             nodes.dedup();
             let given_node = s.given.get(id);
@@ -103,12 +87,7 @@ impl<'a> View<'a> {
                 node.update_children(|c| egg::Id::from(position(c)));
             }
             debug_assert!(!nodes.is_empty(), "class {at} has a node");
-            classes.push(Class {
-                facts: graph[*id].data,
-                nodes,
-                names: vec![],
-                given,
-            });
+            classes.push(Class { facts: graph[*id].data, nodes, names: vec![], given });
         }
         for value in defined {
             if let Some(id) = s.classes.get(value) {
@@ -119,32 +98,20 @@ impl<'a> View<'a> {
         let extents = table
             .indices
             .iter()
-            .map(|i| {
-                i.extent
-                    .div_ceil(options.split.get(&i.dim).copied().unwrap_or(1).max(1))
-            })
+            .map(|i| i.extent.div_ceil(options.split.get(&i.dim).copied().unwrap_or(1).max(1)))
             .collect();
-        View {
-            table,
-            classes,
-            root: position(s.root),
-            extents,
-        }
+        View { table, classes, root: position(s.root), extents }
     }
 
     /// The class of every value, as a position.
     pub fn positions(&self, s: &Saturated) -> BTreeMap<ValueId, usize> {
         let ids = class_ids(&s.graph);
         let position = |id: &egg::Id| ids.binary_search(id).expect("canonical classes are listed");
-        s.classes
-            .iter()
-            .map(|(value, id)| (*value, position(id)))
-            .collect()
+        s.classes.iter().map(|(value, id)| (*value, position(id))).collect()
     }
 
     pub fn points(&self, set: IndexSet) -> u64 {
-        set.iter()
-            .fold(1u64, |n, i| n.saturating_mul(self.extents[i as usize]))
+        set.iter().fold(1u64, |n, i| n.saturating_mul(self.extents[i as usize]))
     }
 
     pub fn indices(&self, class: usize) -> IndexSet {
@@ -153,9 +120,7 @@ impl<'a> View<'a> {
 
     /// The indices that a node's children have.
     pub fn inner_indices(&self, node: &Node) -> IndexSet {
-        node.children()
-            .iter()
-            .fold(IndexSet::EMPTY, |s, c| s | self.indices(usize::from(*c)))
+        node.children().iter().fold(IndexSet::EMPTY, |s, c| s | self.indices(usize::from(*c)))
     }
 
     pub fn shape(&self, node: &Node) -> Shape {
@@ -219,13 +184,8 @@ impl<'a> View<'a> {
 
 /// The guard and the other children of a node, as positions.
 pub(crate) fn parts(node: &Node) -> (Option<usize>, Vec<usize>) {
-    let guarded = matches!(
-        node,
-        Node::Ein { guarded: true, .. } | Node::Reduce { guarded: true, .. }
-    );
+    let guarded =
+        matches!(node, Node::Ein { guarded: true, .. } | Node::Reduce { guarded: true, .. });
     let (guard, rest) = split_guard(guarded, node.children());
-    (
-        guard.map(usize::from),
-        rest.iter().map(|c| usize::from(*c)).collect(),
-    )
+    (guard.map(usize::from), rest.iter().map(|c| usize::from(*c)).collect())
 }

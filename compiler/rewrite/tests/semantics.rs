@@ -19,12 +19,7 @@ struct Random {
 impl Random {
     fn new(seed: u64) -> Random {
         let state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let mut r = Random {
-            m: Maker::new(&[], DType::F64),
-            state,
-            known: vec![],
-            count: 0,
-        };
+        let mut r = Random { m: Maker::new(&[], DType::F64), state, known: vec![], count: 0 };
         let t = 1 + r.below(4);
         let dims = [
             ('a', 2 + r.below(2)),
@@ -76,11 +71,7 @@ impl Random {
             'u' => 't',
             c => c,
         };
-        let subs: String = if swap {
-            dims.chars().map(exchange).collect()
-        } else {
-            dims
-        };
+        let subs: String = if swap { dims.chars().map(exchange).collect() } else { dims };
         match self.below(16) {
             0 => (self.m.load("w", "1ac"), "ac".into()),
             1 => {
@@ -157,11 +148,7 @@ impl Random {
             // An index that only the left side has, or only the reduction.
             let extra: Vec<char> = "abctu".chars().filter(|c| !distinct.contains(c)).collect();
             if let Some(c) = extra.first() {
-                if self.below(2) == 0 {
-                    out.push(*c)
-                } else {
-                    over.push(*c)
-                }
+                if self.below(2) == 0 { out.push(*c) } else { over.push(*c) }
             }
         }
         let by = match self.below(6) {
@@ -198,11 +185,7 @@ impl Random {
         self.define(all.clone(), "", Reducer::None, guard, a);
         let a = self.m.load(&last(self), &all);
         let (v, more) = self.load();
-        let mut rest: Vec<char> = out
-            .chars()
-            .chain(more.chars())
-            .filter(|c| *c != 'u')
-            .collect();
+        let mut rest: Vec<char> = out.chars().chain(more.chars()).filter(|c| *c != 'u').collect();
         rest.sort_unstable();
         rest.dedup();
         self.define(rest.into_iter().collect(), "u", Reducer::Sum, false, a * v);
@@ -244,10 +227,7 @@ impl Random {
 }
 
 fn cases(default: u64) -> u64 {
-    std::env::var("EINMESH_FUZZ")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(default)
+    std::env::var("EINMESH_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
 fn check(p: &Program, options: &Options, seed: u64) -> bool {
@@ -277,10 +257,7 @@ fn random_programs_keep_their_numbers() {
 
 #[test]
 fn random_programs_keep_their_numbers_with_distribution() {
-    let mut options = Options {
-        distribute: true,
-        ..Options::default()
-    };
+    let mut options = Options { distribute: true, ..Options::default() };
     options.limits.nodes = 400;
     for seed in 0..cases(40) {
         check(&Random::new(seed).finish(), &options, seed);
@@ -290,10 +267,7 @@ fn random_programs_keep_their_numbers_with_distribution() {
 /// With exact numerics, results stay the same bit for bit in the program's own dtypes.
 #[test]
 fn exact_numerics_change_no_bit() {
-    let options = Options {
-        numerics: Numerics::Exact,
-        ..Options::default()
-    };
+    let options = Options { numerics: Numerics::Exact, ..Options::default() };
     for seed in 0..cases(1500) {
         let p = Random::new(seed).finish();
         let r = rewrite(&p, &options);

@@ -48,17 +48,8 @@ fn nothing_moves_across_a_rounding() {
     m.input("y", "bc");
     m.input("z", "cd");
     m.sum("xy", "ac", "b", m.load("x", "ab") * m.load("y", "bc"));
-    m.map(
-        "rounded",
-        "ac",
-        m.load("xy", "ac").cast(DType::Bf16).cast(DType::F32),
-    );
-    m.sum(
-        "out",
-        "ad",
-        "c",
-        m.load("rounded", "ac") * m.load("z", "cd"),
-    );
+    m.map("rounded", "ac", m.load("xy", "ac").cast(DType::Bf16).cast(DType::F32));
+    m.sum("out", "ad", "c", m.load("rounded", "ac") * m.load("z", "cd"));
     let p = m.finish(&["out"]);
     check(&p, Precision::Program);
 }
@@ -70,12 +61,7 @@ fn unused_and_repeated_work_disappears() {
     m.map("unused", "ab", m.load("x", "ab").exp());
     m.map("first", "ab", m.load("x", "ab").tanh());
     m.map("second", "ab", m.load("x", "ab").tanh());
-    m.sum(
-        "out",
-        "a",
-        "b",
-        m.load("first", "ab") * m.load("second", "ab"),
-    );
+    m.sum("out", "a", "b", m.load("first", "ab") * m.load("second", "ab"));
     let r = check(&m.finish(&["out"]), Precision::F64);
     assert_eq!(comprehensions(&r).len(), 2);
 }
@@ -128,28 +114,12 @@ fn sorts_and_stores_keep_what_they_read() {
     let mut p = m.finish(&["out"]);
     let subs = vec![Expr::Index(IndexId(0)), Expr::Index(IndexId(1))];
     if let Op::Compute(c) = &mut p.body.ops[2] {
-        c.store = Some(Store {
-            base,
-            subs,
-            combine: Reducer::Sum,
-        });
+        c.store = Some(Store { base, subs, combine: Reducer::Sum });
     }
-    let out = p.values.push(Value {
-        dtype: DType::I32,
-        ..like
-    });
-    p.body.ops.push(Op::Argsort(Argsort {
-        out,
-        input,
-        position: 1,
-    }));
+    let out = p.values.push(Value { dtype: DType::I32, ..like });
+    p.body.ops.push(Op::Argsort(Argsort { out, input, position: 1 }));
     let (path, tensor) = ("order".to_owned(), "order".to_owned());
-    p.outputs.push(Output {
-        value: out,
-        path,
-        tensor,
-        axes: vec![1, 1],
-    });
+    p.outputs.push(Output { value: out, path, tensor, axes: vec![1, 1] });
     assert_eq!(verify(&p), vec![]);
     let r = check(&p, Precision::F64);
     assert!(comprehensions(&r).iter().any(|c| c.store.is_some()));
@@ -158,10 +128,7 @@ fn sorts_and_stores_keep_what_they_read() {
 #[test]
 fn costs_are_those_of_one_device() {
     // Both products have `c`, so that over eight devices each costs about an eighth.
-    let mut m = Maker::new(
-        &[('a', 512), ('b', 512), ('c', 512), ('d', 500)],
-        DType::F32,
-    );
+    let mut m = Maker::new(&[('a', 512), ('b', 512), ('c', 512), ('d', 500)], DType::F32);
     for (name, dims) in [("x", "ab"), ("y", "bc"), ("z", "cd")] {
         m.input(name, dims);
     }
@@ -170,10 +137,7 @@ fn costs_are_those_of_one_device() {
     let split = m.dims[&'c'];
     let p = m.finish(&["out"]);
     let whole = rewrite(&p, &Options::default());
-    let options = Options {
-        split: [(split, 8)].into(),
-        ..Options::default()
-    };
+    let options = Options { split: [(split, 8)].into(), ..Options::default() };
     let part = rewrite(&p, &options);
     assert!(part.report.blocks[0].after_ps * 4 < whole.report.blocks[0].after_ps);
 }

@@ -19,9 +19,7 @@ pub struct Size {
 }
 
 fn layer_norm(m: &mut Maker, x: &str, name: &str, l: &str) {
-    let (d, n) = (m.program.dims[m.dims[&'d']].extent as f64, |s: &str| {
-        format!("{name}_{s}")
-    });
+    let (d, n) = (m.program.dims[m.dims[&'d']].extent as f64, |s: &str| format!("{name}_{s}"));
     let dtype = m.dtype;
     let over = || number(dtype, d);
     m.sum(&n("sum"), "bt", "d", m.load(x, "btd"));
@@ -49,44 +47,18 @@ fn layer(m: &mut Maker) {
         let out = if n == 0 { "bthk" } else { "buhk" };
         let x = m.load("ln1_out", if n == 0 { "btd" } else { "bud" });
         let w = m.load("c_attn_w", &format!("@d{n}hk"));
-        linear(
-            m,
-            name,
-            out,
-            "d",
-            x * w,
-            m.load("c_attn_b", &format!("@{n}hk")),
-        );
+        linear(m, name, out, "d", x * w, m.load("c_attn_b", &format!("@{n}hk")));
     }
     let k = m.program.dims[m.dims[&'k']].extent as f64;
     let s = m.load("q", "bthk") * m.load("key", "buhk") * number(dtype, k.powf(-0.5));
     m.sum("s", "bhtu", "k", s);
     let causal = || Some(at_most('u', 't'));
-    m.def(
-        "top",
-        "bht",
-        "u",
-        Reducer::Max,
-        causal(),
-        m.load("s", "bhtu"),
-    );
+    m.def("top", "bht", "u", Reducer::Max, causal(), m.load("s", "bhtu"));
     let e = (m.load("s", "bhtu") - m.load("top", "bht")).exp();
     m.def("e", "bhtu", "", Reducer::None, causal(), e);
     m.def("z", "bht", "u", Reducer::Sum, causal(), m.load("e", "bhtu"));
-    m.def(
-        "a",
-        "bhtu",
-        "",
-        Reducer::None,
-        causal(),
-        m.load("e", "bhtu") / m.load("z", "bht"),
-    );
-    m.sum(
-        "o",
-        "bthk",
-        "u",
-        m.load("a", "bhtu") * m.load("val", "buhk"),
-    );
+    m.def("a", "bhtu", "", Reducer::None, causal(), m.load("e", "bhtu") / m.load("z", "bht"));
+    m.sum("o", "bthk", "u", m.load("a", "bhtu") * m.load("val", "buhk"));
     let proj = m.load("o", "bthk") * m.load("c_proj_w", "@hkd");
     linear(m, "attn", "btd", "hk", proj, m.load("c_proj_b", "@d"));
     m.map("x1", "btd", m.load("x", "btd") + m.load("attn", "btd"));
@@ -104,14 +76,7 @@ fn layer(m: &mut Maker) {
 }
 
 fn gpt2(z: &Size, dtype: DType) -> Program {
-    let sizes = [
-        ('b', z.b),
-        ('t', z.t),
-        ('u', z.t),
-        ('d', z.d),
-        ('h', z.h),
-        ('k', z.k),
-    ];
+    let sizes = [('b', z.b), ('t', z.t), ('u', z.t), ('d', z.d), ('h', z.h), ('k', z.k)];
     let more = [('f', z.f), ('l', z.l), ('c', 3)];
     let mut m = Maker::new(&[&sizes[..], &more[..]].concat(), dtype);
     m.program.dims[m.dims[&'u']].role_of = Some(m.dims[&'t']);
@@ -138,15 +103,7 @@ fn gpt2(z: &Size, dtype: DType) -> Program {
 }
 
 fn small() -> Size {
-    Size {
-        b: 2,
-        t: 5,
-        d: 6,
-        h: 2,
-        k: 3,
-        f: 8,
-        l: 2,
-    }
+    Size { b: 2, t: 5, d: 6, h: 2, k: 3, f: 8, l: 2 }
 }
 
 #[test]
@@ -162,15 +119,7 @@ fn forward_pass_keeps_its_numbers() {
 
 #[test]
 fn the_layer_is_rewritten_once_and_quickly() {
-    let big = |l| Size {
-        b: 1,
-        t: 1024,
-        d: 768,
-        h: 12,
-        k: 64,
-        f: 3072,
-        l,
-    };
+    let big = |l| Size { b: 1, t: 1024, d: 768, h: 12, k: 64, f: 3072, l };
     let (p, deep) = (gpt2(&big(12), DType::F32), gpt2(&big(96), DType::F32));
     let r = rewrite(&p, &Options::default());
     // Printed, not asserted: the machine may be busy.
@@ -189,17 +138,8 @@ fn the_layer_is_rewritten_once_and_quickly() {
             }
         }
     }
-    assert!(
-        r.report
-            .blocks
-            .iter()
-            .all(|b| b.graph.as_ref().is_some_and(|g| g.saturated))
-    );
-    assert_eq!(
-        r.report,
-        rewrite(&deep, &Options::default()).report,
-        "depth does not matter"
-    );
+    assert!(r.report.blocks.iter().all(|b| b.graph.as_ref().is_some_and(|g| g.saturated)));
+    assert_eq!(r.report, rewrite(&deep, &Options::default()).report, "depth does not matter");
     assert_eq!(r, rewrite(&p, &Options::default()), "the same twice");
 }
 
@@ -209,10 +149,7 @@ fn show(p: &Program, c: &Comprehension) -> String {
     let (free, over) = names.split_at(c.free);
     let guard = if c.guard.is_some() { " | guard" } else { "" };
     let body = expr(p, c, &c.body);
-    format!(
-        "{}{free:?} = {:?}{over:?}{guard} {body}",
-        p.values[c.out].name, c.reducer
-    )
+    format!("{}{free:?} = {:?}{over:?}{guard} {body}", p.values[c.out].name, c.reducer)
 }
 
 fn expr(p: &Program, c: &Comprehension, e: &Expr) -> String {

@@ -43,11 +43,7 @@ pub fn contraction(
     let writer = epilogue.unwrap_or(sum);
     ctx.operand(writer.out, Role::Write);
     // The sum's indices are the kernel's; the epilogue's are renamed to them.
-    let own: Vec<IndexId> = sum
-        .indices
-        .ids()
-        .map(|i| ctx.index(program, sum, i))
-        .collect();
+    let own: Vec<IndexId> = sum.indices.ids().map(|i| ctx.index(program, sum, i)).collect();
     let renamed = epilogue.map(|e| rename_to(e, sum, &own));
     let lhs = ctx.localise(&product.lhs, &own);
     let rhs = ctx.localise(&product.rhs, &own);
@@ -66,27 +62,12 @@ pub fn contraction(
             other => other,
         }),
     };
-    ctx.local(
-        ACCUMULATOR,
-        Memory {
-            dtype: accumulator,
-            extents: Vec::new(),
-            role: Role::Local,
-        },
-    );
+    ctx.local(ACCUMULATOR, Memory { dtype: accumulator, extents: Vec::new(), role: Role::Local });
     let epilogue_ids = renamed.as_deref().unwrap_or(&own);
     // The sum's coefficients have no indices, so that one table serves the whole expression.
     let stored = ctx.localise(&stored, epilogue_ids);
-    let subs = writer
-        .free_indices()
-        .map(|i| Expr::Index(epilogue_ids[i.index()]))
-        .collect();
-    let target = Target {
-        value: writer.out,
-        subs,
-        combine: Reducer::None,
-        store: false,
-    };
+    let subs = writer.free_indices().map(|i| Expr::Index(epilogue_ids[i.index()])).collect();
+    let target = Target { value: writer.out, subs, combine: Reducer::None, store: false };
     let group = |ids: &[IndexId]| ids.iter().map(|i| own[i.index()]).collect();
     let body = Body::Contraction(Contraction {
         batch: group(&product.batch),
@@ -105,10 +86,7 @@ pub fn contraction(
 
 /// The kernel index of each of the epilogue's indices: they walk the sum's points in other names.
 fn rename_to(epilogue: &Comprehension, sum: &Comprehension, own: &[IndexId]) -> Vec<IndexId> {
-    let load = epilogue
-        .exprs()
-        .flat_map(Expr::loads)
-        .find(|l| l.value == sum.out);
+    let load = epilogue.exprs().flat_map(Expr::loads).find(|l| l.value == sum.out);
     let load = load.expect("an epilogue reads the sum");
     let of = |i: IndexId| {
         let position = load.subs.iter().position(|s| *s == Expr::Index(i));
@@ -139,23 +117,13 @@ pub fn nest(
         .collect();
     for member in members {
         let uses = usage.get(member.out);
-        let inside = members
-            .iter()
-            .filter(|m| m.reads().contains(&member.out))
-            .count();
+        let inside = members.iter().filter(|m| m.reads().contains(&member.out)).count();
         if members.len() > 1 && uses.other == 0 && uses.comprehensions == inside {
             let dims = &program.values[member.out].dims;
             let own = dims.iter().filter(|d| !outer.contains(d));
             let extents = own.map(|d| program.dims[*d].extent).collect();
             let dtype = program.values[member.out].dtype;
-            ctx.local(
-                member.out,
-                Memory {
-                    dtype,
-                    extents,
-                    role: Role::Local,
-                },
-            );
+            ctx.local(member.out, Memory { dtype, extents, role: Role::Local });
         } else {
             let updates = member.store.is_some();
             ctx.operand(member.out, if updates { Role::Update } else { Role::Write });
@@ -175,24 +143,11 @@ pub fn nest(
                 }
             })
             .collect();
-        serial |= member
-            .store
-            .as_ref()
-            .is_some_and(|s| s.combine != Reducer::None);
+        serial |= member.store.as_ref().is_some_and(|s| s.combine != Reducer::None);
         stages.push(ctx.stage(program, member, &ids, &outer, &shared));
     }
-    let names: Vec<&str> = members
-        .iter()
-        .map(|m| program.values[m.out].name.as_str())
-        .collect();
-    ctx.finish(
-        names.join("+"),
-        Body::Nest(Nest {
-            outer: shared,
-            serial,
-            stages,
-        }),
-    )
+    let names: Vec<&str> = members.iter().map(|m| program.values[m.out].name.as_str()).collect();
+    ctx.finish(names.join("+"), Body::Nest(Nest { outer: shared, serial, stages }))
 }
 
 /// The dims of a lone comprehension that are walked outside: all free ones, but for the one that
@@ -220,11 +175,7 @@ pub fn argsort(program: &Program, op: &Argsort) -> Launch {
     let mut ctx = Ctx::new(program);
     ctx.operand(op.input, Role::Read);
     ctx.operand(op.out, Role::Write);
-    let body = Body::Argsort {
-        input: op.input,
-        output: op.out,
-        position: op.position,
-    };
+    let body = Body::Argsort { input: op.input, output: op.out, position: op.position };
     ctx.finish(program.values[op.out].name.clone(), body)
 }
 
@@ -254,18 +205,9 @@ pub fn collect(
         reducer: Reducer::None,
         guard: None,
         body,
-        target: Target {
-            value: result,
-            subs,
-            combine: Reducer::None,
-            store: false,
-        },
+        target: Target { value: result, subs, combine: Reducer::None, store: false },
     };
-    let nest = Nest {
-        outer,
-        serial: false,
-        stages: vec![stage],
-    };
+    let nest = Nest { outer, serial: false, stages: vec![stage] };
     ctx.finish(program.values[result].name.clone(), Body::Nest(nest))
 }
 
@@ -280,13 +222,7 @@ struct Ctx<'a> {
 
 impl<'a> Ctx<'a> {
     fn new(program: &'a Program) -> Self {
-        Ctx {
-            program,
-            operands: vec![],
-            locals: vec![],
-            indices: vec![],
-            ints: vec![],
-        }
+        Ctx { program, operands: vec![], locals: vec![], indices: vec![], ints: vec![] }
     }
 
     fn operand(&mut self, value: ValueId, role: Role) {
@@ -301,18 +237,13 @@ impl<'a> Ctx<'a> {
 
     fn range(&mut self, program: &Program, dim: DimId) -> IndexId {
         let dim = &program.dims[dim];
-        self.indices.push(Range {
-            name: dim.name.to_lowercase(),
-            extent: dim.extent,
-        });
+        self.indices.push(Range { name: dim.name.to_lowercase(), extent: dim.extent });
         IndexId::from_index(self.indices.len() - 1)
     }
 
     fn index(&mut self, program: &Program, c: &Comprehension, index: IndexId) -> IndexId {
         let id = self.range(program, c.indices[index].dim);
-        self.indices[id.index()]
-            .name
-            .clone_from(&c.indices[index].name);
+        self.indices[id.index()].name.clone_from(&c.indices[index].name);
         id
     }
 
@@ -367,11 +298,8 @@ impl<'a> Ctx<'a> {
                 kept.map(|(_, id)| Expr::Index(id)).collect()
             }
         };
-        let free = c
-            .free_indices()
-            .map(|i| ids[i.index()])
-            .filter(|i| !shared.contains(i))
-            .collect();
+        let free =
+            c.free_indices().map(|i| ids[i.index()]).filter(|i| !shared.contains(i)).collect();
         let target = Target {
             value: c.out,
             subs,
@@ -379,22 +307,14 @@ impl<'a> Ctx<'a> {
             store: c.store.is_some(),
         };
         let reduced = c.reduced_indices().map(|i| ids[i.index()]).collect();
-        let stage = Stage {
-            free,
-            reduced,
-            reducer: c.reducer,
-            guard,
-            body,
-            target,
-        };
+        let stage = Stage { free, reduced, reducer: c.reducer, guard, body, target };
         self.drop_outer_of_locals(program, stage, outer)
     }
 
     /// Locals belong to one outer point: their loads keep the inner subscripts only.
     fn drop_outer_of_locals(&self, program: &Program, mut stage: Stage, outer: &[DimId]) -> Stage {
-        let exprs = std::iter::once(&mut stage.body)
-            .chain(&mut stage.guard)
-            .chain(&mut stage.target.subs);
+        let exprs =
+            std::iter::once(&mut stage.body).chain(&mut stage.guard).chain(&mut stage.target.subs);
         for expr in exprs {
             let taken = std::mem::replace(expr, zero(DType::Bool));
             *expr = taken.map(&mut |node| match node {
@@ -429,18 +349,10 @@ impl<'a> Ctx<'a> {
             role: *role,
         };
         let operands = self.operands.iter().map(memory);
-        let values = operands
-            .chain(self.locals.iter().map(|(_, m)| m.clone()))
-            .collect();
+        let values = operands.chain(self.locals.iter().map(|(_, m)| m.clone())).collect();
         let ints = u32::try_from(self.ints.len()).expect("fewer than 2^32 launch numbers");
         Launch {
-            kernel: Kernel {
-                name,
-                values,
-                indices: self.indices,
-                ints,
-                body,
-            },
+            kernel: Kernel { name, values, indices: self.indices, ints, body },
             operands: self.operands.into_iter().map(|(v, _)| v).collect(),
             ints: self.ints,
         }
@@ -469,9 +381,7 @@ fn renumber(body: &mut Body, of: &impl Fn(ValueId) -> ValueId) {
             }
         }
         Body::Contraction(c) => {
-            [&mut c.lhs, &mut c.rhs, &mut c.epilogue]
-                .into_iter()
-                .for_each(expr);
+            [&mut c.lhs, &mut c.rhs, &mut c.epilogue].into_iter().for_each(expr);
             c.target.subs.iter_mut().for_each(expr);
             c.target.value = of(c.target.value);
             c.acc = of(c.acc);

@@ -50,9 +50,7 @@ pub fn classify(program: &Program, c: &Comprehension) -> Option<Product> {
     };
     let (lhs, rhs) = (product(&left), product(&right));
     let group = |l: bool, r: bool| -> Vec<IndexId> {
-        c.free_indices()
-            .filter(|i| lhs.mentions(*i) == l && rhs.mentions(*i) == r)
-            .collect()
+        c.free_indices().filter(|i| lhs.mentions(*i) == l && rhs.mentions(*i) == r).collect()
     };
     let mut m = group(true, false);
     m.extend(group(false, false));
@@ -77,16 +75,7 @@ pub fn classify(program: &Program, c: &Comprehension) -> Option<Product> {
             (mask(lhs), mask(rhs))
         }
     };
-    Some(Product {
-        batch,
-        m,
-        n,
-        k,
-        lhs,
-        rhs,
-        coefficients,
-        dtype,
-    })
+    Some(Product { batch, m, n, k, lhs, rhs, coefficients, dtype })
 }
 
 /// The factors of the body that have indices, and those that have none.
@@ -112,20 +101,13 @@ fn split(program: &Program, c: &Comprehension) -> (Vec<Expr>, Vec<Expr>) {
 /// Splits factors into two products such that the packed operands are smallest.
 fn halves(program: &Program, c: &Comprehension, factors: &[Expr]) -> (Vec<Expr>, Vec<Expr>) {
     let size = |side: &[Expr]| -> u128 {
-        let used = c
-            .indices
-            .iter()
-            .filter(|(i, _)| side.iter().any(|e| e.mentions(*i)));
-        used.map(|(_, index)| u128::from(program.dims[index.dim].extent))
-            .product()
+        let used = c.indices.iter().filter(|(i, _)| side.iter().any(|e| e.mentions(*i)));
+        used.map(|(_, index)| u128::from(program.dims[index.dim].extent)).product()
     };
     let choices = 1..(1u32 << (factors.len() - 1));
     let side = |mask: u32, of: bool| -> Vec<Expr> {
         let numbered = factors.iter().enumerate();
-        numbered
-            .filter(|(i, _)| ((mask >> i & 1) == 1) == of)
-            .map(|(_, e)| e.clone())
-            .collect()
+        numbered.filter(|(i, _)| ((mask >> i & 1) == 1) == of).map(|(_, e)| e.clone()).collect()
     };
     // The last factor is always in the right half: a mask and its complement are the same split.
     let best = choices

@@ -47,12 +47,7 @@ pub enum Unit {
 
 /// Groups a block's operations. Loops keep their bodies, to be fused in turn.
 pub fn fuse(program: &Program, usage: &Usage, block: &Block) -> Vec<Unit> {
-    let mut ctx = Ctx {
-        program,
-        usage,
-        ops: &block.ops,
-        groups: Vec::new(),
-    };
+    let mut ctx = Ctx { program, usage, ops: &block.ops, groups: Vec::new() };
     for position in 0..block.ops.len() {
         ctx.place(position);
     }
@@ -79,28 +74,17 @@ impl Ctx<'_> {
         let unit = match &self.ops[position] {
             Op::Compute(c) => {
                 if let Some(product) = contraction::classify(self.program, c) {
-                    Unit::Contraction {
-                        sum: c.clone(),
-                        product,
-                        epilogue: None,
-                    }
+                    Unit::Contraction { sum: c.clone(), product, epilogue: None }
                 } else if self.join_epilogue(position, c) || self.join_nest(position, c) {
                     return;
                 } else {
                     let outer = (c.reducer != Reducer::None).then(|| self.free_dims(c));
-                    Unit::Nest {
-                        outer,
-                        members: vec![c.clone()],
-                    }
+                    Unit::Nest { outer, members: vec![c.clone()] }
                 }
             }
             op => Unit::Other(op.clone()),
         };
-        self.groups.push(Group {
-            first: position,
-            last: position,
-            unit,
-        });
+        self.groups.push(Group { first: position, last: position, unit });
     }
 
     fn free_dims(&self, c: &Comprehension) -> Vec<DimId> {
@@ -114,12 +98,7 @@ impl Ctx<'_> {
         }
         let (program, usage) = (self.program, self.usage);
         for group in self.groups.iter_mut().rev() {
-            let Unit::Contraction {
-                sum,
-                epilogue: epilogue @ None,
-                ..
-            } = &mut group.unit
-            else {
+            let Unit::Contraction { sum, epilogue: epilogue @ None, .. } = &mut group.unit else {
                 continue;
             };
             let uses = usage.get(sum.out);
@@ -146,11 +125,7 @@ impl Ctx<'_> {
                 continue;
             }
             let group = &mut self.groups[g];
-            let Unit::Nest {
-                outer: shared,
-                members,
-            } = &mut group.unit
-            else {
+            let Unit::Nest { outer: shared, members } = &mut group.unit else {
                 continue;
             };
             *shared = outer;
@@ -189,29 +164,24 @@ impl Ctx<'_> {
             && self.along(c, &produced, &dims)
             && members.iter().all(|m| self.along(m, &produced, &dims))
             && self.local_elements(c, &dims) <= MAX_LOCAL_ELEMENTS
-            && members
-                .iter()
-                .all(|m| self.local_elements(m, &dims) <= MAX_LOCAL_ELEMENTS)
+            && members.iter().all(|m| self.local_elements(m, &dims) <= MAX_LOCAL_ELEMENTS)
             && self.keeps_parallelism(c, &dims);
         fits.then_some(Some(dims))
     }
 
     /// Whether `c` reads each of `produced` at its own point of the outer dims.
     fn along(&self, c: &Comprehension, produced: &[ValueId], outer: &[DimId]) -> bool {
-        c.exprs()
-            .flat_map(Expr::loads)
-            .filter(|l| produced.contains(&l.value))
-            .all(|load| {
-                let dims = &self.program.values[load.value].dims;
-                outer.iter().all(|d| {
-                    let own = c.free_indices().find(|i| c.indices[*i].dim == *d);
-                    let position = dims.iter().position(|x| x == d);
-                    match (own, position) {
-                        (Some(own), Some(p)) => load.subs[p] == Expr::Index(own),
-                        _ => false,
-                    }
-                })
+        c.exprs().flat_map(Expr::loads).filter(|l| produced.contains(&l.value)).all(|load| {
+            let dims = &self.program.values[load.value].dims;
+            outer.iter().all(|d| {
+                let own = c.free_indices().find(|i| c.indices[*i].dim == *d);
+                let position = dims.iter().position(|x| x == d);
+                match (own, position) {
+                    (Some(own), Some(p)) => load.subs[p] == Expr::Index(own),
+                    _ => false,
+                }
             })
+        })
     }
 
     fn points(&self, dims: &[DimId]) -> u64 {
@@ -223,11 +193,7 @@ impl Ctx<'_> {
     }
 
     fn keeps_parallelism(&self, c: &Comprehension, outer: &[DimId]) -> bool {
-        let all: u64 = c
-            .indices
-            .values()
-            .map(|i| self.program.dims[i.dim].extent)
-            .product();
+        let all: u64 = c.indices.values().map(|i| self.program.dims[i.dim].extent).product();
         self.points(outer) >= MIN_OUTER_POINTS || all <= LITTLE_WORK
     }
 
@@ -261,11 +227,7 @@ fn reads(op: &Op) -> Vec<ValueId> {
 
 /// Whether `c` has the points of `value` as its own, and reads it only there.
 fn reads_same_points(program: &Program, c: &Comprehension, value: ValueId) -> bool {
-    let loads: Vec<_> = c
-        .exprs()
-        .flat_map(Expr::loads)
-        .filter(|l| l.value == value)
-        .collect();
+    let loads: Vec<_> = c.exprs().flat_map(Expr::loads).filter(|l| l.value == value).collect();
     let Some(first) = loads.first() else {
         return false;
     };
@@ -278,13 +240,9 @@ fn reads_same_points(program: &Program, c: &Comprehension, value: ValueId) -> bo
     }
     let covers = seen.len() == c.indices.len();
     // A role or subrange reads fewer points than there are.
-    let whole = first
-        .subs
-        .iter()
-        .zip(program.extents(value))
-        .all(|(sub, extent)| match sub {
-            Expr::Index(i) => program.dims[c.indices[*i].dim].extent == extent,
-            _ => false,
-        });
+    let whole = first.subs.iter().zip(program.extents(value)).all(|(sub, extent)| match sub {
+        Expr::Index(i) => program.dims[c.indices[*i].dim].extent == extent,
+        _ => false,
+    });
     covers && whole && loads.iter().all(|l| l.subs == first.subs)
 }

@@ -112,10 +112,7 @@ fn reads_with_default(readers: &[Comprehension], value: ValueId) -> bool {
 pub fn in_range_everywhere<'a>(exprs: impl Iterator<Item = &'a Expr>) -> bool {
     exprs.flat_map(Expr::loads).all(|load| {
         let plain = |sub: &Expr| {
-            matches!(
-                sub,
-                Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_) | Expr::Literal(_)
-            )
+            matches!(sub, Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_) | Expr::Literal(_))
         };
         load.bounds != Bounds::Proven || load.subs.iter().all(plain)
     })
@@ -124,11 +121,8 @@ pub fn in_range_everywhere<'a>(exprs: impl Iterator<Item = &'a Expr>) -> bool {
 /// Whether a reader evaluates each element of `value` at most once: one load, whose subscripts are
 /// distinct indices, and no other index in the reader.
 fn reads_once(program: &Program, reader: &Comprehension, value: ValueId) -> bool {
-    let loads: Vec<&Load> = reader
-        .exprs()
-        .flat_map(Expr::loads)
-        .filter(|l| l.value == value)
-        .collect();
+    let loads: Vec<&Load> =
+        reader.exprs().flat_map(Expr::loads).filter(|l| l.value == value).collect();
     let [load] = loads.as_slice() else {
         return false;
     };
@@ -140,10 +134,7 @@ fn reads_once(program: &Program, reader: &Comprehension, value: ValueId) -> bool
         }
     }
     let others = reader.indices.iter().filter(|(i, _)| !seen.contains(i));
-    others
-        .map(|(_, index)| program.dims[index.dim].extent)
-        .product::<u64>()
-        == 1
+    others.map(|(_, index)| program.dims[index.dim].extent).product::<u64>() == 1
 }
 
 /// A load, perhaps converted: nothing is computed.
@@ -190,11 +181,7 @@ fn expand(program: &Program, load: Load, producer: &Comprehension, dtype: DType)
     let subs = match load.bounds {
         Bounds::Clamp => {
             let extents = program.extents(producer.out);
-            load.subs
-                .iter()
-                .zip(extents)
-                .map(|(s, n)| clamp(program, s.clone(), n))
-                .collect()
+            load.subs.iter().zip(extents).map(|(s, n)| clamp(program, s.clone(), n)).collect()
         }
         Bounds::Proven | Bounds::Else(_) => load.subs.clone(),
     };

@@ -110,10 +110,7 @@ impl<'a> Ctx<'a> {
         match &mut self.lives[value] {
             Some(life) => life.end = life.end.max(position),
             none @ None => {
-                *none = Some(Life {
-                    start: position,
-                    end: position,
-                });
+                *none = Some(Life { start: position, end: position });
                 self.home[value] = depth;
             }
         }
@@ -133,12 +130,7 @@ impl<'a> Ctx<'a> {
                 Action::Copy { from, to } => {
                     self.touch(*from, now, depth);
                     self.touch(*to, now, depth);
-                    self.moves.push(Move {
-                        from: *from,
-                        to: *to,
-                        position: now,
-                        advance: None,
-                    });
+                    self.moves.push(Move { from: *from, to: *to, position: now, advance: None });
                 }
                 Action::Advance { from, .. } => self.touch(*from, now, depth),
                 Action::Collective(c) => {
@@ -189,10 +181,7 @@ impl<'a> Ctx<'a> {
             if life.end > first && home <= depth && !states.contains(&value) {
                 life.end = last;
             } else if life.start > first && home > depth && self.writes_pieces(body, value) {
-                life = Life {
-                    start: first,
-                    end: life.end.max(last),
-                };
+                life = Life { start: first, end: life.end.max(last) };
                 self.home[value] = depth;
             }
             self.lives[value] = Some(life);
@@ -214,19 +203,12 @@ impl<'a> Ctx<'a> {
 
     /// Whether the loop's own actions write `value` piece by piece, without a copy before.
     fn writes_pieces(&self, body: &[Action], value: ValueId) -> bool {
-        let copied = body
-            .iter()
-            .any(|a| matches!(a, Action::Copy { to, .. } if *to == value));
+        let copied = body.iter().any(|a| matches!(a, Action::Copy { to, .. } if *to == value));
         !copied
             && body.iter().any(|a| match a {
-                Action::Launch {
-                    kernel, operands, ..
-                } => {
+                Action::Launch { kernel, operands, .. } => {
                     let roles = self.kernels[*kernel].values.iter().map(|m| m.role);
-                    operands
-                        .iter()
-                        .zip(roles)
-                        .any(|(v, r)| *v == value && r == Role::Update)
+                    operands.iter().zip(roles).any(|(v, r)| *v == value && r == Role::Update)
                 }
                 _ => false,
             })
@@ -300,10 +282,7 @@ impl<'a> Ctx<'a> {
     fn extend(&mut self, value: ValueId, first: usize, last: usize) {
         let class = self.class(value);
         let hull = &mut self.classes[class].hull;
-        *hull = Life {
-            start: hull.start.min(first),
-            end: hull.end.max(last),
-        };
+        *hull = Life { start: hull.start.min(first), end: hull.end.max(last) };
     }
 
     /// After an odd number of exchanges each has the other's place: both places live as long as either.
@@ -326,9 +305,7 @@ impl<'a> Ctx<'a> {
         if read_only || inputs || a.swapped || b.swapped {
             return false;
         }
-        a.members
-            .iter()
-            .all(|x| b.members.iter().all(|y| self.apart(*x, *y, m)))
+        a.members.iter().all(|x| b.members.iter().all(|y| self.apart(*x, *y, m)))
     }
 
     /// Whether two values are never alive at the same time, but for the move itself.
@@ -364,10 +341,8 @@ impl<'a> Ctx<'a> {
         let class = &mut self.classes[keep];
         class.members.extend(members);
         class.input = class.input.or(input);
-        class.hull = Life {
-            start: class.hull.start.min(hull.start),
-            end: class.hull.end.max(hull.end),
-        };
+        class.hull =
+            Life { start: class.hull.start.min(hull.start), end: class.hull.end.max(hull.end) };
     }
 
     /// Gives arena classes their offsets: the largest first, each at the lowest free place.
@@ -409,11 +384,6 @@ impl<'a> Ctx<'a> {
             placed.push((offset, offset + bytes, life));
             arena_bytes = arena_bytes.max(offset + bytes);
         }
-        Memory {
-            class_of: self.class_of,
-            places,
-            arena_bytes,
-            swaps: self.swaps,
-        }
+        Memory { class_of: self.class_of, places, arena_bytes, swaps: self.swaps }
     }
 }

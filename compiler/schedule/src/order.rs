@@ -61,18 +61,11 @@ pub struct Order {
 /// Orders a program's operations; fuses them into kernels. May add values to the program.
 pub fn order(program: &mut Program) -> Order {
     let usage = Usage::of(program);
-    let mut ctx = Ctx {
-        program,
-        usage,
-        order: Order::default(),
-    };
+    let mut ctx = Ctx { program, usage, order: Order::default() };
     let body = std::mem::take(&mut ctx.program.body);
     let actions = ctx.block(&body);
     ctx.program.body = body;
-    Order {
-        actions,
-        ..ctx.order
-    }
+    Order { actions, ..ctx.order }
 }
 
 struct Ctx<'a> {
@@ -86,24 +79,14 @@ impl Ctx<'_> {
         let mut actions = Vec::new();
         for unit in fuse::fuse(self.program, &self.usage, block) {
             match unit {
-                Unit::Contraction {
-                    sum,
-                    product,
-                    epilogue,
-                } => {
+                Unit::Contraction { sum, product, epilogue } => {
                     let launch =
                         build::contraction(self.program, &sum, &product, epilogue.as_ref());
                     actions.push(self.launch(launch));
                 }
                 Unit::Nest { outer, members } => {
-                    for store in members
-                        .iter()
-                        .filter_map(|m| Some((m.store.as_ref()?, m.out)))
-                    {
-                        actions.push(Action::Copy {
-                            from: store.0.base,
-                            to: store.1,
-                        });
+                    for store in members.iter().filter_map(|m| Some((m.store.as_ref()?, m.out))) {
+                        actions.push(Action::Copy { from: store.0.base, to: store.1 });
                     }
                     let launch = build::nest(self.program, &self.usage, outer.as_deref(), &members);
                     actions.push(self.launch(launch));
@@ -124,10 +107,7 @@ impl Ctx<'_> {
 
     fn repeat(&mut self, l: &Loop, actions: &mut Vec<Action>) {
         for carried in &l.carried {
-            actions.push(Action::Copy {
-                from: carried.init,
-                to: carried.entry,
-            });
+            actions.push(Action::Copy { from: carried.init, to: carried.entry });
             self.order.states.push((carried.entry, carried.result));
         }
         let mut body = self.block(&l.body);
@@ -138,12 +118,7 @@ impl Ctx<'_> {
         }
         body.extend(self.advance(l));
         let results = l.carried.iter().map(|c| c.result).collect();
-        actions.push(Action::Loop {
-            var: l.var,
-            reversed: l.reversed,
-            body,
-            results,
-        });
+        actions.push(Action::Loop { var: l.var, reversed: l.reversed, body, results });
     }
 
     /// The states' steps to the next iteration, as if all at once: an exit that is another state's
@@ -158,23 +133,11 @@ impl Ctx<'_> {
             let is_entry = l.carried.iter().any(|c| c.entry == carried.exit);
             let is_shared = l.carried[..position].iter().any(|c| c.exit == carried.exit);
             if is_entry || is_shared {
-                let saved = self
-                    .program
-                    .values
-                    .push(self.program.values[carried.exit].clone());
-                saves.push(Action::Copy {
-                    from: carried.exit,
-                    to: saved,
-                });
-                moves.push(Action::Advance {
-                    from: saved,
-                    to: carried.entry,
-                });
+                let saved = self.program.values.push(self.program.values[carried.exit].clone());
+                saves.push(Action::Copy { from: carried.exit, to: saved });
+                moves.push(Action::Advance { from: saved, to: carried.entry });
             } else {
-                moves.push(Action::Advance {
-                    from: carried.exit,
-                    to: carried.entry,
-                });
+                moves.push(Action::Advance { from: carried.exit, to: carried.entry });
             }
         }
         saves.into_iter().chain(moves).collect()
@@ -182,24 +145,12 @@ impl Ctx<'_> {
 
     /// A launch of a kernel, shared with earlier launches of an equal one.
     fn launch(&mut self, launch: Launch) -> Action {
-        let Launch {
-            kernel,
-            operands,
-            ints,
-        } = launch;
-        let same = self
-            .order
-            .kernels
-            .iter()
-            .position(|k| k.computes_the_same(&kernel));
+        let Launch { kernel, operands, ints } = launch;
+        let same = self.order.kernels.iter().position(|k| k.computes_the_same(&kernel));
         let kernel = same.unwrap_or_else(|| {
             self.order.kernels.push(kernel);
             self.order.kernels.len() - 1
         });
-        Action::Launch {
-            kernel,
-            operands,
-            ints,
-        }
+        Action::Launch { kernel, operands, ints }
     }
 }

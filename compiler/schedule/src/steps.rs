@@ -18,12 +18,7 @@ pub fn assemble(
     order: Order,
     memory: &Memory,
 ) -> KernelGraph {
-    let mut ctx = Ctx {
-        program,
-        memory,
-        buffers: Vec::new(),
-        buffer_of: Vec::new(),
-    };
+    let mut ctx = Ctx { program, memory, buffers: Vec::new(), buffer_of: Vec::new() };
     ctx.number_buffers();
     let mut steps = ctx.steps(&order.actions);
     let tensors = spmd.program.inputs.iter().zip(&spmd.inputs).enumerate();
@@ -48,10 +43,7 @@ pub fn assemble(
             }
             _ => {
                 let copy = ctx.output_buffer(position, output.value);
-                steps.push(Step::Copy {
-                    from: held,
-                    to: copy,
-                });
+                steps.push(Step::Copy { from: held, to: copy });
                 (copy, None)
             }
         };
@@ -65,14 +57,8 @@ pub fn assemble(
             donor,
         });
     }
-    let bytes = |b: &Buffer| {
-        b.bytes()
-            .expect("extents of a verified program do not overflow")
-    };
-    let outside = ctx
-        .buffers
-        .iter()
-        .filter(|b| !matches!(b.storage, Storage::Arena(_)));
+    let bytes = |b: &Buffer| b.bytes().expect("extents of a verified program do not overflow");
+    let outside = ctx.buffers.iter().filter(|b| !matches!(b.storage, Storage::Arena(_)));
     let peak_bytes = memory.arena_bytes + outside.map(bytes).sum::<u64>();
     KernelGraph {
         kernels: order.kernels,
@@ -148,19 +134,12 @@ impl Ctx<'_> {
     }
 
     fn steps(&self, actions: &[Action]) -> Vec<Step> {
-        actions
-            .iter()
-            .filter_map(|action| self.step(action))
-            .collect()
+        actions.iter().filter_map(|action| self.step(action)).collect()
     }
 
     fn step(&self, action: &Action) -> Option<Step> {
         Some(match action {
-            Action::Launch {
-                kernel,
-                operands,
-                ints,
-            } => Step::Launch {
+            Action::Launch { kernel, operands, ints } => Step::Launch {
                 kernel: *kernel as u32,
                 operands: operands.iter().map(|v| self.buffer(*v)).collect(),
                 ints: ints.iter().map(|n| int(*n)).collect(),
@@ -183,12 +162,7 @@ impl Ctx<'_> {
                     Step::Copy { from: a, to: b }
                 }
             }
-            Action::Loop {
-                var,
-                reversed,
-                body,
-                ..
-            } => Step::Loop {
+            Action::Loop { var, reversed, body, .. } => Step::Loop {
                 counter: var.0,
                 extent: self.trips(*var),
                 reversed: *reversed,
@@ -204,27 +178,23 @@ impl Ctx<'_> {
 
     fn collective(&self, c: &Collective) -> Step {
         let kind = match &c.kind {
-            CollectiveKind::AllReduce(r) => artifact::Collective::AllReduce {
-                reduction: reduction(*r),
-            },
-            CollectiveKind::AllGather { position } => artifact::Collective::AllGather {
-                position: *position as u32,
-            },
+            CollectiveKind::AllReduce(r) => {
+                artifact::Collective::AllReduce { reduction: reduction(*r) }
+            }
+            CollectiveKind::AllGather { position } => {
+                artifact::Collective::AllGather { position: *position as u32 }
+            }
             CollectiveKind::ReduceScatter { reducer, position } => {
                 artifact::Collective::ReduceScatter {
                     reduction: reduction(*reducer),
                     position: *position as u32,
                 }
             }
-            CollectiveKind::AllToAll { split, concat } => artifact::Collective::AllToAll {
-                split: *split as u32,
-                concat: *concat as u32,
-            },
+            CollectiveKind::AllToAll { split, concat } => {
+                artifact::Collective::AllToAll { split: *split as u32, concat: *concat as u32 }
+            }
             CollectiveKind::CollectivePermute { shift, wrap } => {
-                artifact::Collective::CollectivePermute {
-                    shift: *shift,
-                    wrap: *wrap,
-                }
+                artifact::Collective::CollectivePermute { shift: *shift, wrap: *wrap }
             }
         };
         Step::Collective {
@@ -274,10 +244,7 @@ pub fn stored(dtype: DType) -> artifact::DType {
 }
 
 fn dims(program: &Program, value: ValueId, layout: &Layout) -> Vec<artifact::DimLayout> {
-    let names = program.values[value]
-        .dims
-        .iter()
-        .map(|d| program.dims[*d].name.clone());
+    let names = program.values[value].dims.iter().map(|d| program.dims[*d].name.clone());
     let layouts = names.zip(&layout.dims);
     layouts
         .map(|(name, layout)| artifact::DimLayout {

@@ -33,16 +33,10 @@ fn bias_and_activation_become_the_epilogue() {
     let graph = schedule(&SpmdProgram::whole(b.finish()));
     assert_eq!(kinds(&graph), ["contraction"]);
     assert_eq!(graph.arena_bytes, 0);
-    let Body::Contraction(c) = &graph.kernels[0].body else {
-        unreachable!()
-    };
-    assert_eq!(
-        (c.batch.len(), c.m.len(), c.n.len(), c.k.len()),
-        (0, 1, 1, 1)
-    );
+    let Body::Contraction(c) = &graph.kernels[0].body else { unreachable!() };
+    assert_eq!((c.batch.len(), c.m.len(), c.n.len(), c.k.len()), (0, 1, 1, 1));
     let mut tanh = false;
-    c.epilogue
-        .walk(&mut |e| tanh |= matches!(e, Expr::Unary(UnaryOp::Tanh, _)));
+    c.epilogue.walk(&mut |e| tanh |= matches!(e, Expr::Unary(UnaryOp::Tanh, _)));
     assert!(tanh);
 }
 
@@ -51,17 +45,13 @@ fn softmax_is_one_nest_with_locals() {
     let mut b = Builder::new("softmax");
     let (t, u) = (b.dim("T", 64), b.dim("U", 32));
     let x = b.input("x", DType::F32, &[t, u]);
-    let top = b.compute("top", DType::F32, &[t], &[u], Reducer::Max, |i| {
-        Expr::load(x, i.to_vec())
-    });
+    let top = b.compute("top", DType::F32, &[t], &[u], Reducer::Max, |i| Expr::load(x, i.to_vec()));
     let e = b.compute("e", DType::F32, &[t, u], &[], Reducer::None, |i| {
         let at = Expr::load(top, [i[0].clone()]);
         let shifted = Expr::binary(BinaryOp::Sub, Expr::load(x, i.to_vec()), at);
         Expr::unary(UnaryOp::Exp, shifted)
     });
-    let sum = b.compute("sum", DType::F32, &[t], &[u], Reducer::Sum, |i| {
-        Expr::load(e, i.to_vec())
-    });
+    let sum = b.compute("sum", DType::F32, &[t], &[u], Reducer::Sum, |i| Expr::load(e, i.to_vec()));
     let out = b.compute("out", DType::F32, &[t, u], &[], Reducer::None, |i| {
         let total = Expr::load(sum, [i[0].clone()]);
         Expr::binary(BinaryOp::Div, Expr::load(e, i.to_vec()), total)
@@ -69,9 +59,7 @@ fn softmax_is_one_nest_with_locals() {
     b.output(out);
     let graph = schedule(&SpmdProgram::whole(b.finish()));
     assert_eq!(kinds(&graph), ["nest"]);
-    let Body::Nest(nest) = &graph.kernels[0].body else {
-        unreachable!()
-    };
+    let Body::Nest(nest) = &graph.kernels[0].body else { unreachable!() };
     assert_eq!((nest.outer.len(), nest.stages.len()), (1, 4));
     assert_eq!(graph.arena_bytes, 0);
 }
@@ -91,11 +79,7 @@ fn dead_values_give_their_memory_to_later_ones() {
     }
     b.output(last);
     let graph = schedule(&SpmdProgram::whole(b.finish()));
-    let launches = graph
-        .steps
-        .iter()
-        .filter(|s| matches!(s, Step::Launch { .. }))
-        .count();
+    let launches = graph.steps.iter().filter(|s| matches!(s, Step::Launch { .. })).count();
     assert_eq!(launches, 12);
     assert_eq!(graph.kernels.len(), 1, "equal kernels are shared");
     assert_eq!(graph.arena_bytes, 2 * 16 * 16 * 4);
@@ -110,12 +94,7 @@ fn a_bare_product_stores_its_sum() {
     let y = b.einsum("y", &[m, n], x, w);
     b.output(y);
     let graph = schedule(&SpmdProgram::whole(b.finish()));
-    let Body::Contraction(c) = &graph.kernels[0].body else {
-        panic!("a contraction")
-    };
+    let Body::Contraction(c) = &graph.kernels[0].body else { panic!("a contraction") };
     assert_eq!(c.epilogue, Expr::load(c.acc, []));
-    assert_ne!(
-        c.acc, c.target.value,
-        "the accumulator is not the memory it is stored to"
-    );
+    assert_ne!(c.acc, c.target.value, "the accumulator is not the memory it is stored to");
 }

@@ -11,11 +11,7 @@ use std::fmt;
 
 impl fmt::Display for KernelGraph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "arena {} bytes, peak {} bytes",
-            self.arena_bytes, self.peak_bytes
-        )?;
+        writeln!(f, "arena {} bytes, peak {} bytes", self.arena_bytes, self.peak_bytes)?;
         for (n, buffer) in self.buffers.iter().enumerate() {
             writeln!(f, "buffer {n}: {}", describe(buffer))?;
         }
@@ -45,11 +41,7 @@ impl KernelGraph {
         for step in steps {
             write!(f, "{:1$}", "", depth * 2)?;
             match step {
-                Step::Launch {
-                    kernel,
-                    operands,
-                    ints,
-                } => {
+                Step::Launch { kernel, operands, ints } => {
                     let ints = ints.iter().map(|int| match int {
                         Int::Counter(n) => format!("counter {n}"),
                         Int::Coord(axis) => format!("coord {axis}"),
@@ -57,30 +49,15 @@ impl KernelGraph {
                     let all: Vec<String> = operands.iter().map(name).chain(ints).collect();
                     writeln!(f, "launch {kernel}({})", all.join(", "))?;
                 }
-                Step::Loop {
-                    counter,
-                    extent,
-                    reversed,
-                    steps,
-                } => {
+                Step::Loop { counter, extent, reversed, steps } => {
                     let order = if *reversed { " reversed" } else { "" };
                     writeln!(f, "loop counter {counter} to {extent}{order}")?;
                     self.steps(f, steps, depth + 1)?;
                 }
                 Step::Copy { from, to } => writeln!(f, "copy {} to {}", name(from), name(to))?,
                 Step::Swap { a, b } => writeln!(f, "swap {} and {}", name(a), name(b))?,
-                Step::Collective {
-                    kind,
-                    axes,
-                    input,
-                    output,
-                } => {
-                    writeln!(
-                        f,
-                        "{kind:?} over {axes:?}: {} to {}",
-                        name(input),
-                        name(output)
-                    )?;
+                Step::Collective { kind, axes, input, output } => {
+                    writeln!(f, "{kind:?} over {axes:?}: {} to {}", name(input), name(output))?;
                 }
             }
         }
@@ -98,11 +75,7 @@ impl fmt::Display for Kernel {
         match &self.body {
             Body::Nest(nest) => names.nest(f, nest),
             Body::Contraction(contraction) => names.contraction(f, contraction),
-            Body::Argsort {
-                input,
-                output,
-                position,
-            } => {
+            Body::Argsort { input, output, position } => {
                 let (input, output) = (input.index(), output.index());
                 writeln!(f, "  %m.{output} = argsort of %m.{input} along {position}")
             }
@@ -134,16 +107,9 @@ impl Names {
         let mut program = Program::default();
         let mut indices: Arena<IndexId, Index> = Arena::new();
         for range in &kernel.indices {
-            let dim = Dim {
-                name: range.name.to_uppercase(),
-                extent: range.extent,
-                role_of: None,
-            };
+            let dim = Dim { name: range.name.to_uppercase(), extent: range.extent, role_of: None };
             let dim = program.dims.push(dim);
-            indices.push(Index {
-                name: range.name.clone(),
-                dim,
-            });
+            indices.push(Index { name: range.name.clone(), dim });
         }
         for memory in &kernel.values {
             program.values.push(Value {
@@ -155,10 +121,7 @@ impl Names {
         }
         if let Some(any) = program.dims.ids().next() {
             for n in 0..kernel.ints {
-                program.loop_vars.push(LoopVar {
-                    name: format!("number{n}"),
-                    dim: any,
-                });
+                program.loop_vars.push(LoopVar { name: format!("number{n}"), dim: any });
             }
         }
         let comprehension = Comprehension {
@@ -170,10 +133,7 @@ impl Names {
             body: Expr::int(0),
             store: None,
         };
-        Names {
-            program,
-            comprehension,
-        }
+        Names { program, comprehension }
     }
 
     fn expr(&self, expr: &Expr) -> String {
@@ -191,15 +151,9 @@ impl Names {
     }
 
     fn nest(&self, f: &mut fmt::Formatter<'_>, nest: &Nest) -> fmt::Result {
-        let serial = if nest.serial {
-            " one after the other"
-        } else {
-            ""
-        };
+        let serial = if nest.serial { " one after the other" } else { "" };
         writeln!(f, "  for each [{}]{serial}", self.indices(&nest.outer))?;
-        nest.stages
-            .iter()
-            .try_for_each(|stage| writeln!(f, "    {}", self.stage(stage)))
+        nest.stages.iter().try_for_each(|stage| writeln!(f, "    {}", self.stage(stage)))
     }
 
     fn stage(&self, stage: &Stage) -> String {
@@ -221,10 +175,9 @@ impl Names {
         let value = match stage.reducer {
             Reducer::None if guard.is_empty() => body,
             Reducer::None => format!("where[{}]({body})", guard.trim_start_matches([' ', '|'])),
-            reducer => format!(
-                "{}[{reduced}{guard}]({body})",
-                format!("{reducer:?}").to_lowercase()
-            ),
+            reducer => {
+                format!("{}[{reduced}{guard}]({body})", format!("{reducer:?}").to_lowercase())
+            }
         };
         format!("{free}{target} {sign} {value}")
     }

@@ -20,32 +20,20 @@ impl Ctx {
         };
         let dtype = self.global.dtype_of(&c.body);
         let reduced: Vec<_> = c.reduced_indices().collect();
-        let [index] = reduced[..] else {
-            unreachable!("an arg-max reduces one index: verified")
-        };
+        let [index] = reduced[..] else { unreachable!("an arg-max reduces one index: verified") };
         if !combines(extreme, dtype) {
             axes[index.0 as usize].clear();
             let result = self.reduction(Nest::new(&c.indices, axes), c, c.out);
             return self.settle(c.out, result);
         }
         // What each device finds must be what it compares with.
-        let nest = Nest {
-            complete: true,
-            ..Nest::new(&c.indices, axes)
-        };
+        let nest = Nest { complete: true, ..Nest::new(&c.indices, axes) };
         let out_dims = self.global.values[c.out].dims.clone();
         let spec = nest.axes[..c.free].to_vec();
-        let whole = Sharding {
-            spec: spec.clone(),
-            partial: Vec::new(),
-        };
+        let whole = Sharding { spec: spec.clone(), partial: Vec::new() };
 
         let best = self.temporary(c.out, dtype, out_dims.clone(), whole.clone());
-        let values = Comprehension {
-            reducer: extreme,
-            out: best,
-            ..c.clone()
-        };
+        let values = Comprehension { reducer: extreme, out: best, ..c.clone() };
         let own = self.reduction(nest.clone(), &values, best);
         let own_best = own.local;
         self.settle(best, own);
@@ -55,19 +43,12 @@ impl Ctx {
         let evaluated = excludes.then(|| {
             let flag = self.temporary(c.out, DType::Bool, out_dims.clone(), whole.clone());
             let body = Expr::Literal(Literal::Bool(true));
-            let any = Comprehension {
-                reducer: Reducer::Any,
-                out: flag,
-                body,
-                ..c.clone()
-            };
+            let any = Comprehension { reducer: Reducer::Any, out: flag, body, ..c.clone() };
             self.reduction(nest.clone(), &any, flag).local
         });
 
         let number = self.global.values[c.out].dtype;
-        let mut start = self
-            .grid
-            .start(self.index_extent(&nest, index), nest.axes_of(index));
+        let mut start = self.grid.start(self.index_extent(&nest, index), nest.axes_of(index));
         if number != DType::I32 {
             start = Expr::cast(number, start);
         }
@@ -87,16 +68,9 @@ impl Ctx {
             Expr::select(offers, add(start, at(found)), none.clone())
         });
         self.frame().ops.push(op);
-        let mut partial: Vec<_> = nest
-            .axes_of(index)
-            .iter()
-            .map(|a| (*a, Reducer::Min))
-            .collect();
+        let mut partial: Vec<_> = nest.axes_of(index).iter().map(|a| (*a, Reducer::Min)).collect();
         partial.sort();
-        let offered = Version {
-            sharding: Sharding { spec, partial },
-            local: offer,
-        };
+        let offered = Version { sharding: Sharding { spec, partial }, local: offer };
         if c.guard.is_none() && self.index_extent(&nest, index) > 0 {
             return self.settle(c.out, offered);
         }
@@ -112,12 +86,6 @@ impl Ctx {
             Expr::select(nothing, zero(number), lowest)
         });
         self.frame().ops.push(op);
-        self.settle(
-            c.out,
-            Version {
-                sharding: whole,
-                local,
-            },
-        );
+        self.settle(c.out, Version { sharding: whole, local });
     }
 }

@@ -29,11 +29,7 @@ pub fn check_budgets(
         let text = &expect.text;
         let message = format!("the plan breaks its budget: `{text}`");
         let mut diagnostic = Diagnostic::error(BUDGET_EXCEEDED, message);
-        let found = format!(
-            "measured {}, the limit is {}",
-            unit(measured),
-            unit(expect.limit)
-        );
+        let found = format!("measured {}, the limit is {}", unit(measured), unit(expect.limit));
         diagnostic = match expect.span {
             Some(span) => diagnostic.at(span, found),
             None => diagnostic.note(found),
@@ -77,13 +73,8 @@ fn listed(mut diagnostic: Diagnostic, counted: &[&CollectiveRow]) -> Diagnostic 
 
 /// A budget on what does not exist holds vacuously, which is surely not what was meant.
 fn unknown(expect: &Expect, directives: &Directives) -> Option<Diagnostic> {
-    const OPS: [&str; 5] = [
-        "all_reduce",
-        "all_gather",
-        "reduce_scatter",
-        "all_to_all",
-        "collective_permute",
-    ];
+    const OPS: [&str; 5] =
+        ["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "collective_permute"];
     let (op, axis) = match &expect.quantity {
         Quantity::Count { op, axis } => (Some(op), axis.as_ref()),
         Quantity::WireBytes { axis } => (None, axis.as_ref()),
@@ -101,11 +92,7 @@ fn unknown(expect: &Expect, directives: &Directives) -> Option<Diagnostic> {
     let axis = axis.filter(|a| !directives.mesh.iter().any(|(name, _)| name == *a))?;
     let message = format!("there is no mesh axis `{axis}` to count over");
     let diagnostic = Diagnostic::error(BUDGET_UNKNOWN, message);
-    let names: Vec<&str> = directives
-        .mesh
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let names: Vec<&str> = directives.mesh.iter().map(|(name, _)| name.as_str()).collect();
     let help = match names.is_empty() {
         true => "the mesh is one device".to_owned(),
         false => format!("the mesh has {}", names.join(", ")),
@@ -128,19 +115,11 @@ fn measure<'a>(
         Quantity::Count { op, axis } => {
             let counted = rows.iter().filter(|row| row.op == op && over(axis, row));
             let counted: Vec<_> = counted.collect();
-            (
-                counted.iter().map(|row| row.count).sum(),
-                |n| n.to_string(),
-                counted,
-            )
+            (counted.iter().map(|row| row.count).sum(), |n| n.to_string(), counted)
         }
         Quantity::WireBytes { axis } => {
             let counted: Vec<_> = rows.iter().filter(|row| over(axis, row)).collect();
-            (
-                counted.iter().map(|row| row.total_wire_bytes()).sum(),
-                bytes,
-                counted,
-            )
+            (counted.iter().map(|row| row.total_wire_bytes()).sum(), bytes, counted)
         }
         Quantity::PeakMemory => (peak_bytes, bytes, Vec::new()),
     }

@@ -50,31 +50,17 @@ impl Ctx {
         for index in c.reduced_indices() {
             for axis in nest.axes_of(index) {
                 partial.push((*axis, c.reducer));
-                self.summed
-                    .insert((out, *axis), c.indices[index].name.clone());
+                self.summed.insert((out, *axis), c.indices[index].name.clone());
             }
         }
         partial.sort();
-        let sharding = Sharding {
-            spec: nest.axes[..c.free].to_vec(),
-            partial,
-        };
+        let sharding = Sharding { spec: nest.axes[..c.free].to_vec(), partial };
         let dtype = self.partial_dtype(c, &sharding);
         let dims = self.local_dims(&self.global.values[out].dims.clone(), &sharding.spec);
         let local = self.local_value(out, dtype, dims);
         let body = self.localize(&mut nest, &body);
         let Comprehension { free, reducer, .. } = *c;
-        let op = self.finish(
-            nest,
-            Parts {
-                out: local,
-                free,
-                reducer,
-                guard,
-                body,
-                store: None,
-            },
-        );
+        let op = self.finish(nest, Parts { out: local, free, reducer, guard, body, store: None });
         self.frame().ops.push(op);
         Version { sharding, local }
     }
@@ -121,10 +107,7 @@ impl Ctx {
         let dtype = self.global.values[out].dtype;
         let wide = self.local.values[result.local].dtype;
         if wide != dtype {
-            let complete = Sharding {
-                partial: Vec::new(),
-                ..held.clone()
-            };
+            let complete = Sharding { partial: Vec::new(), ..held.clone() };
             let dims = self.global.values[out].dims.clone();
             let sums = self.temporary(out, wide, dims.clone(), complete.clone());
             for axis in self.grid.mesh.axes.ids() {
@@ -136,14 +119,10 @@ impl Ctx {
             let sum = self.reshard(sums, &complete);
             let local_dims = self.local_dims(&dims, &complete.spec);
             let local = self.local_value(out, dtype, local_dims);
-            let op = self.elementwise(local, |ix| {
-                Expr::cast(dtype, Expr::load(sum, ix.iter().cloned()))
-            });
+            let op = self
+                .elementwise(local, |ix| Expr::cast(dtype, Expr::load(sum, ix.iter().cloned())));
             self.frame().ops.push(op);
-            result = Version {
-                sharding: complete,
-                local,
-            };
+            result = Version { sharding: complete, local };
         }
         self.define(out, result.sharding, result.local);
         self.reshard(out, &held);

@@ -58,19 +58,11 @@ pub(crate) struct Ctx {
 
 impl Ctx {
     pub fn new(source: &Program, plan: Plan) -> Ctx {
-        let global = Program {
-            body: Block::default(),
-            ..source.clone()
-        };
-        let local = Program {
-            values: Arena::new(),
-            ..global.clone()
-        };
+        let global = Program { body: Block::default(), ..source.clone() };
+        let local = Program { values: Arena::new(), ..global.clone() };
         Ctx {
             global,
-            grid: Grid {
-                mesh: plan.mesh.clone(),
-            },
+            grid: Grid { mesh: plan.mesh.clone() },
             plan,
             local,
             frames: vec![Frame::default()],
@@ -97,18 +89,13 @@ impl Ctx {
 
     /// The block under construction.
     pub fn frame(&mut self) -> &mut Frame {
-        self.frames
-            .last_mut()
-            .expect("there is always the entry's block")
+        self.frames.last_mut().expect("there is always the entry's block")
     }
 
     /// The depth of the block that a global value lives in.
     pub fn home(&self, value: ValueId) -> usize {
         let lives = |frame: &Frame| frame.versions.contains_key(&value);
-        self.frames
-            .iter()
-            .rposition(lives)
-            .expect("values are defined before they are used")
+        self.frames.iter().rposition(lives).expect("values are defined before they are used")
     }
 
     /// The versions of a global value, the planned one first.
@@ -118,9 +105,7 @@ impl Ctx {
 
     /// Defines a global value in the current block.
     pub fn define(&mut self, value: ValueId, sharding: Sharding, local: ValueId) {
-        self.frame()
-            .versions
-            .insert(value, vec![Version { sharding, local }]);
+        self.frame().versions.insert(value, vec![Version { sharding, local }]);
     }
 
     /// How often the current block runs for each run of the block at `depth`.
@@ -136,13 +121,10 @@ impl Ctx {
         }
         let name = format!("{}_{extent}", self.global.dims[dim].name);
         let dims = &mut self.local.dims;
-        *self.dims.entry((dim, extent)).or_insert_with(|| {
-            dims.push(Dim {
-                name,
-                extent,
-                role_of: None,
-            })
-        })
+        *self
+            .dims
+            .entry((dim, extent))
+            .or_insert_with(|| dims.push(Dim { name, extent, role_of: None }))
     }
 
     /// The local dims of a value with these global dims and this split.
@@ -160,12 +142,7 @@ impl Ctx {
     pub fn local_value(&mut self, like: ValueId, dtype: DType, dims: Vec<DimId>) -> ValueId {
         let Value { name, origin, .. } = &self.global.values[like];
         let (name, origin) = (name.clone(), origin.clone());
-        self.local.values.push(Value {
-            name,
-            dtype,
-            dims,
-            origin,
-        })
+        self.local.values.push(Value { name, dtype, dims, origin })
     }
 
     /// A new global value, held as `sharding`: a temporary in the place of a part of `like`.
@@ -177,12 +154,7 @@ impl Ctx {
         sharding: Sharding,
     ) -> ValueId {
         let Value { name, origin, .. } = &self.global.values[like];
-        let value = Value {
-            name: name.clone(),
-            dtype,
-            dims,
-            origin: origin.clone(),
-        };
+        let value = Value { name: name.clone(), dtype, dims, origin: origin.clone() };
         let id = self.global.values.push(value);
         self.plan.shardings.push(sharding);
         for axis in self.grid.mesh.axes.ids() {
@@ -198,10 +170,7 @@ impl Ctx {
         let dims = self.local.values[out].dims.clone();
         let indices: Arena<IndexId, Index> = dims
             .iter()
-            .map(|d| Index {
-                name: self.local.dims[*d].name.to_lowercase(),
-                dim: *d,
-            })
+            .map(|d| Index { name: self.local.dims[*d].name.to_lowercase(), dim: *d })
             .collect();
         let exprs: Vec<Expr> = indices.ids().map(Expr::Index).collect();
         Op::Compute(Comprehension {
@@ -223,13 +192,7 @@ impl Ctx {
         out: ValueId,
         provenance: Provenance,
     ) -> Op {
-        Op::Collective(Collective {
-            kind,
-            axes: axes.to_vec(),
-            input,
-            out,
-            provenance,
-        })
+        Op::Collective(Collective { kind, axes: axes.to_vec(), input, out, provenance })
     }
 
     /// Why a collective over `axes` moves the global value `value`; `dim` is the dim that is split,
@@ -242,9 +205,7 @@ impl Ctx {
     ) -> Provenance {
         let reason = |axis: &MeshAxisId| {
             let reasons = &self.plan.reasons;
-            reasons
-                .get(&(value, *axis))
-                .or_else(|| reasons.get(&(self.reader, *axis)))
+            reasons.get(&(value, *axis)).or_else(|| reasons.get(&(self.reader, *axis)))
         };
         let reasons: Vec<_> = axes.iter().filter_map(reason).collect();
         let mut decorators: Vec<&str> = Vec::new();
@@ -257,17 +218,10 @@ impl Ctx {
         let index = match (dim, summed) {
             (Some(dim), _) => self.global.dims[dim].name.to_lowercase(),
             (None, Some(name)) => name.clone(),
-            (None, None) => reasons
-                .first()
-                .map(|r| r.dim.to_lowercase())
-                .unwrap_or_default(),
+            (None, None) => reasons.first().map(|r| r.dim.to_lowercase()).unwrap_or_default(),
         };
         let origin: Origin = self.global.values[self.reader].origin.clone();
-        Provenance {
-            origin,
-            index,
-            decorator: decorators.join(" "),
-        }
+        Provenance { origin, index, decorator: decorators.join(" ") }
     }
 
     /// The layout of a global value that is held with this split.
@@ -278,8 +232,6 @@ impl Ctx {
             local: self.grid.local(self.extent(*dim), axes),
             axes: axes.clone(),
         });
-        Layout {
-            dims: dims.collect(),
-        }
+        Layout { dims: dims.collect() }
     }
 }

@@ -54,10 +54,7 @@ impl Grid {
 
     /// Where this device's block starts.
     pub fn start(&self, extent: u64, axes: &[MeshAxisId]) -> Expr {
-        mul(
-            self.coordinate(axes),
-            Expr::int(self.local(extent, axes) as i64),
-        )
+        mul(self.coordinate(axes), Expr::int(self.local(extent, axes) as i64))
     }
 
     /// The global position of a local one.
@@ -131,9 +128,7 @@ pub(crate) fn mul(a: Expr, b: Expr) -> Expr {
 
 /// Conjunction of conditions; `None` if there are none.
 pub(crate) fn all(conditions: impl IntoIterator<Item = Expr>) -> Option<Expr> {
-    conditions
-        .into_iter()
-        .reduce(|a, b| binary(BinaryOp::And, a, b))
+    conditions.into_iter().reduce(|a, b| binary(BinaryOp::And, a, b))
 }
 
 /// The integer type of a subscript's literals must be that of the subscript.

@@ -70,11 +70,7 @@ impl Ctx {
         }
         let local = form.add(&Affine::constant(left))?.to_expr(DType::I32);
         let (left, right) = (left as u64, right as u64);
-        let reach = Reach {
-            position,
-            left,
-            right,
-        };
+        let reach = Reach { position, left, right };
         Some(Halo { reach, local })
     }
 
@@ -87,21 +83,14 @@ impl Ctx {
         axes: &[MeshAxisId],
         ops: &mut Vec<Op>,
     ) -> ValueId {
-        let Reach {
-            position,
-            left,
-            right,
-        } = reach;
+        let Reach { position, left, right } = reach;
         let block = self.local.dims[self.local.values[local].dims[position]].extent;
         let mut edge = |ctx: &mut Ctx, from: u64, count: u64, shift: i64| {
             let piece = ctx.shaped(value, local, &[(position, count)]);
             ops.push(ctx.elementwise(piece, |ix| {
                 let mut subs = ix.to_vec();
-                subs[position] = binary(
-                    BinaryOp::Add,
-                    subs[position].clone(),
-                    Expr::int(from as i64),
-                );
+                subs[position] =
+                    binary(BinaryOp::Add, subs[position].clone(), Expr::int(from as i64));
                 Expr::load(local, subs)
             }));
             let received = ctx.shaped(value, local, &[(position, count)]);
@@ -125,11 +114,8 @@ impl Ctx {
             };
             let mut all = read(local, left);
             if let Some(after) = after {
-                let beyond = binary(
-                    BinaryOp::Ge,
-                    ix[position].clone(),
-                    Expr::int((left + block) as i64),
-                );
+                let beyond =
+                    binary(BinaryOp::Ge, ix[position].clone(), Expr::int((left + block) as i64));
                 all = Expr::select(beyond, read(after, left + block), all);
             }
             if let Some(before) = before {
@@ -144,9 +130,5 @@ impl Ctx {
 
 /// A load whose subscripts are clamped.
 fn clamped(value: ValueId, subs: Vec<Expr>) -> Expr {
-    Expr::Load(einmesh_ir::Load {
-        value,
-        subs,
-        bounds: einmesh_ir::Bounds::Clamp,
-    })
+    Expr::Load(einmesh_ir::Load { value, subs, bounds: einmesh_ir::Bounds::Clamp })
 }

@@ -25,8 +25,7 @@ impl Ctx {
         });
         let stacked: Vec<(usize, LoopVarId)> = stacked.collect();
         let inside = self.frames.iter().rposition(|f| {
-            f.looping
-                .is_some_and(|(var, _)| stacked.iter().any(|(_, v)| *v == var))
+            f.looping.is_some_and(|(var, _)| stacked.iter().any(|(_, v)| *v == var))
         })?;
         if self.home(value) >= inside || self.served(value, &self.want(nest, load)).is_some() {
             return None;
@@ -38,10 +37,7 @@ impl Ctx {
             Some(known) => *known,
             None => {
                 let spec = rest.iter().map(|k| held.spec[*k].clone()).collect();
-                let sharding = Sharding {
-                    spec,
-                    partial: held.partial.clone(),
-                };
+                let sharding = Sharding { spec, partial: held.partial.clone() };
                 let layer_dims: Vec<DimId> = rest.iter().map(|k| dims[*k]).collect();
                 let dtype = self.global.values[value].dtype;
                 let layer = self.temporary(value, dtype, layer_dims.clone(), sharding.clone());
@@ -60,19 +56,12 @@ impl Ctx {
                 let frame = &mut self.frames[inside];
                 frame.ops.push(op);
                 frame.layers.insert(key, layer);
-                let version = Version {
-                    sharding,
-                    local: out,
-                };
+                let version = Version { sharding, local: out };
                 frame.versions.insert(layer, vec![version]);
                 layer
             }
         };
         let subs = rest.iter().map(|k| load.subs[*k].clone()).collect();
-        Some(Load {
-            value: layer,
-            subs,
-            bounds: load.bounds.clone(),
-        })
+        Some(Load { value: layer, subs, bounds: load.bounds.clone() })
     }
 }

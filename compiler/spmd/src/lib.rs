@@ -56,12 +56,7 @@ pub fn partition(program: &Program, plan: &Plan) -> SpmdProgram {
     let outputs = ctx.outputs(program);
     let frame = ctx.frames.pop().expect("the entry's block");
     ctx.local.body = Block { ops: frame.ops };
-    let mut spmd = SpmdProgram {
-        program: ctx.local,
-        mesh: ctx.grid.mesh,
-        inputs,
-        outputs,
-    };
+    let mut spmd = SpmdProgram { program: ctx.local, mesh: ctx.grid.mesh, inputs, outputs };
     tidy::simplify(&mut spmd);
     merge::share(&mut spmd);
     tidy::drop_dead(&mut spmd);
@@ -90,22 +85,13 @@ impl Ctx {
         let mut layouts = Vec::with_capacity(program.outputs.len());
         for (at, output) in program.outputs.iter().enumerate() {
             self.reader = output.value;
-            let donated = program
-                .inputs
-                .iter()
-                .find(|i| i.donated && i.path == output.path);
+            let donated = program.inputs.iter().find(|i| i.donated && i.path == output.path);
             let like = donated.map_or(output.value, |input| input.value);
-            let sharding = Sharding {
-                partial: Vec::new(),
-                ..self.held(like).clone()
-            };
+            let sharding = Sharding { partial: Vec::new(), ..self.held(like).clone() };
             let local = self.reshard(output.value, &sharding);
             self.local.outputs[at].value = local;
             layouts.push(self.layout(output.value, &sharding));
-            debug_assert!(
-                self.versions(output.value)
-                    .contains(&Version { sharding, local })
-            );
+            debug_assert!(self.versions(output.value).contains(&Version { sharding, local }));
         }
         layouts
     }

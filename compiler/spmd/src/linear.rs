@@ -40,13 +40,7 @@ impl Ctx {
         guard: Option<&Expr>,
     ) -> (Expr, Vec<(MeshAxisId, Reducer)>) {
         let mut kept: Vec<(MeshAxisId, Reducer)> = Vec::new();
-        for axis in self
-            .grid
-            .mesh
-            .axes
-            .ids()
-            .filter(|a| !nest.uses(*a) && !nest.complete)
-        {
+        for axis in self.grid.mesh.axes.ids().filter(|a| !nest.uses(*a) && !nest.complete) {
             let over = |load: &&Load| {
                 let partial = &self.held(load.value).partial;
                 partial.iter().find(|(a, _)| *a == axis).map(|(_, r)| *r)
@@ -62,16 +56,8 @@ impl Ctx {
             if !uniform || !alike || in_guard || !late || !self.worthwhile(nest, c, axis, &loads) {
                 continue;
             }
-            let commutes = Commutes {
-                ctx: self,
-                axis,
-                reducer,
-            };
-            if let Some(Term {
-                expr,
-                partial: true,
-            }) = commutes.term(&body)
-            {
+            let commutes = Commutes { ctx: self, axis, reducer };
+            if let Some(Term { expr, partial: true }) = commutes.term(&body) {
                 body = expr;
                 kept.push((axis, reducer));
             }
@@ -103,9 +89,8 @@ impl Ctx {
         let elements =
             |v: &ValueId| local_bytes(&self.grid, &self.global.extents(*v), self.held(*v), 1);
         let free = c.free_indices();
-        let computed: u64 = free
-            .map(|i| self.grid.local(self.index_extent(nest, i), nest.axes_of(i)))
-            .product();
+        let computed: u64 =
+            free.map(|i| self.grid.local(self.index_extent(nest, i), nest.axes_of(i))).product();
         computed <= operands.iter().map(elements).sum()
     }
 }
@@ -118,10 +103,7 @@ pub(crate) fn commutes(ctx: &Ctx, axis: MeshAxisId, reducer: Reducer, body: &Exp
 
 impl Commutes<'_> {
     fn is_partial(&self, load: &Load) -> bool {
-        self.ctx
-            .held(load.value)
-            .partial
-            .contains(&(self.axis, self.reducer))
+        self.ctx.held(load.value).partial.contains(&(self.axis, self.reducer))
     }
 
     /// The same on all devices, as a partial result: the identity on all but the first, unless
@@ -139,27 +121,13 @@ impl Commutes<'_> {
     /// The expression on partial operands; `None` if it does not commute with combining them.
     fn term(&self, expr: &Expr) -> Option<Term> {
         let touches = |e: &Expr| {
-            let over = |l: &&Load| {
-                self.ctx
-                    .held(l.value)
-                    .partial
-                    .iter()
-                    .any(|p| p.0 == self.axis)
-            };
+            let over = |l: &&Load| self.ctx.held(l.value).partial.iter().any(|p| p.0 == self.axis);
             e.loads().iter().any(over)
         };
         if !touches(expr) {
-            return Some(Term {
-                expr: expr.clone(),
-                partial: false,
-            });
+            return Some(Term { expr: expr.clone(), partial: false });
         }
-        let partial = |expr| {
-            Some(Term {
-                expr,
-                partial: true,
-            })
-        };
+        let partial = |expr| Some(Term { expr, partial: true });
         match expr {
             Expr::Load(load) if self.is_partial(load) => {
                 if load.subs.iter().any(touches) {
@@ -187,10 +155,7 @@ impl Commutes<'_> {
             Expr::Cast(to, a) if self.reducer == Reducer::Sum => {
                 let exact = (self.ctx.global.dtype_of(a), *to) == (DType::F32, DType::F64);
                 let a = self.term(a)?;
-                (exact).then(|| Term {
-                    expr: Expr::cast(*to, a.expr),
-                    partial: a.partial,
-                })
+                (exact).then(|| Term { expr: Expr::cast(*to, a.expr), partial: a.partial })
             }
             _ => None,
         }
@@ -217,9 +182,6 @@ impl Commutes<'_> {
             true => (a.expr, b.expr),
             false => (self.counted_once(a), self.counted_once(b)),
         };
-        Some(Term {
-            expr: Expr::binary(op, a, b),
-            partial: true,
-        })
+        Some(Term { expr: Expr::binary(op, a, b), partial: true })
     }
 }

@@ -16,32 +16,16 @@ impl Ctx {
         let dims = self.global.values[c.out].dims.clone();
         let dtype = self.global.values[c.out].dtype;
         let wide = dtype.accumulator();
-        let whole = Sharding {
-            spec: nest.axes[..c.free].to_vec(),
-            partial: Vec::new(),
-        };
+        let whole = Sharding { spec: nest.axes[..c.free].to_vec(), partial: Vec::new() };
         let local_dims = self.local_dims(&dims, &whole.spec);
 
         let largest = self.temporary(c.out, wide, dims.clone(), whole.clone());
-        let part = Comprehension {
-            out: largest,
-            ..c.clone()
-        };
+        let part = Comprehension { out: largest, ..c.clone() };
         let mut part = self.reduction(nest, &part, largest);
         let own = part.local;
         let over = |reducer: Reducer| move |(axis, _): &(MeshAxisId, Reducer)| (*axis, reducer);
-        part.sharding.partial = part
-            .sharding
-            .partial
-            .iter()
-            .map(over(Reducer::Max))
-            .collect();
-        let summed = part
-            .sharding
-            .partial
-            .iter()
-            .map(over(Reducer::Sum))
-            .collect();
+        part.sharding.partial = part.sharding.partial.iter().map(over(Reducer::Max)).collect();
+        let summed = part.sharding.partial.iter().map(over(Reducer::Sum)).collect();
         self.settle(largest, part);
         let largest = self.versions(largest)[0].local;
 
@@ -55,17 +39,8 @@ impl Ctx {
         self.frame().ops.push(op);
         let sum = self.temporary(c.out, wide, dims, whole.clone());
         self.name_summed(sum, c);
-        let partial = Sharding {
-            spec: whole.spec.clone(),
-            partial: summed,
-        };
-        self.settle(
-            sum,
-            Version {
-                sharding: partial,
-                local: scaled,
-            },
-        );
+        let partial = Sharding { spec: whole.spec.clone(), partial: summed };
+        self.settle(sum, Version { sharding: partial, local: scaled });
         let sum = self.versions(sum)[0].local;
 
         let local = self.local_value(c.out, dtype, local_dims);
@@ -74,19 +49,9 @@ impl Ctx {
             let log = Expr::unary(UnaryOp::Log, at(sum));
             let finite = Expr::unary(UnaryOp::IsFinite, at(largest));
             let result = Expr::select(finite, add(at(largest), log), at(largest));
-            if wide == dtype {
-                result
-            } else {
-                Expr::cast(dtype, result)
-            }
+            if wide == dtype { result } else { Expr::cast(dtype, result) }
         });
         self.frame().ops.push(op);
-        self.settle(
-            c.out,
-            Version {
-                sharding: whole,
-                local,
-            },
-        );
+        self.settle(c.out, Version { sharding: whole, local });
     }
 }

@@ -57,11 +57,8 @@ impl Ctx {
         if !self.pays_off(nest, &part.nest, load, &over) {
             return None;
         }
-        let used: Vec<IndexId> = nest
-            .indices
-            .ids()
-            .filter(|i| part.map[i.0 as usize].is_some())
-            .collect();
+        let used: Vec<IndexId> =
+            nest.indices.ids().filter(|i| part.map[i.0 as usize].is_some()).collect();
         let result = self.find(part, load, &over);
         let read = Expr::load(result, used.into_iter().map(Expr::Index));
         let Bounds::Else(default) = &load.bounds else {
@@ -103,9 +100,7 @@ impl Ctx {
         let Want { access, .. } = &self.want(nest, load);
         let held = self.held(load.value);
         let sums = self.global.values[load.value].dtype != DType::Key;
-        let edges = access
-            .iter()
-            .any(|access| matches!(access, Access::Halo(_)));
+        let edges = access.iter().any(|access| matches!(access, Access::Halo(_)));
         // What is never evaluated may be out of range; a part of an empty space may have points.
         let empty = nest.indices.values().any(|i| self.extent(i.dim) == 0);
         if !sums || edges || empty || self.served(load.value, &self.want(nest, load)).is_some() {
@@ -140,10 +135,7 @@ impl Ctx {
             axes.push(kept.copied().collect());
             map.push(Some(indices.push(index.clone())));
         }
-        Some(Part {
-            nest: Nest::new(&indices, axes),
-            map,
-        })
+        Some(Part { nest: Nest::new(&indices, axes), map })
     }
 
     /// Whether to sum what was found rather than gather the looked-up dims: where a plan counts on
@@ -164,10 +156,7 @@ impl Ctx {
 
     /// Emits the lookup; the result is a temporary over the part's indices.
     fn find(&mut self, part: Part, load: &Load, over: &Over) -> ValueId {
-        let Part {
-            nest: mut inner,
-            map,
-        } = part;
+        let Part { nest: mut inner, map } = part;
         let value = load.value;
         let dtype = self.global.values[value].dtype;
         let mut subs: Vec<Expr> = Vec::with_capacity(load.subs.len());
@@ -178,32 +167,17 @@ impl Ctx {
             });
             subs.push(self.prepare(&inner, &renamed));
         }
-        let found = Load {
-            value,
-            subs,
-            bounds: load.bounds.clone(),
-        };
+        let found = Load { value, subs, bounds: load.bounds.clone() };
         let (version, access) = self.own_blocks(&inner, &found, over);
         let local_subs = self.own_subscripts(&mut inner, &found, over, &version, &access);
         let bounds = Bounds::Else(Box::new(zero(dtype)));
-        let body = Expr::Load(Load {
-            value: version.local,
-            subs: local_subs,
-            bounds,
-        });
+        let body = Expr::Load(Load { value: version.local, subs: local_subs, bounds });
 
         let dims: Vec<DimId> = inner.indices.values().map(|i| i.dim).collect();
-        let reducer = if dtype == DType::Bool {
-            Reducer::Any
-        } else {
-            Reducer::Sum
-        };
+        let reducer = if dtype == DType::Bool { Reducer::Any } else { Reducer::Sum };
         let mut partial: Vec<_> = over.axes.iter().map(|a| (*a, reducer)).collect();
         partial.sort();
-        let sharding = Sharding {
-            spec: inner.axes.clone(),
-            partial,
-        };
+        let sharding = Sharding { spec: inner.axes.clone(), partial };
         let local_dims = self.local_dims(&dims, &sharding.spec);
         let out = self.local_value(value, dtype, local_dims);
         let result = self.temporary(value, dtype, dims, sharding.clone());
@@ -214,14 +188,7 @@ impl Ctx {
             }
         }
         let free = inner.indices.len();
-        let parts = Parts {
-            out,
-            free,
-            reducer: Reducer::None,
-            guard: None,
-            body,
-            store: None,
-        };
+        let parts = Parts { out, free, reducer: Reducer::None, guard: None, body, store: None };
         let op = self.finish(inner, parts);
         self.frame().ops.push(op);
         self.define(result, sharding, out);
@@ -230,10 +197,7 @@ impl Ctx {
 
     /// The value with the looked-up dims as they are held, and the others as the load wants them.
     fn own_blocks(&mut self, nest: &Nest, load: &Load, over: &Over) -> (Version, Vec<Access>) {
-        let Want {
-            mut sharding,
-            mut access,
-        } = self.want(nest, load);
+        let Want { mut sharding, mut access } = self.want(nest, load);
         for (k, access) in access.iter_mut().enumerate() {
             if over.dims.contains(&k) {
                 sharding.spec[k] = self.held(load.value).spec[k].clone();
@@ -286,14 +250,7 @@ impl Ctx {
             }
             if over.dims.contains(&k) {
                 let start = self.grid.start(extent, &version.sharding.spec[k]);
-                at = sub(
-                    at,
-                    if dtype == DType::I32 {
-                        start
-                    } else {
-                        Expr::cast(dtype, start)
-                    },
-                );
+                at = sub(at, if dtype == DType::I32 { start } else { Expr::cast(dtype, start) });
             }
             subs.push(at);
         }

@@ -27,10 +27,7 @@ impl Ctx {
     fn repeat(&mut self, l: &Loop) {
         let mut carried: Vec<Carried> = Vec::with_capacity(l.carried.len());
         let trips = self.extent(self.global.loop_vars[l.var].dim);
-        let mut frame = Frame {
-            looping: Some((l.var, trips)),
-            ..Frame::default()
-        };
+        let mut frame = Frame { looping: Some((l.var, trips)), ..Frame::default() };
         for state in &l.carried {
             self.reader = state.init;
             let sharding = self.held(state.entry).clone();
@@ -39,19 +36,8 @@ impl Ctx {
             let dtype = self.local.values[init].dtype;
             let entry = self.local_value(state.entry, dtype, dims.clone());
             let result = self.local_value(state.result, dtype, dims);
-            frame.versions.insert(
-                state.entry,
-                vec![Version {
-                    sharding,
-                    local: entry,
-                }],
-            );
-            carried.push(Carried {
-                init,
-                entry,
-                exit: entry,
-                result,
-            });
+            frame.versions.insert(state.entry, vec![Version { sharding, local: entry }]);
+            carried.push(Carried { init, entry, exit: entry, result });
         }
         self.frames.push(frame);
         self.block(&l.body);
@@ -67,21 +53,11 @@ impl Ctx {
             each.spec.remove(stack.position);
             let value = self.reshard(stack.value, &each);
             let mut dims = self.local.values[value].dims.clone();
-            dims.insert(
-                stack.position,
-                self.global.values[stack.result].dims[stack.position],
-            );
+            dims.insert(stack.position, self.global.values[stack.result].dims[stack.position]);
             let dtype = self.local.values[value].dtype;
             let result = self.local_value(stack.result, dtype, dims);
             each.spec.insert(stack.position, Vec::new());
-            collected.push((
-                Collected {
-                    value,
-                    result,
-                    position: stack.position,
-                },
-                each,
-            ));
+            collected.push((Collected { value, result, position: stack.position }, each));
         }
         let body = self.frames.pop().expect("pushed above");
         self.frame().ops.push(Op::Loop(Loop {
@@ -94,49 +70,24 @@ impl Ctx {
         for (state, local) in l.carried.iter().zip(&carried) {
             self.reader = state.result;
             let sharding = self.held(state.entry).clone();
-            self.settle(
-                state.result,
-                Version {
-                    sharding,
-                    local: local.result,
-                },
-            );
+            self.settle(state.result, Version { sharding, local: local.result });
         }
         for (stack, (local, sharding)) in l.collected.iter().zip(collected) {
             self.reader = stack.result;
-            self.settle(
-                stack.result,
-                Version {
-                    sharding,
-                    local: local.result,
-                },
-            );
+            self.settle(stack.result, Version { sharding, local: local.result });
         }
     }
 
     /// A sort needs its dim whole; the others may be split.
     fn argsort(&mut self, sort: &Argsort) {
         self.reader = sort.out;
-        let mut sharding = Sharding {
-            partial: Vec::new(),
-            ..self.held(sort.out).clone()
-        };
+        let mut sharding = Sharding { partial: Vec::new(), ..self.held(sort.out).clone() };
         sharding.spec[sort.position].clear();
         let input = self.reshard(sort.input, &sharding);
         let dims = self.local.values[input].dims.clone();
         let out = self.local_value(sort.out, self.global.values[sort.out].dtype, dims);
         let position = sort.position;
-        self.frame().ops.push(Op::Argsort(Argsort {
-            out,
-            input,
-            position,
-        }));
-        self.settle(
-            sort.out,
-            Version {
-                sharding,
-                local: out,
-            },
-        );
+        self.frame().ops.push(Op::Argsort(Argsort { out, input, position }));
+        self.settle(sort.out, Version { sharding, local: out });
     }
 }

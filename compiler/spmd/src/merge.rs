@@ -15,8 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) fn add_before_reducing(program: &Program, plan: Plan) -> Plan {
     let mut uses = Uses::default();
     uses.block(&program.body);
-    uses.read
-        .extend(program.outputs.iter().map(|o| (o.value, usize::MAX)));
+    uses.read.extend(program.outputs.iter().map(|o| (o.value, usize::MAX)));
     let mut ctx = Ctx::new(program, plan);
     let axes: Vec<MeshAxisId> = ctx.grid.mesh.axes.ids().collect();
     for axis in axes {
@@ -215,9 +214,7 @@ impl Sharing {
                 self.block(&mut l.body);
                 self.known.pop();
                 l.carried.iter_mut().for_each(|c| same(&mut c.exit, self));
-                l.collected
-                    .iter_mut()
-                    .for_each(|c| same(&mut c.value, self));
+                l.collected.iter_mut().for_each(|c| same(&mut c.value, self));
             }
         }
     }
@@ -228,18 +225,12 @@ impl Sharing {
             Op::Compute(c) => {
                 let space: Vec<_> = c.indices.values().map(|i| i.dim).collect();
                 let Value { dtype, dims, .. } = &self.values[c.out];
-                let what = (
-                    space, c.free, c.reducer, &c.guard, &c.body, &c.store, dtype, dims,
-                );
+                let what = (space, c.free, c.reducer, &c.guard, &c.body, &c.store, dtype, dims);
                 Some((c.out, format!("{what:?}")))
             }
-            Op::Collective(Collective {
-                kind,
-                axes,
-                input,
-                out,
-                ..
-            }) => Some((*out, format!("{:?}", (kind, axes, input)))),
+            Op::Collective(Collective { kind, axes, input, out, .. }) => {
+                Some((*out, format!("{:?}", (kind, axes, input))))
+            }
             Op::Argsort(a) => Some((a.out, format!("sort {:?}", (a.input, a.position)))),
             Op::Loop(_) => None,
         }

@@ -60,8 +60,7 @@ impl Ctx {
 
     /// Whether some device's block of the index holds padding.
     pub fn is_uneven(&self, nest: &Nest, index: IndexId) -> bool {
-        self.grid
-            .uneven(self.index_extent(nest, index), nest.axes_of(index))
+        self.grid.uneven(self.index_extent(nest, index), nest.axes_of(index))
     }
 
     /// The indices with padding that occur in an expression.
@@ -73,8 +72,7 @@ impl Ctx {
     /// The global position of an index.
     pub fn position(&self, nest: &Nest, index: IndexId) -> Expr {
         let extent = self.index_extent(nest, index);
-        self.grid
-            .position(Expr::Index(index), extent, nest.axes_of(index))
+        self.grid.position(Expr::Index(index), extent, nest.axes_of(index))
     }
 
     /// What an expression over global positions is on this device.
@@ -112,10 +110,7 @@ impl Ctx {
         let mut indices = Arena::new();
         for (id, Index { name, dim }) in nest.indices.iter() {
             let extent = self.grid.local(self.extent(*dim), nest.axes_of(id));
-            indices.push(Index {
-                name: name.clone(),
-                dim: self.local_dim(*dim, extent),
-            });
+            indices.push(Index { name: name.clone(), dim: self.local_dim(*dim, extent) });
         }
         Op::Compute(Comprehension {
             out: parts.out,

@@ -70,10 +70,7 @@ impl Ctx {
         }
         let mut partial = held.partial.clone();
         partial.retain(|(axis, _)| nest.keep.contains(axis));
-        Want {
-            sharding: Sharding { spec, partial },
-            access,
-        }
+        Want { sharding: Sharding { spec, partial }, access }
     }
 
     /// A version of the value that serves as it is: each dim is as wanted, or whole.
@@ -84,27 +81,16 @@ impl Ctx {
                 && dims.all(|(have, wanted)| have.is_empty() || have == wanted)
         };
         let versions = self.versions(value).iter().filter(serves);
-        versions
-            .min_by_key(|v| v.sharding != want.sharding)
-            .cloned()
+        versions.min_by_key(|v| v.sharding != want.sharding).cloned()
     }
 
     /// The load on this device.
     pub fn load(&mut self, nest: &mut Nest, load: &Load) -> Expr {
-        let Want {
-            sharding,
-            mut access,
-        } = self.want(nest, load);
-        let want = Want {
-            sharding,
-            access: access.clone(),
-        };
+        let Want { sharding, mut access } = self.want(nest, load);
+        let want = Want { sharding, access: access.clone() };
         let version = self.served(load.value, &want).unwrap_or_else(|| {
             let local = self.reshard(load.value, &want.sharding);
-            Version {
-                sharding: want.sharding.clone(),
-                local,
-            }
+            Version { sharding: want.sharding.clone(), local }
         });
         for (access, axes) in access.iter_mut().zip(&version.sharding.spec) {
             if axes.is_empty() {
@@ -149,11 +135,7 @@ impl Ctx {
         if default.is_some() && !access.contains(&Access::Whole) {
             bounds = Bounds::Proven;
         }
-        let read = Expr::Load(Load {
-            value,
-            subs,
-            bounds,
-        });
+        let read = Expr::Load(Load { value, subs, bounds });
         match (all(inside), default) {
             (Some(inside), Some(default)) => Expr::select(inside, read, default),
             _ => read,

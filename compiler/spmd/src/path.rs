@@ -12,34 +12,17 @@ use einmesh_ir::{MeshAxisId, Reducer, Sharding};
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Step {
     /// Keeps this device's block over `axes` of what it holds of a dim. Local.
-    Slice {
-        position: usize,
-        axes: Vec<MeshAxisId>,
-    },
+    Slice { position: usize, axes: Vec<MeshAxisId> },
     /// Replaces the value by the identity on all devices but the first along these axes. Local.
     Mask { axes: Vec<(MeshAxisId, Reducer)> },
     /// Combines partial results.
-    AllReduce {
-        reducer: Reducer,
-        axes: Vec<MeshAxisId>,
-    },
+    AllReduce { reducer: Reducer, axes: Vec<MeshAxisId> },
     /// Combines partial results and keeps this device's block over `axes`.
-    ReduceScatter {
-        reducer: Reducer,
-        position: usize,
-        axes: Vec<MeshAxisId>,
-    },
+    ReduceScatter { reducer: Reducer, position: usize, axes: Vec<MeshAxisId> },
     /// Undoes the split of a dim by its minor axes, which are `axes`.
-    AllGather {
-        position: usize,
-        axes: Vec<MeshAxisId>,
-    },
+    AllGather { position: usize, axes: Vec<MeshAxisId> },
     /// Moves the split by `axes` from the dim `concat` to the dim `split`.
-    AllToAll {
-        split: usize,
-        concat: usize,
-        axes: Vec<MeshAxisId>,
-    },
+    AllToAll { split: usize, concat: usize, axes: Vec<MeshAxisId> },
 }
 
 /// A step with the sharding it leads to.
@@ -51,10 +34,7 @@ pub(crate) struct Move {
 
 /// The bytes of what one device holds of a value.
 pub(crate) fn local_bytes(grid: &Grid, extents: &[u64], sharding: &Sharding, element: u64) -> u64 {
-    let locals = extents
-        .iter()
-        .zip(&sharding.spec)
-        .map(|(e, axes)| grid.local(*e, axes));
+    let locals = extents.iter().zip(&sharding.spec).map(|(e, axes)| grid.local(*e, axes));
     locals.product::<u64>() * element
 }
 
@@ -89,19 +69,11 @@ pub(crate) fn wire_bytes(
 
 /// The path from one sharding of a value with these extents to another.
 pub(crate) fn path(grid: &Grid, extents: &[u64], from: &Sharding, to: &Sharding) -> Vec<Move> {
-    let mut search = Search {
-        grid,
-        extents,
-        to,
-        now: from.clone(),
-    };
+    let mut search = Search { grid, extents, to, now: from.clone() };
     let mut moves = Vec::new();
     while let Some(step) = search.next() {
         search.apply(&step);
-        moves.push(Move {
-            step,
-            after: search.now.clone(),
-        });
+        moves.push(Move { step, after: search.now.clone() });
     }
     debug_assert_eq!(search.now, *to, "a reshard path ends at its target");
     moves
@@ -148,11 +120,7 @@ impl Search<'_> {
                 now.spec[*position].extend(axes);
             }
             Step::AllGather { position, axes } => shorten(now, *position, axes),
-            Step::AllToAll {
-                split,
-                concat,
-                axes,
-            } => {
+            Step::AllToAll { split, concat, axes } => {
                 shorten(now, *concat, axes);
                 now.spec[*split].extend(axes);
             }
@@ -165,15 +133,9 @@ impl Search<'_> {
         let (now, to) = (&self.now.spec[position], &self.to.spec[position]);
         let common = now.iter().zip(to).take_while(|(a, b)| a == b).count();
         let nests = |list: &[MeshAxisId], at: usize| {
-            at == list.len()
-                || self
-                    .grid
-                    .nests(self.extents[position], &list[..at], &list[at..])
+            at == list.len() || self.grid.nests(self.extents[position], &list[..at], &list[at..])
         };
-        (1..=common)
-            .rev()
-            .find(|at| nests(now, *at) && nests(to, *at))
-            .unwrap_or(0)
+        (1..=common).rev().find(|at| nests(now, *at) && nests(to, *at)).unwrap_or(0)
     }
 
     /// The axes that a dim still lacks, if those it has need not go.
@@ -218,11 +180,7 @@ impl Search<'_> {
 
     /// The partial results that the target does not want, all of one reducer.
     fn to_reduce(&self) -> Option<(Reducer, Vec<MeshAxisId>)> {
-        let mut pending = self
-            .now
-            .partial
-            .iter()
-            .filter(|p| !self.to.partial.contains(p));
+        let mut pending = self.now.partial.iter().filter(|p| !self.to.partial.contains(p));
         let (axis, reducer) = *pending.next()?;
         let more = pending.filter(|(_, r)| *r == reducer).map(|(a, _)| *a);
         Some((reducer, std::iter::once(axis).chain(more).collect()))
@@ -232,11 +190,7 @@ impl Search<'_> {
         let (reducer, pending) = self.to_reduce()?;
         self.dims().find_map(|position| {
             let axes = self.run(position, |a| pending.contains(a));
-            (!axes.is_empty()).then_some(Step::ReduceScatter {
-                reducer,
-                position,
-                axes,
-            })
+            (!axes.is_empty()).then_some(Step::ReduceScatter { reducer, position, axes })
         })
     }
 
@@ -260,11 +214,7 @@ impl Search<'_> {
                         && self.takes(*split, axes.len()) == axes.len()
                 };
                 let split = self.dims().find(fits)?;
-                Some(Step::AllToAll {
-                    split,
-                    concat,
-                    axes: axes.to_vec(),
-                })
+                Some(Step::AllToAll { split, concat, axes: axes.to_vec() })
             })
         })
     }
@@ -275,18 +225,11 @@ impl Search<'_> {
             (!axes.is_empty()).then_some((self.grid.parts(axes), position, axes))
         });
         let (_, position, axes) = excess.min()?;
-        Some(Step::AllGather {
-            position,
-            axes: axes.to_vec(),
-        })
+        Some(Step::AllGather { position, axes: axes.to_vec() })
     }
 
     fn mask(&self) -> Option<Step> {
-        let lacking = self
-            .to
-            .partial
-            .iter()
-            .filter(|p| !self.now.partial.contains(p));
+        let lacking = self.to.partial.iter().filter(|p| !self.now.partial.contains(p));
         let axes: Vec<(MeshAxisId, Reducer)> = lacking.copied().collect();
         (!axes.is_empty()).then_some(Step::Mask { axes })
     }

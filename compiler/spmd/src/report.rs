@@ -34,10 +34,7 @@ impl CollectiveRow {
 
 /// The collectives of a partitioned program, in program order.
 pub fn collectives(spmd: &SpmdProgram) -> Vec<CollectiveRow> {
-    let mut report = Report {
-        spmd,
-        rows: Vec::new(),
-    };
+    let mut report = Report { spmd, rows: Vec::new() };
     report.block(&spmd.program.body, 1);
     report.rows
 }

@@ -29,10 +29,7 @@ impl Ctx {
         for Move { step, after } in moves {
             let mut ops = Vec::new();
             let local = self.step(value, &at, &step, &after, &mut ops);
-            at = Version {
-                sharding: after,
-                local,
-            };
+            at = Version { sharding: after, local };
             let frame = &mut self.frames[home];
             frame.ops.extend(ops);
             frame.versions.entry(value).or_default().push(at.clone());
@@ -61,9 +58,7 @@ impl Ctx {
                 let masks: Vec<(Expr, Expr)> = masks.collect();
                 ops.push(self.elementwise(out, |ix| {
                     let whole = Expr::load(input, ix.iter().cloned());
-                    masks
-                        .into_iter()
-                        .fold(whole, |e, (first, other)| Expr::select(first, e, other))
+                    masks.into_iter().fold(whole, |e, (first, other)| Expr::select(first, e, other))
                 }));
                 out
             }
@@ -74,21 +69,14 @@ impl Ctx {
                 ops.push(Ctx::collective(kind, axes, input, out, why));
                 out
             }
-            Step::ReduceScatter {
-                reducer,
-                position,
-                axes,
-            } => {
+            Step::ReduceScatter { reducer, position, axes } => {
                 let input = self.pad(value, input, *position, after, axes, ops);
                 let out = self.shaped(
                     value,
                     input,
                     &[(*position, self.block_extent(value, *position, after))],
                 );
-                let kind = CollectiveKind::ReduceScatter {
-                    reducer: *reducer,
-                    position: *position,
-                };
+                let kind = CollectiveKind::ReduceScatter { reducer: *reducer, position: *position };
                 let why = self.provenance(value, None, axes);
                 ops.push(Ctx::collective(kind, axes, input, out, why));
                 out
@@ -96,26 +84,17 @@ impl Ctx {
             Step::AllGather { position, axes } => {
                 let grown = self.held_extent(input, *position) * self.grid.parts(axes);
                 let out = self.shaped(value, input, &[(*position, grown)]);
-                let kind = CollectiveKind::AllGather {
-                    position: *position,
-                };
+                let kind = CollectiveKind::AllGather { position: *position };
                 let why = self.provenance(value, Some(self.dim(value, *position)), axes);
                 ops.push(Ctx::collective(kind, axes, input, out, why));
                 self.cut(value, out, *position, after, ops)
             }
-            Step::AllToAll {
-                split,
-                concat,
-                axes,
-            } => {
+            Step::AllToAll { split, concat, axes } => {
                 let input = self.pad(value, input, *split, after, axes, ops);
                 let grown = self.held_extent(input, *concat) * self.grid.parts(axes);
                 let shrunk = self.block_extent(value, *split, after);
                 let out = self.shaped(value, input, &[(*concat, grown), (*split, shrunk)]);
-                let kind = CollectiveKind::AllToAll {
-                    split: *split,
-                    concat: *concat,
-                };
+                let kind = CollectiveKind::AllToAll { split: *split, concat: *concat };
                 let why = self.provenance(value, Some(self.dim(value, *concat)), axes);
                 ops.push(Ctx::collective(kind, axes, input, out, why));
                 self.cut(value, out, *concat, after, ops)
@@ -143,11 +122,7 @@ impl Ctx {
             let mut subs = ix.to_vec();
             let start = crate::grid::mul(start, Expr::int(block as i64));
             subs[position] = add(start, subs[position].clone());
-            Expr::Load(Load {
-                value: input,
-                subs,
-                bounds,
-            })
+            Expr::Load(Load { value: input, subs, bounds })
         }));
         out
     }
@@ -198,13 +173,11 @@ impl Ctx {
     ) -> ValueId {
         let out = self.shaped(value, input, &[(position, extent)]);
         let bounds = self.bounds(input, exact);
-        ops.push(self.elementwise(out, |ix| {
-            Expr::Load(Load {
-                value: input,
-                subs: ix.to_vec(),
-                bounds,
-            })
-        }));
+        ops.push(
+            self.elementwise(out, |ix| {
+                Expr::Load(Load { value: input, subs: ix.to_vec(), bounds })
+            }),
+        );
         out
     }
 
@@ -233,10 +206,7 @@ impl Ctx {
 
     /// What a device holds of a dim under `sharding`.
     fn block_extent(&self, value: ValueId, position: usize, sharding: &Sharding) -> u64 {
-        self.grid.local(
-            self.extent(self.dim(value, position)),
-            &sharding.spec[position],
-        )
+        self.grid.local(self.extent(self.dim(value, position)), &sharding.spec[position])
     }
 
     /// What a device holds of a dim of a local value.

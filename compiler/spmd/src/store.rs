@@ -34,11 +34,7 @@ impl Ctx {
         }
         let mergeable = combines(store.combine, dtype) && dtype.accumulator() == dtype;
         let mut partial = Vec::new();
-        for (id, index) in c
-            .indices
-            .iter()
-            .filter(|(id, _)| !blocks.contains(&Some(*id)))
-        {
+        for (id, index) in c.indices.iter().filter(|(id, _)| !blocks.contains(&Some(*id))) {
             let split = &mut axes[id.0 as usize];
             if mergeable && (!c.is_reduced(id) || c.reducer == store.combine) {
                 for axis in split.iter() {
@@ -89,11 +85,7 @@ impl Ctx {
         }
         let local_dims = self.local_dims(&dims, &sharding.spec);
         let local = self.local_value(c.out, dtype, local_dims);
-        let local_store = Store {
-            base,
-            subs: local_subs,
-            combine: store.combine,
-        };
+        let local_store = Store { base, subs: local_subs, combine: store.combine };
         let op = self.finish(
             nest,
             Parts {

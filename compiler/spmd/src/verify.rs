@@ -47,19 +47,13 @@ impl Verifier<'_> {
     fn report(&mut self, at: &Collective, message: String) {
         let name = self.program.name_of(at.out);
         let span = at.provenance.origin.span;
-        self.found.push(Violation {
-            message: format!("collective {name}: {message}"),
-            span,
-        });
+        self.found.push(Violation { message: format!("collective {name}: {message}"), span });
     }
 
     fn mesh(&mut self) {
         for axis in self.mesh.axes.values().filter(|a| a.size == 0) {
             let message = format!("mesh axis `{}` has no devices", axis.name);
-            self.found.push(Violation {
-                message,
-                span: None,
-            });
+            self.found.push(Violation { message, span: None });
         }
     }
 
@@ -71,10 +65,7 @@ impl Verifier<'_> {
                     self.given.extend(l.carried.iter().map(|c| c.entry));
                     if self.program.loop_vars.get(l.var).is_none() {
                         let message = format!("a loop without a trip count: {:?}", l.var);
-                        self.found.push(Violation {
-                            message,
-                            span: None,
-                        });
+                        self.found.push(Violation { message, span: None });
                     }
                     self.block(&l.body);
                     self.given = outside;
@@ -89,14 +80,8 @@ impl Verifier<'_> {
     fn collective(&mut self, c: &Collective) {
         let values = &self.program.values;
         let (Some(input), Some(out)) = (values.get(c.input), values.get(c.out)) else {
-            let message = format!(
-                "unknown value in a collective: {:?} to {:?}",
-                c.input, c.out
-            );
-            return self.found.push(Violation {
-                message,
-                span: c.provenance.origin.span,
-            });
+            let message = format!("unknown value in a collective: {:?} to {:?}", c.input, c.out);
+            return self.found.push(Violation { message, span: c.provenance.origin.span });
         };
         if !self.given.contains(&c.input) {
             self.report(c, "gives a value before it is there".to_owned());
@@ -105,10 +90,7 @@ impl Verifier<'_> {
             return self.report(c, problem);
         }
         if input.dtype != out.dtype {
-            self.report(
-                c,
-                format!("gives {} and receives {}", input.dtype, out.dtype),
-            );
+            self.report(c, format!("gives {} and receives {}", input.dtype, out.dtype));
         }
         let members = self.mesh.size_of(&c.axes);
         let (give, receive) = (self.program.extents(c.input), self.program.extents(c.out));
@@ -139,12 +121,8 @@ fn groups(mesh: &Mesh, axes: &[MeshAxisId]) -> Option<String> {
     let size = mesh.size_of(axes);
     let whole = mesh.devices().is_multiple_of(size);
     let others: Vec<MeshAxisId> = mesh.axes.ids().filter(|a| !axes.contains(a)).collect();
-    (!whole || mesh.size_of(&others) * size != mesh.devices()).then(|| {
-        format!(
-            "groups of {size} do not partition {} devices",
-            mesh.devices()
-        )
-    })
+    (!whole || mesh.size_of(&others) * size != mesh.devices())
+        .then(|| format!("groups of {size} do not partition {} devices", mesh.devices()))
 }
 
 /// What is wrong with what one member gives and receives.
@@ -174,9 +152,7 @@ fn payload(
         }
     };
     if !fits {
-        return Some(format!(
-            "{kind:?} is impossible among {members} devices with {give:?}"
-        ));
+        return Some(format!("{kind:?} is impossible among {members} devices with {give:?}"));
     }
     (expected != receive)
         .then(|| format!("{kind:?} of {give:?} gives {expected:?}, but {receive:?} is expected"))
@@ -188,11 +164,7 @@ fn combines(reducer: Reducer, dtype: DType) -> bool {
 
 fn grow(shape: &mut [u64], position: usize, members: u64) -> bool {
     let extent = shape.get_mut(position);
-    extent.is_some_and(|e| {
-        e.checked_mul(members)
-            .inspect(|grown| *e = *grown)
-            .is_some()
-    })
+    extent.is_some_and(|e| e.checked_mul(members).inspect(|grown| *e = *grown).is_some())
 }
 
 fn shrink(shape: &mut [u64], position: usize, members: u64) -> bool {

@@ -12,20 +12,14 @@ fn row(op: &'static str, axis: &str, count: u64, bytes: u64) -> CollectiveRow {
         count,
         payload_bytes: bytes,
         wire_bytes: bytes * 3 / 2,
-        origin: Origin {
-            span: None,
-            scope: ["block".to_owned(), "mlp".to_owned()].into(),
-        },
+        origin: Origin { span: None, scope: ["block".to_owned(), "mlp".to_owned()].into() },
         index: "f".to_owned(),
         decorator: "@shard(tensor: F)".to_owned(),
     }
 }
 
 fn rows() -> Vec<CollectiveRow> {
-    vec![
-        row("all_reduce", "tensor", 12, 4096),
-        row("all_gather", "data", 3, 100),
-    ]
+    vec![row("all_reduce", "tensor", 12, 4096), row("all_gather", "data", 3, 100)]
 }
 
 fn found(
@@ -38,31 +32,17 @@ fn found(
         ..Directives::default()
     };
     let text = "the budget".to_owned();
-    directives.expect.push(Expect {
-        quantity,
-        relation,
-        limit,
-        text,
-        span: None,
-    });
-    check_budgets(&rows(), 5000, &directives)
-        .iter()
-        .cloned()
-        .collect()
+    directives.expect.push(Expect { quantity, relation, limit, text, span: None });
+    check_budgets(&rows(), 5000, &directives).iter().cloned().collect()
 }
 
 fn count(op: &str, axis: Option<&str>) -> Quantity {
-    Quantity::Count {
-        op: op.to_owned(),
-        axis: axis.map(str::to_owned),
-    }
+    Quantity::Count { op: op.to_owned(), axis: axis.map(str::to_owned) }
 }
 
 #[test]
 fn kept_budgets_say_nothing() {
-    let wire = |axis: Option<&str>| Quantity::WireBytes {
-        axis: axis.map(str::to_owned),
-    };
+    let wire = |axis: Option<&str>| Quantity::WireBytes { axis: axis.map(str::to_owned) };
     for (quantity, relation, limit) in [
         (count("all_reduce", Some("tensor")), BinaryOp::Le, 12),
         (count("all_reduce", Some("data")), BinaryOp::Eq, 0),
@@ -79,28 +59,16 @@ fn kept_budgets_say_nothing() {
 #[test]
 fn broken_budgets_list_what_counts() {
     let broken = found(count("all_reduce", Some("tensor")), BinaryOp::Lt, 12);
-    let [diagnostic] = &broken[..] else {
-        panic!("one budget is broken: {broken:?}")
-    };
+    let [diagnostic] = &broken[..] else { panic!("one budget is broken: {broken:?}") };
     assert_eq!(diagnostic.code.to_string(), "E0651");
     assert_eq!(diagnostic.notes.len(), 2);
-    assert!(
-        diagnostic.notes[0].contains("measured 12, the limit is 12"),
-        "{diagnostic:?}"
-    );
+    assert!(diagnostic.notes[0].contains("measured 12, the limit is 12"), "{diagnostic:?}");
     let line = &diagnostic.notes[1];
-    for part in [
-        "12 × all_reduce over tensor",
-        "in block.mlp",
-        "@shard(tensor: F)",
-    ] {
+    for part in ["12 × all_reduce over tensor", "in block.mlp", "@shard(tensor: F)"] {
         assert!(line.contains(part), "{line}");
     }
     let memory = found(Quantity::PeakMemory, BinaryOp::Le, 4096);
-    assert!(
-        memory[0].notes[0].contains("4.88 KiB (5000 B)"),
-        "{memory:?}"
-    );
+    assert!(memory[0].notes[0].contains("4.88 KiB (5000 B)"), "{memory:?}");
 }
 
 #[test]

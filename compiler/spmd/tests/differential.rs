@@ -14,10 +14,8 @@ fn cases(default: u64) -> u64 {
 
 #[test]
 fn partitioned_programs_compute_what_whole_ones_do() {
-    let first: u64 = std::env::var("EINMESH_SPMD_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(0);
+    let first: u64 =
+        std::env::var("EINMESH_SPMD_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
     let mut failures = Vec::new();
     let total = cases(2000);
     for case in first..first + total {
@@ -32,11 +30,7 @@ fn partitioned_programs_compute_what_whole_ones_do() {
             }
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{} of {total} cases fail: {failures:?}",
-        failures.len()
-    );
+    assert!(failures.is_empty(), "{} of {total} cases fail: {failures:?}", failures.len());
 }
 
 /// What `--emit=spmd` prints is the whole program.
@@ -59,10 +53,7 @@ fn partitioned_programs_have_a_text_form() {
 fn shared_programs_agree_too() {
     let total = cases(500);
     for case in 0..total {
-        let options = GenerateOptions {
-            size: 1 + case as usize % 8,
-            ..GenerateOptions::default()
-        };
+        let options = GenerateOptions { size: 1 + case as usize % 8, ..GenerateOptions::default() };
         let (program, specs) = generate(case, &options);
         let inputs = random_inputs(case, &specs);
         let mut rng = Rng(case ^ 0x1234_5678);

@@ -10,16 +10,7 @@ use einmesh_spmd::{collectives, partition, verify_collectives};
 use planned::gpt::{Config, SMALL, gpt};
 use planned::{fsdp, mesh, shard};
 
-const ODD: Config = Config {
-    b: 3,
-    t: 5,
-    p: 7,
-    v: 11,
-    d: 8,
-    h: 2,
-    f: 10,
-    l: 2,
-};
+const ODD: Config = Config { b: 3, t: 5, p: 7, v: 11, d: 8, h: 2, f: 10, l: 2 };
 
 /// `@mesh(axes)`, `@shard(data: B, tensor: [H, F, V])`, as far as the mesh goes.
 fn megatron(program: &Program, axes: &[(&str, u64)]) -> Directives {
@@ -45,14 +36,7 @@ fn partitioned(program: &Program, directives: &Directives) -> SpmdProgram {
 fn rows(spmd: &SpmdProgram) -> Vec<String> {
     let rows = collectives(spmd);
     let line = |r: &einmesh_spmd::CollectiveRow| {
-        format!(
-            "{} {} {} {} {}",
-            r.count,
-            r.op,
-            r.axes.join("+"),
-            r.payload_bytes,
-            r.index
-        )
+        format!("{} {} {} {} {}", r.count, r.op, r.axes.join("+"), r.payload_bytes, r.index)
     };
     rows.iter().map(line).collect()
 }
@@ -81,9 +65,7 @@ fn tensor_parallel_reduces_twice_per_layer() {
 fn sequence_parallel_scatters_and_gathers() {
     let program = gpt(&SMALL, false);
     let mut directives = mesh(&[("tensor", 4)]);
-    directives
-        .shard
-        .push(shard(&program, "tensor", &["H", "F", "V", "T"], 10));
+    directives.shard.push(shard(&program, "tensor", &["H", "F", "V", "T"], 10));
     let (activations, tokens) = (8 * 64 * 768 * 4, 8 * 64 * 4);
     assert_eq!(
         rows(&partitioned(&program, &directives)),
@@ -137,46 +119,26 @@ fn fsdp_gathers_a_layer_at_a_time() {
     let rows = collectives(&spmd);
     let (d, f) = (768, 3072);
     let layer = 4 * (4 * d + 3 * d * d + 3 * d + d * d + d + d * f + f + f * d + d);
-    let gathered: u64 = rows
-        .iter()
-        .filter(|r| r.count == 12)
-        .map(|r| r.payload_bytes)
-        .sum();
+    let gathered: u64 = rows.iter().filter(|r| r.count == 12).map(|r| r.payload_bytes).sum();
     assert_eq!(gathered, layer);
-    assert!(
-        rows.iter()
-            .filter(|r| r.count == 12)
-            .all(|r| r.op == "all_gather")
-    );
+    assert!(rows.iter().filter(|r| r.count == 12).all(|r| r.op == "all_gather"));
     let held = |spmd: &SpmdProgram| -> u64 {
-        spmd.program
-            .inputs
-            .iter()
-            .map(|i| spmd.program.bytes(i.value))
-            .sum()
+        spmd.program.inputs.iter().map(|i| spmd.program.bytes(i.value)).sum()
     };
     let whole: u64 = program.inputs.iter().map(|i| program.bytes(i.value)).sum();
-    assert!(
-        held(&spmd) * 100 < whole * 26,
-        "each device keeps a quarter of the parameters"
-    );
+    assert!(held(&spmd) * 100 < whole * 26, "each device keeps a quarter of the parameters");
 }
 
 /// Numbers in [-1/2, 1/2), and tokens.
 fn inputs(program: &Program, vocabulary: u64) -> Vec<Tensor> {
     let mut state = 1u64;
     let mut next = move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
     let tensors = program.inputs.iter().map(|input| {
-        let shape: Vec<usize> = program
-            .extents(input.value)
-            .iter()
-            .map(|e| *e as usize)
-            .collect();
+        let shape: Vec<usize> = program.extents(input.value).iter().map(|e| *e as usize).collect();
         let count = shape.iter().product::<usize>();
         match program.values[input.value].dtype {
             DType::I32 => {
@@ -184,9 +146,8 @@ fn inputs(program: &Program, vocabulary: u64) -> Vec<Tensor> {
                 Tensor::int(DType::I32, &shape, tokens)
             }
             dtype => {
-                let numbers: Vec<f64> = (0..count)
-                    .map(|_| next() as f64 / (1u64 << 31) as f64 - 0.5)
-                    .collect();
+                let numbers: Vec<f64> =
+                    (0..count).map(|_| next() as f64 / (1u64 << 31) as f64 - 0.5).collect();
                 Tensor::float(dtype, &shape, numbers)
             }
         }

@@ -45,10 +45,7 @@ fn seeded_bugs_are_caught() {
     // wrong may never reach an output. But each kind must show often.
     for (name, caught, tried) in table {
         assert!(tried >= 20, "too few places for: {name}");
-        assert!(
-            caught * 3 >= tried,
-            "only {caught} of {tried} caught: {name}"
-        );
+        assert!(caught * 3 >= tried, "only {caught} of {tried} caught: {name}");
     }
 }
 
@@ -62,12 +59,7 @@ fn inconsistent_collectives_are_flagged() {
         |c, beyond| c.axes[0] = beyond,
         |c, _| c.input = c.out,
         |c, _| c.kind = CollectiveKind::AllGather { position: 99 },
-        |c, _| {
-            c.kind = CollectiveKind::CollectivePermute {
-                shift: 99,
-                wrap: false,
-            }
-        },
+        |c, _| c.kind = CollectiveKind::CollectivePermute { shift: 99, wrap: false },
     ];
     let mut flagged = 0;
     for case in 0.. {
@@ -85,10 +77,7 @@ fn inconsistent_collectives_are_flagged() {
             rng.pick(&damages)(&mut damaged, MeshAxisId(mesh.axes.len() as u32));
             let mut mutant = spmd.clone();
             mutant.program.body.ops[at] = Op::Collective(damaged);
-            assert!(
-                !verify_collectives(&mutant).is_empty(),
-                "case {case}, operation {at}"
-            );
+            assert!(!verify_collectives(&mutant).is_empty(), "case {case}, operation {at}");
             flagged += 1;
         }
     }

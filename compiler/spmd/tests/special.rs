@@ -21,9 +21,7 @@ fn reduction(reducer: Reducer, rows: u64, columns: u64, guarded: bool) -> Progra
         Reducer::ArgMax | Reducer::ArgMin => DType::I32,
         _ => DType::F32,
     };
-    let y = b.compute("y", dtype, &[batch], &[v], reducer, |ix| {
-        Expr::load(z, ix.to_vec())
-    });
+    let y = b.compute("y", dtype, &[batch], &[v], reducer, |ix| Expr::load(z, ix.to_vec()));
     b.output(y);
     let mut program = b.finish();
     if guarded && let Op::Compute(c) = &mut program.body.ops[0] {
@@ -45,10 +43,7 @@ fn plans(program: &Program) -> Vec<Plan> {
             let mesh = Mesh::new(["x", "y"].into_iter().zip(mesh));
             let mut plan = Plan::replicated(program, mesh);
             let out = program.outputs[0].value;
-            plan.shardings[out] = Sharding {
-                spec: held,
-                partial: Vec::new(),
-            };
+            plan.shardings[out] = Sharding { spec: held, partial: Vec::new() };
             plan.shardings[program.inputs[0].value].spec = vec![vec![], vec![x, y]];
             plan.loops.insert(out, loops);
             assert_eq!(check(program, &plan), [""; 0]);
@@ -76,10 +71,7 @@ fn agree(program: &Program, inputs: &[Tensor], tolerance: f64) {
         let same =
             |a: &f64, b: &f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance;
         let loops = &plan.loops;
-        assert!(
-            a.iter().zip(&b).all(|(a, b)| same(a, b)),
-            "{a:?} and {b:?} under {loops:?}"
-        );
+        assert!(a.iter().zip(&b).all(|(a, b)| same(a, b)), "{a:?} and {b:?} under {loops:?}");
     }
 }
 
@@ -139,11 +131,7 @@ fn extremes_with_nan() {
 #[test]
 fn log_sum_exp() {
     for guarded in [false, true] {
-        agree(
-            &reduction(Reducer::LogSumExp, 8, 7, guarded),
-            &inputs(),
-            1e-14,
-        );
+        agree(&reduction(Reducer::LogSumExp, 8, 7, guarded), &inputs(), 1e-14);
     }
 }
 
@@ -166,11 +154,7 @@ fn a_diagonal() {
     let input = Tensor::float(DType::F32, &[7, 7], numbers);
     let whole = evaluate(&program, std::slice::from_ref(&input), Precision::F64).expect("runs");
     let x = MeshAxisId(0);
-    for spec in [
-        vec![vec![x], vec![]],
-        vec![vec![], vec![x]],
-        vec![vec![], vec![]],
-    ] {
+    for spec in [vec![vec![x], vec![]], vec![vec![], vec![x]], vec![vec![], vec![]]] {
         let mut plan = Plan::replicated(&program, Mesh::new([("x", 3)]));
         plan.shardings[a].spec = spec;
         plan.loops.insert(y, vec![vec![x]]);

@@ -22,9 +22,7 @@ fn expect(program: &Program, plan: &Plan, expected: &[&str]) {
     let spmd = partition(program, plan);
     assert_eq!(verify_collectives(&spmd), []);
     let rows = collectives(&spmd);
-    let found = rows
-        .iter()
-        .map(|r| format!("{} {} {}", r.op, r.axes.join("+"), r.index));
+    let found = rows.iter().map(|r| format!("{} {} {}", r.op, r.axes.join("+"), r.index));
     assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 
@@ -74,25 +72,12 @@ fn provenance_names_the_decorator() {
     let (program, [_, _, c]) = matmul();
     let mut plan = whole(&program, &[("x", 4)]);
     plan.loops.insert(c, vec![vec![], vec![], vec![X]]);
-    let reason = Reason {
-        dim: "J".to_owned(),
-        decorator: "@shard(x: J)".to_owned(),
-    };
+    let reason = Reason { dim: "J".to_owned(), decorator: "@shard(x: J)".to_owned() };
     plan.reasons.insert((c, X), reason);
     let rows = collectives(&partition(&program, &plan));
-    assert_eq!(
-        (rows.len(), rows[0].decorator.as_str()),
-        (1, "@shard(x: J)")
-    );
+    assert_eq!((rows.len(), rows[0].decorator.as_str()), (1, "@shard(x: J)"));
     // The whole product of 64 floats, reduced over 4 devices.
-    assert_eq!(
-        (
-            rows[0].payload_bytes,
-            rows[0].wire_bytes,
-            rows[0].group_size
-        ),
-        (256, 384, 4)
-    );
+    assert_eq!((rows[0].payload_bytes, rows[0].wire_bytes, rows[0].group_size), (256, 384, 4));
 }
 
 /// Both axes are reduced in one collective, and an axis that the target splits is scattered first.
@@ -141,11 +126,7 @@ fn embedding(vocabulary: u64) -> (Program, ValueId, ValueId) {
     let w = b.input("w", DType::F32, &[v, d]);
     let e = b.compute("e", DType::F32, &[t, d], &[], Reducer::None, |ix| {
         let token = Expr::load(tokens, [ix[0].clone()]);
-        Expr::Load(Load {
-            value: w,
-            subs: vec![token, ix[1].clone()],
-            bounds: Bounds::Clamp,
-        })
+        Expr::Load(Load { value: w, subs: vec![token, ix[1].clone()], bounds: Bounds::Clamp })
     });
     b.output(e);
     (b.finish(), w, e)
@@ -173,11 +154,7 @@ fn neighbours_exchange_edges() {
             subs: vec![Expr::binary(BinaryOp::Sub, ix[0].clone(), Expr::int(1))],
             bounds: Bounds::Else(Box::new(Expr::float(DType::F32, 0.0))),
         };
-        Expr::binary(
-            BinaryOp::Add,
-            Expr::Load(before),
-            Expr::load(x, [ix[0].clone()]),
-        )
+        Expr::binary(BinaryOp::Add, Expr::Load(before), Expr::load(x, [ix[0].clone()]))
     });
     b.output(y);
     let program = b.finish();
@@ -237,9 +214,8 @@ fn sums_round_when_they_are_complete() {
     let mut b = Builder::new("sum");
     let i = b.dim("I", 8);
     let x = b.input("x", DType::Bf16, &[i]);
-    let y = b.compute("y", DType::Bf16, &[], &[i], Reducer::Sum, |ix| {
-        Expr::load(x, [ix[0].clone()])
-    });
+    let y =
+        b.compute("y", DType::Bf16, &[], &[i], Reducer::Sum, |ix| Expr::load(x, [ix[0].clone()]));
     b.output(y);
     let program = b.finish();
     let mut plan = whole(&program, &[("x", 4)]);
@@ -261,10 +237,7 @@ fn extents_are_padded_to_equal_blocks() {
     let spmd = partition(&program, &plan);
     assert_eq!(collectives(&spmd), []);
     let layout = &spmd.outputs[0].dims[0];
-    assert_eq!(
-        (layout.global, layout.local, &layout.axes[..]),
-        (8, 1, &[X][..])
-    );
+    assert_eq!((layout.global, layout.local, &layout.axes[..]), (8, 1, &[X][..]));
     assert_eq!(spmd.inputs[0].dims[1].axes, []);
 }
 
@@ -301,11 +274,7 @@ fn ill_formed_plans_are_found() {
     assert_eq!(about("2 dims, but 1 lists"), 1, "{found:?}");
     assert_eq!(found.len(), 4, "{found:?}");
     plan.loops.remove(&c);
-    assert!(
-        check(&program, &plan)
-            .iter()
-            .any(|f| f.contains("no axes for its indices"))
-    );
+    assert!(check(&program, &plan).iter().any(|f| f.contains("no axes for its indices")));
 }
 
 /// Every way to make a collective mean different things to different devices is found.
@@ -324,18 +293,8 @@ fn inconsistent_collectives_are_found() {
         |c| c.out = ValueId(0),
         |c| c.kind = AllReduce(Reducer::Any),
         |c| c.kind = AllGather { position: 0 },
-        |c| {
-            c.kind = ReduceScatter {
-                reducer: Reducer::Sum,
-                position: 5,
-            }
-        },
-        |c| {
-            c.kind = CollectivePermute {
-                shift: 4,
-                wrap: true,
-            }
-        },
+        |c| c.kind = ReduceScatter { reducer: Reducer::Sum, position: 5 },
+        |c| c.kind = CollectivePermute { shift: 4, wrap: true },
     ];
     for (at, damage) in broken.iter().enumerate() {
         let mut spmd = good.clone();
@@ -351,10 +310,7 @@ fn inconsistent_collectives_are_found() {
                 damage(c);
             }
         }
-        assert!(
-            !verify_collectives(&spmd).is_empty(),
-            "damage {at} is not found"
-        );
+        assert!(!verify_collectives(&spmd).is_empty(), "damage {at} is not found");
     }
     assert_eq!(verify_collectives(&good), []);
 }
@@ -364,18 +320,14 @@ fn inconsistent_collectives_are_found() {
 fn positions_are_global() {
     let mut b = Builder::new("positions");
     let i = b.dim("I", 7);
-    let y = b.compute("y", DType::I32, &[i], &[], Reducer::None, |ix| {
-        ix[0].clone()
-    });
+    let y = b.compute("y", DType::I32, &[i], &[], Reducer::None, |ix| ix[0].clone());
     b.output(y);
     let program = b.finish();
     let mut plan = whole(&program, &[("x", 3)]);
     plan.shardings[y] = split(1, &[(0, X)]);
     plan.loops.insert(y, vec![vec![X]]);
     let spmd = partition(&program, &plan);
-    let Op::Compute(c) = &spmd.program.body.ops[0] else {
-        panic!("one comprehension")
-    };
+    let Op::Compute(c) = &spmd.program.body.ops[0] else { panic!("one comprehension") };
     let start = Expr::binary(BinaryOp::Mul, Expr::Coord(X), Expr::int(3));
     let position = Expr::binary(BinaryOp::Add, start, Expr::Index(IndexId(0)));
     let form = |e: &Expr| einmesh_ir::affine::Affine::of(e);

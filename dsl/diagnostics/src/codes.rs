@@ -47,7 +47,5 @@ pub fn all() -> Vec<Explanation> {
 
 /// The explanation of a code such as `E0301`.
 pub fn explain(code: &str) -> Option<Explanation> {
-    all()
-        .into_iter()
-        .find(|e| e.code.to_string().eq_ignore_ascii_case(code))
+    all().into_iter().find(|e| e.code.to_string().eq_ignore_ascii_case(code))
 }

@@ -23,17 +23,11 @@ pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, color: bool) -> Stri
             files.push(label.span.file);
         }
     }
-    let title = level
-        .primary_title(diagnostic.message.as_str())
-        .id(code.as_str());
+    let title = level.primary_title(diagnostic.message.as_str()).id(code.as_str());
     let mut group = Group::with_title(title);
     let mut wrong = Vec::new();
     for file in files {
-        let labels = diagnostic
-            .labels
-            .iter()
-            .filter(|l| l.span.file == file)
-            .collect();
+        let labels = diagnostic.labels.iter().filter(|l| l.span.file == file).collect();
         for place in places(sources, file, labels) {
             wrong.extend(place.wrong);
             group = group.element(place.snippet);
@@ -45,11 +39,7 @@ pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, color: bool) -> Stri
     for help in &diagnostic.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
-    let renderer = if color {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut rendered = renderer.render(&[group]).to_string();
     for (wrong, right) in wrong {
         rendered = rendered.replacen(&wrong, &right, 1);
@@ -73,22 +63,14 @@ pub fn render_all(diagnostics: &Diagnostics, sources: &SourceMap, color: bool) -
 
 /// A line that counts: `error: aborting due to 3 errors; 1 warning`. Nothing if there is nothing to count.
 pub fn summary(diagnostics: &Diagnostics) -> Option<String> {
-    let count = |severity| {
-        diagnostics
-            .iter()
-            .filter(|d| d.severity == severity)
-            .count()
-    };
+    let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
     let plural =
         |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let warnings = count(Severity::Warning);
     match (count(Severity::Error), warnings) {
         (0, 0) => None,
         (0, _) => Some(format!("warning: {}", plural(warnings, "warning"))),
-        (errors, 0) => Some(format!(
-            "error: aborting due to {}",
-            plural(errors, "error")
-        )),
+        (errors, 0) => Some(format!("error: aborting due to {}", plural(errors, "error"))),
         (errors, _) => Some(format!(
             "error: aborting due to {}; {}",
             plural(errors, "error"),
@@ -129,25 +111,16 @@ fn places<'s>(sources: &'s SourceMap, file: FileId, labels: Vec<&'s Label>) -> V
         .line_start(text[..start].bytes().filter(|b| *b == b'\n').count() + 1)
         .path(sources.name(file))
         .annotations(annotations);
-    vec![Place {
-        snippet,
-        wrong: None,
-    }]
+    vec![Place { snippet, wrong: None }]
 }
 
 /// What stands around a label in a long line.
 fn cutout<'s>(sources: &'s SourceMap, label: &'s Label, range: Range<usize>) -> Place<'s> {
     let text = sources.text(label.span.file);
     let line_start = text[..range.start].rfind('\n').map_or(0, |i| i + 1);
-    let line_end = text[range.start..]
-        .find('\n')
-        .map_or(text.len(), |i| range.start + i);
+    let line_end = text[range.start..].find('\n').map_or(text.len(), |i| range.start + i);
     let start = floor(text, range.start.saturating_sub(AROUND).max(line_start));
-    let end = range
-        .end
-        .min(range.start + AROUND)
-        .saturating_add(AROUND)
-        .min(line_end);
+    let end = range.end.min(range.start + AROUND).saturating_add(AROUND).min(line_end);
     let end = floor(text, end).max(range.start);
     let before = if start > line_start { "…" } else { "" };
     let after = if end < line_end { "…" } else { "" };
@@ -161,25 +134,14 @@ fn cutout<'s>(sources: &'s SourceMap, label: &'s Label, range: Range<usize>) -> 
         .annotation(annotation(label, shift(range.start)..shift(range.end)));
     Place {
         snippet,
-        wrong: Some((
-            format!("{name}:{line}:{shown_column}"),
-            format!("{name}:{line}:{column}"),
-        )),
+        wrong: Some((format!("{name}:{line}:{shown_column}"), format!("{name}:{line}:{column}"))),
     }
 }
 
 fn annotation(label: &Label, range: Range<usize>) -> Annotation<'_> {
-    let kind = if label.primary {
-        AnnotationKind::Primary
-    } else {
-        AnnotationKind::Context
-    };
+    let kind = if label.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
     let annotation = kind.span(range);
-    if label.message.is_empty() {
-        annotation
-    } else {
-        annotation.label(label.message.as_str())
-    }
+    if label.message.is_empty() { annotation } else { annotation.label(label.message.as_str()) }
 }
 
 /// A label's range, moved to where the text has characters: a place that is a little off is better than

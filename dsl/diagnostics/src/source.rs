@@ -24,11 +24,7 @@ pub struct SourceMap {
 impl Span {
     /// From the start of this span to the end of `other`, which is in the same file.
     pub fn to(self, other: Span) -> Span {
-        Span {
-            file: self.file,
-            start: self.start.min(other.start),
-            end: self.end.max(other.end),
-        }
+        Span { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 }
 
@@ -63,10 +59,7 @@ impl SourceMap {
     pub fn position(&self, span: Span) -> (usize, usize) {
         let before = &self.text(span.file)[..span.start as usize];
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
     /// `name:line:column` of a span's start.

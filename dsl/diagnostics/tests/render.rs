@@ -6,11 +6,7 @@ use einmesh_diagnostics::{
 };
 
 fn span(file: FileId, start: usize, end: usize) -> Span {
-    Span {
-        file,
-        start: start as u32,
-        end: end as u32,
-    }
+    Span { file, start: start as u32, end: end as u32 }
 }
 
 /// The span of the first occurrence of a word.
@@ -22,10 +18,8 @@ fn of(sources: &SourceMap, file: FileId, word: &str) -> Span {
 #[test]
 fn both_places_notes_and_help() {
     let mut sources = SourceMap::new();
-    let file = sources.add(
-        "model.ein",
-        "dim B = 4\n\nfn f(x: f32[B]) -> f32 {\n  out = (x + 1\n}\n",
-    );
+    let file =
+        sources.add("model.ein", "dim B = 4\n\nfn f(x: f32[B]) -> f32 {\n  out = (x + 1\n}\n");
     let diagnostic = Diagnostic::error(BRACKETS, "this `(` is never closed")
         .at(of(&sources, file, "(x +"), "`)` is missing")
         .also(of(&sources, file, "}"), "expected before this")
@@ -140,15 +134,9 @@ fn long_lines_are_cut() {
     assert!(rendered.contains("… a + a"), "{rendered}");
     assert!(rendered.contains("a + é wrong bbb"), "{rendered}");
     let lines: Vec<&str> = rendered.lines().collect();
-    let at = lines
-        .iter()
-        .position(|line| line.contains("wrong"))
-        .expect("the line is shown");
+    let at = lines.iter().position(|line| line.contains("wrong")).expect("the line is shown");
     let column = |line: &str, what| line.find(what).map(|i| line[..i].chars().count());
-    assert_eq!(
-        column(lines[at], "wrong"),
-        column(lines[at + 1], "^^^^^ here")
-    );
+    assert_eq!(column(lines[at], "wrong"), column(lines[at + 1], "^^^^^ here"));
 }
 
 #[test]
@@ -184,22 +172,13 @@ fn summaries_count() {
     assert_eq!(summary(&diagnostics).as_deref(), Some("warning: 1 warning"));
     diagnostics.push(Diagnostic::error(EXPECTED, "a"));
     diagnostics.push(Diagnostic::error(EXPECTED, "a"));
-    assert_eq!(
-        summary(&diagnostics).as_deref(),
-        Some("error: aborting due to 1 error; 1 warning")
-    );
+    assert_eq!(summary(&diagnostics).as_deref(), Some("error: aborting due to 1 error; 1 warning"));
     diagnostics.push(Diagnostic::error(EXPECTED, "b"));
     assert_eq!(
         summary(&diagnostics).as_deref(),
         Some("error: aborting due to 2 errors; 1 warning")
     );
     let all = render_all(&diagnostics, &SourceMap::new(), false);
-    assert!(
-        all.starts_with("warning[E0110]: w\n\nerror[E0110]: a\n\n"),
-        "{all}"
-    );
-    assert!(
-        all.ends_with("\n\nerror: aborting due to 2 errors; 1 warning\n"),
-        "{all}"
-    );
+    assert!(all.starts_with("warning[E0110]: w\n\nerror[E0110]: a\n\n"), "{all}");
+    assert!(all.ends_with("\n\nerror: aborting due to 2 errors; 1 warning\n"), "{all}");
 }

@@ -35,16 +35,11 @@ impl Einsum {
                 term.trim().chars().map(String::from).collect()
             };
             match names.iter().find(|n| !is_index(n)) {
-                Some(bad) => Err(format!(
-                    "`{bad}` is not an index: use letters, digits and `_`"
-                )),
+                Some(bad) => Err(format!("`{bad}` is not an index: use letters, digits and `_`")),
                 None => Ok(names),
             }
         };
-        let operands = left
-            .split(',')
-            .map(indices)
-            .collect::<Result<Vec<_>, _>>()?;
+        let operands = left.split(',').map(indices).collect::<Result<Vec<_>, _>>()?;
         let output = match right {
             Some(right) => indices(right)?,
             None => implicit_output(&operands),
@@ -64,9 +59,7 @@ impl Einsum {
     pub fn extents(&self, shapes: &[Vec<u64>]) -> Result<BTreeMap<String, u64>, String> {
         if shapes.len() != self.operands.len() {
             let (want, got) = (self.operands.len(), shapes.len());
-            return Err(format!(
-                "the einsum has {want} operands, {got} files are given"
-            ));
+            return Err(format!("the einsum's number of operands is {want}, that of files {got}"));
         }
         let mut extents: BTreeMap<String, u64> = BTreeMap::new();
         for (n, (indices, shape)) in self.operands.iter().zip(shapes).enumerate() {
@@ -129,11 +122,7 @@ impl Einsum {
         };
         let of = |f: &dyn Fn(&str) -> String| -> String {
             let list: Vec<String> = self.output.iter().map(|i| f(i)).collect();
-            if list.is_empty() {
-                String::new()
-            } else {
-                format!("[{}]", list.join(","))
-            }
+            if list.is_empty() { String::new() } else { format!("[{}]", list.join(",")) }
         };
         let (result, target) = (of(&|i| names.dim(i)), of(&|i| names.index(i)));
         let params = params.join(", ");
@@ -147,9 +136,7 @@ impl Einsum {
 
 fn is_index(name: &str) -> bool {
     let mut chars = name.chars();
-    chars
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
@@ -176,11 +163,7 @@ impl Names {
         for index in indices {
             let lower = index.to_lowercase();
             let plain = lower.len() == 1;
-            let mut name = if plain {
-                lower.clone()
-            } else {
-                format!("{lower}_ix")
-            };
+            let mut name = if plain { lower.clone() } else { format!("{lower}_ix") };
             let mut number = 1;
             while taken.contains(&name) {
                 number += 1;
@@ -214,10 +197,7 @@ mod tests {
     #[test]
     fn a_product_sums_what_is_missing_on_the_right() {
         let text = program("b i j, b j k -> b i k", &[&[2, 3, 4], &[2, 4, 5]]);
-        assert!(
-            text.contains("out[b,i,k] = sum[j](operand0[b,i,j] * operand1[b,j,k])"),
-            "{text}"
-        );
+        assert!(text.contains("out[b,i,k] = sum[j](operand0[b,i,j] * operand1[b,j,k])"), "{text}");
         assert_eq!(text, program("bij,bjk->bik", &[&[2, 3, 4], &[2, 4, 5]]));
     }
 
@@ -242,17 +222,10 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert!(
-            Einsum::parse("ab->ac")
-                .unwrap_err()
-                .contains("`c` is in no operand")
-        );
+        assert!(Einsum::parse("ab->ac").unwrap_err().contains("`c` is in no operand"));
         assert!(Einsum::parse("ab->aa").unwrap_err().contains("twice"));
         let einsum = Einsum::parse("ab,bc").expect("a good einsum");
         let found = einsum.extents(&[vec![2, 3], vec![4, 5]]).unwrap_err();
-        assert!(
-            found.contains("index `b` is 3 before and 4 in operand 1"),
-            "{found}"
-        );
+        assert!(found.contains("index `b` is 3 before and 4 in operand 1"), "{found}");
     }
 }

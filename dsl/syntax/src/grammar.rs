@@ -34,16 +34,10 @@ pub(crate) fn run(rule: Rule, text: &str) -> Result<Pairs<'_, Rule>, Failure> {
     Grammar::parse(rule, text).map_err(|error| {
         let (InputLocation::Pos(at) | InputLocation::Span((at, _))) = error.location;
         match error.variant {
-            ErrorVariant::ParsingError { positives, .. } => Failure {
-                at,
-                expected: positives,
-                gave_up: false,
-            },
-            ErrorVariant::CustomError { .. } => Failure {
-                at,
-                expected: Vec::new(),
-                gave_up: true,
-            },
+            ErrorVariant::ParsingError { positives, .. } => {
+                Failure { at, expected: positives, gave_up: false }
+            }
+            ErrorVariant::CustomError { .. } => Failure { at, expected: Vec::new(), gave_up: true },
         }
     })
 }

@@ -43,29 +43,20 @@ pub(crate) const KEYWORDS: &[&str] = &[
 ];
 
 /// Words that start an item.
-pub(crate) const ITEM_KEYWORDS: &[&str] = &[
-    "use", "dim", "type", "const", "record", "fn", "export", "plan",
-];
+pub(crate) const ITEM_KEYWORDS: &[&str] =
+    &["use", "dim", "type", "const", "record", "fn", "export", "plan"];
 
 /// The bytes of the punctuation or operator here, 0 if there is none. Some are not in the language, but
 /// people type them.
 fn punctuation(bytes: &[u8]) -> usize {
     match bytes {
-        [
-            b':' | b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' | b'!',
-            b'=',
-            ..,
-        ] => 2,
+        [b':' | b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' | b'!', b'=', ..] => 2,
         [b'-' | b'=', b'>', ..] => 2,
         [b'.', b'.', ..] | [b'&', b'&', ..] | [b'|', b'|', ..] | [b'*', b'*', ..] => 2,
-        [
-            b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b':' | b'.' | b'|' | b'@' | b'=',
-            ..,
-        ] => 1,
-        [
-            b'^' | b'*' | b'/' | b'%' | b'+' | b'-' | b'<' | b'>' | b'!' | b'&' | b';',
-            ..,
-        ] => 1,
+        [b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b':' | b'.' | b'|' | b'@' | b'=', ..] => {
+            1
+        }
+        [b'^' | b'*' | b'/' | b'%' | b'+' | b'-' | b'<' | b'>' | b'!' | b'&' | b';', ..] => 1,
         _ => 0,
     }
 }
@@ -84,12 +75,7 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
             b' ' | b'\t' | b'\r' => at += 1,
             _ => {
                 let (kind, end) = token(text, at);
-                out.push(Token {
-                    kind,
-                    start: at as u32,
-                    end: end as u32,
-                    first,
-                });
+                out.push(Token { kind, start: at as u32, end: end as u32, first });
                 first = false;
                 at = end;
             }
@@ -102,10 +88,7 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
 fn token(text: &str, at: usize) -> (Kind, usize) {
     let bytes = text.as_bytes();
     let run = |from: usize, is: fn(&u8) -> bool| {
-        from + bytes[from..]
-            .iter()
-            .position(|b| !is(b))
-            .unwrap_or(bytes.len() - from)
+        from + bytes[from..].iter().position(|b| !is(b)).unwrap_or(bytes.len() - from)
     };
     let word = |from: usize| run(from, |b| b.is_ascii_alphanumeric() || *b == b'_');
     match bytes[at] {
@@ -135,10 +118,7 @@ fn token(text: &str, at: usize) -> (Kind, usize) {
         }
         b'/' if bytes.get(at + 1) == Some(&b'/') => (Kind::Comment, run(at, |b| *b != b'\n')),
         _ => match punctuation(&bytes[at..]) {
-            0 => (
-                Kind::Unknown,
-                at + text[at..].chars().next().map_or(1, char::len_utf8),
-            ),
+            0 => (Kind::Unknown, at + text[at..].chars().next().map_or(1, char::len_utf8)),
             length => (Kind::Punct, at + length),
         },
     }
@@ -147,11 +127,7 @@ fn token(text: &str, at: usize) -> (Kind, usize) {
 impl Token {
     /// Its place.
     pub fn span(&self, file: FileId) -> Span {
-        Span {
-            file,
-            start: self.start,
-            end: self.end,
-        }
+        Span { file, start: self.start, end: self.end }
     }
 
     /// Its text.

@@ -17,15 +17,9 @@ pub(crate) const MAX_MISTAKES: usize = 64;
 /// Says what is too large in `text`, in one pass over its bytes.
 pub(crate) fn check(file: FileId, text: &str) -> Option<Diagnostic> {
     if text.len() > MAX_FILE_BYTES {
-        let message = format!(
-            "the file has {} bytes; at most {MAX_FILE_BYTES} are read",
-            text.len()
-        );
-        let start = Span {
-            file,
-            start: 0,
-            end: 0,
-        };
+        let message =
+            format!("the file has {} bytes; at most {MAX_FILE_BYTES} are read", text.len());
+        let start = Span { file, start: 0, end: 0 };
         return Some(
             Diagnostic::error(codes::FILE_TOO_LARGE, message)
                 .at(start, "")
@@ -34,11 +28,7 @@ pub(crate) fn check(file: FileId, text: &str) -> Option<Diagnostic> {
     }
     let at = too_deep(text.as_bytes())?;
     let message = format!("brackets are nested deeper than {MAX_NESTING}");
-    let span = Span {
-        file,
-        start: at as u32,
-        end: at as u32 + 1,
-    };
+    let span = Span { file, start: at as u32, end: at as u32 + 1 };
     Some(
         Diagnostic::error(codes::NESTING, message)
             .at(span, format!("this is level {}", MAX_NESTING + 1))
@@ -63,26 +53,14 @@ pub(crate) fn item_too_long(item: Span) -> Diagnostic {
     let bytes = item.end - item.start;
     let message = format!("this item has {bytes} bytes; at most {MAX_ITEM_BYTES} are read");
     Diagnostic::error(codes::ITEM_TOO_LONG, message)
-        .at(
-            Span {
-                end: item.start,
-                ..item
-            },
-            "it starts here",
-        )
+        .at(Span { end: item.start, ..item }, "it starts here")
         .help("split it into several items")
 }
 
 /// What is said of an item that needs more of pest's time or stack than there is.
 pub(crate) fn item_too_complex(item: Span) -> Diagnostic {
     Diagnostic::error(codes::ITEM_TOO_LONG, "this item is too complex to be read")
-        .at(
-            Span {
-                end: item.start,
-                ..item
-            },
-            "it starts here",
-        )
+        .at(Span { end: item.start, ..item }, "it starts here")
         .help("split it into several items")
 }
 
@@ -113,8 +91,5 @@ fn too_deep(bytes: &[u8]) -> Option<usize> {
 }
 
 fn skip(bytes: &[u8], from: usize, until: impl std::ops::Fn(u8) -> bool) -> usize {
-    from + bytes[from..]
-        .iter()
-        .position(|b| until(*b))
-        .unwrap_or(bytes.len() - from)
+    from + bytes[from..].iter().position(|b| until(*b)).unwrap_or(bytes.len() - from)
 }

@@ -11,12 +11,7 @@ use einmesh_diagnostics::{Diagnostic, Diagnostics, FileId, codes::syntax as code
 
 /// Reads a file's text: the tree of what could be read, and what is wrong with the rest.
 pub fn parse(file: FileId, text: &str) -> (File, Diagnostics) {
-    let mut ctx = Ctx {
-        file,
-        text,
-        tree: File::default(),
-        diagnostics: Diagnostics::new(),
-    };
+    let mut ctx = Ctx { file, text, tree: File::default(), diagnostics: Diagnostics::new() };
     match limits::check(file, text) {
         Some(refusal) => ctx.diagnostics.push(refusal),
         None => ctx.file(),
@@ -45,11 +40,7 @@ impl Ctx<'_> {
             if tokens[0].is_one_of(self.text, ITEM_KEYWORDS) {
                 self.item(tokens, all.get(range.end).copied());
                 let broken = self.diagnostics.iter().len() > mistakes;
-                before = if broken {
-                    Before::Broken
-                } else {
-                    Before::Whole
-                };
+                before = if broken { Before::Broken } else { Before::Whole };
             } else {
                 // After a mistake, text that belongs to no item is most likely its consequence.
                 let follows = match before {
@@ -68,47 +59,37 @@ impl Ctx<'_> {
     }
 
     fn item(&mut self, tokens: &[Token], next: Option<Token>) {
-        let whole = tokens[0]
-            .span(self.file)
-            .to(tokens[tokens.len() - 1].span(self.file));
+        let whole = tokens[0].span(self.file).to(tokens[tokens.len() - 1].span(self.file));
         if (whole.end - whole.start) as usize > limits::MAX_ITEM_BYTES {
             return self.diagnostics.push(limits::item_too_long(whole));
         }
-        let item: Option<Item> = match run(
-            Rule::item_alone,
-            &self.text[whole.start as usize..whole.end as usize],
-        ) {
-            Ok(mut pairs) => {
-                let mut builder = Builder {
-                    file: self.file,
-                    source: self.text,
-                    base: whole.start as usize,
-                    diagnostics: &mut self.diagnostics,
-                    too_deep: false,
-                };
-                pairs.next().map(|pair| builder.item(pair))
-            }
-            Err(failure) if failure.gave_up => {
-                return self.diagnostics.push(limits::item_too_complex(whole));
-            }
-            Err(failure) => {
-                let broken = Broken {
-                    file: self.file,
-                    text: self.text,
-                    tokens,
-                    next,
-                };
-                recover(&broken, &failure, &mut self.diagnostics)
-            }
-        };
+        let item: Option<Item> =
+            match run(Rule::item_alone, &self.text[whole.start as usize..whole.end as usize]) {
+                Ok(mut pairs) => {
+                    let mut builder = Builder {
+                        file: self.file,
+                        source: self.text,
+                        base: whole.start as usize,
+                        diagnostics: &mut self.diagnostics,
+                        too_deep: false,
+                    };
+                    pairs.next().map(|pair| builder.item(pair))
+                }
+                Err(failure) if failure.gave_up => {
+                    return self.diagnostics.push(limits::item_too_complex(whole));
+                }
+                Err(failure) => {
+                    let broken = Broken { file: self.file, text: self.text, tokens, next };
+                    recover(&broken, &failure, &mut self.diagnostics)
+                }
+            };
         self.tree.items.extend(item);
     }
 
     fn stop(&mut self, at: &Token) {
         let message = format!("there are at least {} mistakes", limits::MAX_MISTAKES);
         let error = Diagnostic::error(codes::TOO_MANY, message);
-        self.diagnostics
-            .push(error.at(at.span(self.file), "the file is not read from here on"));
+        self.diagnostics.push(error.at(at.span(self.file), "the file is not read from here on"));
     }
 }
 

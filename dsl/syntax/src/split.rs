@@ -15,15 +15,13 @@ pub(crate) fn items(text: &str, tokens: &[Token]) -> Vec<Range<usize>> {
     let mut open = [0usize; 3];
     for (i, token) in tokens.iter().enumerate() {
         // Most tokens are neither: they are on a line and within brackets.
-        let outside = open == [0; 3]
-            && i.checked_sub(1)
-                .is_none_or(|i| is_complete(text, &tokens[..=i]));
+        let outside =
+            open == [0; 3] && i.checked_sub(1).is_none_or(|i| is_complete(text, &tokens[..=i]));
         if token.kind == Kind::Word && (token.first || outside) {
             let exported = i > 0 && tokens[i - 1].is(text, "export");
             // `type: f32` in a record is a field with a forbidden name.
-            let named = tokens
-                .get(i + 1)
-                .is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Text));
+            let named =
+                tokens.get(i + 1).is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Text));
             let keyword = token.is_one_of(text, ITEM_KEYWORDS) && !exported && (named || outside);
             let unknown = token.first && outside && !token.is_one_of(text, KEYWORDS);
             if keyword || unknown {
@@ -47,12 +45,7 @@ pub(crate) fn items(text: &str, tokens: &[Token]) -> Vec<Range<usize>> {
         starts.insert(0, 0);
     }
     let ends = starts.iter().skip(1).copied().chain([tokens.len()]);
-    starts
-        .iter()
-        .copied()
-        .zip(ends)
-        .map(|(start, end)| start..end)
-        .collect()
+    starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect()
 }
 
 /// Whether an item may end with the last of these tokens: an operand, or the `*` of `use "x": *`.

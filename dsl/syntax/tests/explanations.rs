@@ -19,18 +19,10 @@ fn failing_examples_fail_and_working_ones_work() {
     for explanation in codes::syntax::ALL {
         let code = explanation.code.to_string();
         let examples = examples(explanation.text);
-        let [fails, works] = examples[..] else {
-            panic!("{code} has {} examples", examples.len())
-        };
-        let found: Vec<String> = parse(FileId(0), fails)
-            .1
-            .iter()
-            .map(|d| d.code.to_string())
-            .collect();
-        assert!(
-            found.contains(&code) || sizes.contains(&code.as_str()),
-            "{code}: {found:?}"
-        );
+        let [fails, works] = examples[..] else { panic!("{code} has {} examples", examples.len()) };
+        let found: Vec<String> =
+            parse(FileId(0), fails).1.iter().map(|d| d.code.to_string()).collect();
+        assert!(found.contains(&code) || sizes.contains(&code.as_str()), "{code}: {found:?}");
         let (_, diagnostics) = parse(FileId(0), works);
         assert!(diagnostics.is_empty(), "{code}: {diagnostics:?}");
         assert_eq!(format(works).expect("it parses"), works, "{code}");

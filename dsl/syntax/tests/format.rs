@@ -9,11 +9,7 @@ fn check(text: &str) -> String {
     let before = shape(&tree(text));
     let formatted = format(text).expect("it parses");
     same(&before, &shape(&tree(&formatted)), text);
-    same(
-        &comments(text).join("\n"),
-        &comments(&formatted).join("\n"),
-        text,
-    );
+    same(&comments(text).join("\n"), &comments(&formatted).join("\n"), text);
     same(&formatted, &format(&formatted).expect("it parses"), text);
     for line in formatted.lines() {
         assert_eq!(line.trim_end(), line);
@@ -27,23 +23,10 @@ fn same(left: &str, right: &str, text: &str) {
     if left == right {
         return;
     }
-    let at = left
-        .lines()
-        .zip(right.lines())
-        .take_while(|(a, b)| a == b)
-        .count();
-    let show = |text: &str| {
-        text.lines()
-            .skip(at.saturating_sub(1))
-            .take(4)
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    panic!(
-        "--- text:\n{text}\n--- left:\n{}\n--- right:\n{}",
-        show(left),
-        show(right)
-    );
+    let at = left.lines().zip(right.lines()).take_while(|(a, b)| a == b).count();
+    let show =
+        |text: &str| text.lines().skip(at.saturating_sub(1)).take(4).collect::<Vec<_>>().join("\n");
+    panic!("--- text:\n{text}\n--- left:\n{}\n--- right:\n{}", show(left), show(right));
 }
 
 #[test]
@@ -70,14 +53,8 @@ fn spaces() {
         "plan p for m . f{@mesh( data:2 )@shard(a:[B,C:[x,y],..])}",
         "plan p for m.f { @mesh(data: 2) @shard(a: [B, C: [x, y], ..]) }\n",
     );
-    becomes(
-        "use \"a.ein\"(V=1) :{a,b as c}",
-        "use \"a.ein\" (V = 1): { a, b as c }\n",
-    );
-    becomes(
-        "const a=-b- -c*not_d,b=not(c)and d",
-        "const a = -b - -c * not_d, b = not (c) and d\n",
-    );
+    becomes("use \"a.ein\"(V=1) :{a,b as c}", "use \"a.ein\" (V = 1): { a, b as c }\n");
+    becomes("const a=-b- -c*not_d,b=not(c)and d", "const a = -b - -c * not_d, b = not (c) and d\n");
     becomes(
         "fn f(x:f32)->f32{a max=b c[i]+=d max=3}",
         "fn f(x: f32) -> f32 { a max= b c[i] += d max = 3 }\n",
@@ -124,10 +101,7 @@ fn columns_stay_columns() {
         &body("  a      = 1\n  longer = 2\n  far_too_long = 3\n  b[i]   = 4\n"),
         &body("  a      = 1\n  longer = 2\n  far_too_long = 3\n  b[i]   = 4\n"),
     );
-    becomes(
-        &body("  a       = 1\n  long    = 2\n"),
-        &body("  a    = 1\n  long = 2\n"),
-    );
+    becomes(&body("  a       = 1\n  long    = 2\n"), &body("  a    = 1\n  long = 2\n"));
     // A line that was edited joins the column, a single one needs none.
     becomes(
         &body("  a   = 1\n  bbb = 2\n  dd    = 3\n\n  c      = 3\n"),
@@ -159,33 +133,20 @@ fn comments_keep_their_column() {
 
 #[test]
 fn wide_lines_are_cut() {
-    let params: Vec<_> = (0..12)
-        .map(|i| format!("parameter_{i}: f32[B,T]"))
-        .collect();
+    let params: Vec<_> = (0..12).map(|i| format!("parameter_{i}: f32[B,T]")).collect();
     let text = format!(
         "fn f({}) -> (first: f32[B,T], second: f32[B,T]) {{ first = x second = y }}",
         params.join(", ")
     );
     let out = check(&text);
-    assert!(
-        out.lines().all(|line| line.chars().count() <= WIDTH),
-        "{out}"
-    );
+    assert!(out.lines().all(|line| line.chars().count() <= WIDTH), "{out}");
     assert_eq!(
         out,
         "fn f(parameter_0: f32[B,T], parameter_1: f32[B,T], parameter_2: f32[B,T], parameter_3: f32[B,T], parameter_4: f32[B,T],\n    parameter_5: f32[B,T], parameter_6: f32[B,T], parameter_7: f32[B,T], parameter_8: f32[B,T], parameter_9: f32[B,T],\n    parameter_10: f32[B,T], parameter_11: f32[B,T]) -> (first: f32[B,T], second: f32[B,T]) {\n  first = x\n  second = y\n}\n"
     );
-    let sum: Vec<_> = (0..12)
-        .map(|i| format!("weight_{i}[b,t] * value_{i}[t]"))
-        .collect();
-    let out = check(&format!(
-        "fn f(x: f32) -> f32 {{ out[b] = {} }}",
-        sum.join(" + ")
-    ));
-    assert!(
-        out.lines().all(|line| line.chars().count() <= WIDTH),
-        "{out}"
-    );
+    let sum: Vec<_> = (0..12).map(|i| format!("weight_{i}[b,t] * value_{i}[t]")).collect();
+    let out = check(&format!("fn f(x: f32) -> f32 {{ out[b] = {} }}", sum.join(" + ")));
+    assert!(out.lines().all(|line| line.chars().count() <= WIDTH), "{out}");
     assert!(out.contains("\n    + weight_"), "{out}");
 }
 
@@ -199,11 +160,7 @@ fn the_programs_change_little() {
         let formatted = check(&text);
         assert_eq!(text.lines().count(), formatted.lines().count());
         lines += text.lines().count();
-        changed += text
-            .lines()
-            .zip(formatted.lines())
-            .filter(|(a, b)| a != b)
-            .count();
+        changed += text.lines().zip(formatted.lines()).filter(|(a, b)| a != b).count();
     }
     // Columns that were set wider than their widest line, and one subscript.
     assert!(lines > 500 && changed <= 29, "{changed} of {lines} lines");
@@ -213,10 +170,7 @@ fn the_programs_change_little() {
 fn mistakes_are_not_formatted() {
     assert!(format("dim B C").is_err());
     assert_eq!(format("").expect("an empty file is a file"), "");
-    assert_eq!(
-        format("// only a comment").expect("it parses"),
-        "// only a comment\n"
-    );
+    assert_eq!(format("// only a comment").expect("it parses"), "// only a comment\n");
 }
 
 #[test]
@@ -225,10 +179,7 @@ fn long_files_take_linear_time() {
     let statements = format!("fn f(x: f32) -> f32 {{ {}}}", "a = b ".repeat(20_000));
     let took = milliseconds(|| {
         assert_eq!(format(&comments).expect("it parses"), comments);
-        assert_eq!(
-            format(&statements).expect("it parses").lines().count(),
-            20_002
-        );
+        assert_eq!(format(&statements).expect("it parses").lines().count(), 20_002);
     });
     assert!(took < 3_000, "{took} ms");
 }

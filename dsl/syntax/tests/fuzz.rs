@@ -137,10 +137,7 @@ fn check(text: &str) {
     for item in &tree.items {
         if let ast::Item::Fn(function) = item {
             let snippet = sources.snippet(function.span);
-            assert!(
-                snippet.starts_with("fn") || snippet.starts_with("export"),
-                "{snippet}"
-            );
+            assert!(snippet.starts_with("fn") || snippet.starts_with("export"), "{snippet}");
         }
     }
     match format(text) {
@@ -171,13 +168,9 @@ fn mutated_programs() {
 fn random_bytes() {
     let mut random = Random(11);
     for _ in 0..cases(500) {
-        let bytes: Vec<u8> = (0..random.below(200))
-            .map(|_| random.next() as u8)
-            .collect();
+        let bytes: Vec<u8> = (0..random.below(200)).map(|_| random.next() as u8).collect();
         check(&String::from_utf8_lossy(&bytes));
-        let tokens: String = (0..random.below(60))
-            .map(|_| random.pick(INSERTED))
-            .collect();
+        let tokens: String = (0..random.below(60)).map(|_| random.pick(INSERTED)).collect();
         check(&tokens);
     }
 }

@@ -27,12 +27,7 @@ fn refused(text: &str, code: &str) {
 
 /// Runs on a thread with the stack that Rust gives to threads by default.
 fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
-    std::thread::Builder::new()
-        .stack_size(2 << 20)
-        .spawn(run)
-        .unwrap()
-        .join()
-        .unwrap();
+    std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
 }
 
 fn function(expression: &str) -> String {
@@ -53,10 +48,7 @@ fn deep_nesting_is_refused() {
     refused(&deep(MAX_NESTING + 1, "(", ")"), "E0102");
     refused(&deep(1_000_000, "f[a](", ")"), "E0102");
     refused(&"{".repeat(MAX_FILE_BYTES), "E0102");
-    refused(
-        &format!("{}{}", " ".repeat(MAX_FILE_BYTES - 1000), "(".repeat(1000)),
-        "E0102",
-    );
+    refused(&format!("{}{}", " ".repeat(MAX_FILE_BYTES - 1000), "(".repeat(1000)), "E0102");
     // Brackets in comments and texts do not count.
     let harmless = "const a = \"((((\" // ((((\n".repeat(1000);
     assert!(read(&harmless).1.is_empty());
@@ -65,18 +57,11 @@ fn deep_nesting_is_refused() {
 #[test]
 fn the_deepest_nesting_fits_a_small_stack() {
     on_a_small_stack(|| {
-        for (open, close) in [
-            ("(", ")"),
-            ("f(", ")"),
-            ("x[", "]"),
-            ("-(1 + ", ")"),
-            ("2 ^ (x else ", ")"),
-        ] {
-            let text = function(&format!(
-                "{}x{}",
-                open.repeat(MAX_NESTING),
-                close.repeat(MAX_NESTING)
-            ));
+        for (open, close) in
+            [("(", ")"), ("f(", ")"), ("x[", "]"), ("-(1 + ", ")"), ("2 ^ (x else ", ")")]
+        {
+            let text =
+                function(&format!("{}x{}", open.repeat(MAX_NESTING), close.repeat(MAX_NESTING)));
             let (tree, diagnostics) = read(&text);
             assert_eq!(codes(&diagnostics), [""; 0], "{open}");
             assert_eq!(tree.items.len(), 1);
@@ -84,16 +69,10 @@ fn the_deepest_nesting_fits_a_small_stack() {
         }
         let depth = MAX_NESTING - 1;
         let loops = "for l in L { ".repeat(depth);
-        let text = format!(
-            "fn f(x: f32) -> f32 {{ {loops} x = 1 {} }}",
-            "}".repeat(depth)
-        );
+        let text = format!("fn f(x: f32) -> f32 {{ {loops} x = 1 {} }}", "}".repeat(depth));
         assert_eq!(codes(&read(&text).1), [""; 0]);
         // The same with a mistake in the middle, which recovery walks down to.
-        let text = format!(
-            "fn f(x: f32) -> f32 {{ {loops} x = 1 1 {} }}",
-            "}".repeat(depth)
-        );
+        let text = format!("fn f(x: f32) -> f32 {{ {loops} x = 1 1 {} }}", "}".repeat(depth));
         assert_eq!(codes(&read(&text).1), ["E0110"]);
         let open = format!("fn f(x: f32) -> f32 {{ {loops} x = 1");
         assert_eq!(codes(&read(&open).1).len(), 64);
@@ -125,10 +104,7 @@ fn long_chains_of_conditions_are_refused() {
     on_a_small_stack(|| {
         let chain = |arms: usize, last: &str| {
             let arm = "if c { x = 1 } else ";
-            format!(
-                "fn f(c: bool) -> f32 {{ {}{{ x = {last} }} }}",
-                arm.repeat(arms)
-            )
+            format!("fn f(c: bool) -> f32 {{ {}{{ x = {last} }} }}", arm.repeat(arms))
         };
         assert_eq!(codes(&read(&chain(MAX_NESTING, "2")).1), [""; 0]);
         assert_eq!(codes(&read(&chain(MAX_NESTING, "2 2")).1), ["E0110"]);

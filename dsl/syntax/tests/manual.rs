@@ -37,11 +37,7 @@ fn examples_parse_and_are_formatted() {
         let mut sources = SourceMap::new();
         let file = sources.add(format!("LANGUAGE.md from line {line}"), text.clone());
         let (tree, diagnostics) = parse(file, &text);
-        assert!(
-            diagnostics.is_empty(),
-            "{}",
-            render_all(&diagnostics, &sources, false)
-        );
+        assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, &sources, false));
         assert!(!tree.items.is_empty());
         assert_eq!(format(&text).expect("it parses"), text, "line {line}");
     }
@@ -61,23 +57,11 @@ fn codes_that_are_mentioned_exist() {
 #[test]
 fn links_lead_to_headings() {
     let anchor = |heading: &str| -> String {
-        let kept = heading
-            .chars()
-            .filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
-        kept.map(|c| {
-            if c == ' ' {
-                '-'
-            } else {
-                c.to_ascii_lowercase()
-            }
-        })
-        .collect()
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
+        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
     };
-    let headings: Vec<String> = MANUAL
-        .lines()
-        .filter_map(|l| l.strip_prefix("## "))
-        .map(anchor)
-        .collect();
+    let headings: Vec<String> =
+        MANUAL.lines().filter_map(|l| l.strip_prefix("## ")).map(anchor).collect();
     for (at, _) in MANUAL.match_indices("](#") {
         let link = MANUAL[at + 3..].split(')').next().expect("a closed link");
         assert!(headings.iter().any(|heading| heading == link), "{link}");

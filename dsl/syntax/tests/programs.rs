@@ -28,10 +28,7 @@ fn all_programs_parse() {
         let mut sources = SourceMap::new();
         let file = sources.add(name, text.clone());
         let (tree, diagnostics) = parse(file, &text);
-        let rendered: Vec<_> = diagnostics
-            .iter()
-            .map(|d| render(d, &sources, false))
-            .collect();
+        let rendered: Vec<_> = diagnostics.iter().map(|d| render(d, &sources, false)).collect();
         assert!(rendered.is_empty(), "{}", rendered.join("\n"));
         assert!(tree.items.len() > 5);
     }

@@ -78,10 +78,7 @@ impl Artifact {
 
     /// Reads and validates a file. Needs memory for the file once, not twice.
     pub fn read_file(path: &Path) -> Result<Artifact, ArtifactError> {
-        let fail = |source| ArtifactError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let fail = |source| ArtifactError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
         if !metadata.is_file() {
@@ -114,10 +111,7 @@ fn read_from(source: impl Read, size: u64, path: &Path) -> Result<Artifact, Arti
     let format = reader.u32("the format's number")?;
     let producer = reader.producer()?;
     if format != FORMAT {
-        return Err(ArtifactError::Version {
-            producer,
-            found: format,
-        });
+        return Err(ArtifactError::Version { producer, found: format });
     }
     let sections = reader.sections()?;
     let manifest_bytes = reader.bytes(sections[0], "the manifest")?;
@@ -201,9 +195,7 @@ impl<R: Read> Reader<'_, R> {
             let size = size.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
             let expected = if i == 0 { KIND_MANIFEST } else { KIND_IMAGE };
             if kind != expected || zero != 0 {
-                return wrong(format!(
-                    "section {i} has the kind {kind}, expected {expected}"
-                ));
+                return wrong(format!("section {i} has the kind {kind}, expected {expected}"));
             }
             sizes.push(size);
         }
@@ -231,10 +223,7 @@ impl<R: Read> Reader<'_, R> {
         read.map_err(|e| self.io(e))?;
         let found = self.hash.finalize();
         if found[..] != expected {
-            return Err(ArtifactError::Hash {
-                expected: hex(&expected),
-                found: hex(&found),
-            });
+            return Err(ArtifactError::Hash { expected: hex(&expected), found: hex(&found) });
         }
         Ok(())
     }
@@ -268,9 +257,6 @@ impl<R: Read> Reader<'_, R> {
     }
 
     fn io(&self, source: io::Error) -> ArtifactError {
-        ArtifactError::Io {
-            path: self.path.to_owned(),
-            source,
-        }
+        ArtifactError::Io { path: self.path.to_owned(), source }
     }
 }

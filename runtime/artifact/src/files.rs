@@ -30,10 +30,7 @@ pub fn write_atomically(
 fn temporary_beside(directory: &Path, path: &Path) -> io::Result<PathBuf> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let Some(name) = path.file_name() else {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the path names no file",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
     };
     // Only uniqueness matters, so no ordering with other memory is needed.
     let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -49,9 +49,7 @@ impl Manifest {
             })
             .collect();
         let firsts = (0..self.devices()).filter(on_axes);
-        firsts
-            .map(|first| offsets.iter().map(|offset| first + offset).collect())
-            .collect()
+        firsts.map(|first| offsets.iter().map(|offset| first + offset).collect()).collect()
     }
 
     /// How far apart in rank neighbours on this axis are.
@@ -87,12 +85,7 @@ impl Tensor {
     /// Whether both have the same type, shape and split, whatever the dims' names.
     pub fn same_layout(&self, other: &Tensor) -> bool {
         let layout = |d: &DimLayout| (d.global, d.local, d.axes.clone());
-        self.dtype == other.dtype
-            && self
-                .dims
-                .iter()
-                .map(layout)
-                .eq(other.dims.iter().map(layout))
+        self.dtype == other.dtype && self.dims.iter().map(layout).eq(other.dims.iter().map(layout))
     }
 
     /// The extents of the whole tensor, one per dim.
@@ -109,8 +102,7 @@ impl Tensor {
     pub fn checkpoint_shape(&self) -> Vec<u64> {
         let mut dims = self.dims[self.stacked()..].iter();
         let axes = self.axes.iter();
-        axes.map(|n| dims.by_ref().take(*n as usize).map(|d| d.global).product())
-            .collect()
+        axes.map(|n| dims.by_ref().take(*n as usize).map(|d| d.global).product()).collect()
     }
 }
 
@@ -120,14 +112,8 @@ mod tests {
     use crate::manifest::MeshAxis;
 
     fn cube() -> Manifest {
-        let axis = |name: &str, size| MeshAxis {
-            name: name.to_owned(),
-            size,
-        };
-        Manifest {
-            mesh: vec![axis("a", 2), axis("b", 3), axis("c", 2)],
-            ..Manifest::default()
-        }
+        let axis = |name: &str, size| MeshAxis { name: name.to_owned(), size };
+        Manifest { mesh: vec![axis("a", 2), axis("b", 3), axis("c", 2)], ..Manifest::default() }
     }
 
     #[test]
@@ -143,12 +129,7 @@ mod tests {
     #[test]
     fn blocks_count_row_major_over_the_axes_as_written() {
         let manifest = cube();
-        let dim = DimLayout {
-            name: "B".to_owned(),
-            global: 24,
-            local: 4,
-            axes: vec![1, 0],
-        };
+        let dim = DimLayout { name: "B".to_owned(), global: 24, local: 4, axes: vec![1, 0] };
         assert_eq!(manifest.coordinates(11), [1, 2, 1]);
         assert_eq!(manifest.block(&dim, &[1, 2, 1]), 5);
         assert_eq!(manifest.block(&dim, &[1, 0, 1]), 1);

@@ -81,10 +81,7 @@ fn mutated_artifacts_never_panic() {
             }
         }
     }
-    assert!(
-        refused > 10_000 && accepted > 100,
-        "{accepted} accepted, {refused} refused"
-    );
+    assert!(refused > 10_000 && accepted > 100, "{accepted} accepted, {refused} refused");
 }
 
 /// One change: mostly of the manifest, so that validation has something to find.
@@ -104,10 +101,8 @@ fn mutate(bytes: &mut Vec<u8>, manifest: usize, images: usize, random: &mut Rand
         }
         6 => {
             // A part of the manifest over another.
-            let (from, length) = (
-                manifest + random.below(images - manifest - 40),
-                random.below(40),
-            );
+            let (from, length) =
+                (manifest + random.below(images - manifest - 40), random.below(40));
             let piece = bytes[from..from + length].to_vec();
             let to = manifest + random.below(images - manifest - 40);
             bytes[to..to + length].copy_from_slice(&piece);
@@ -136,22 +131,10 @@ fn hungry_manifests_stay_small() {
             "0]]}]",
         ),
         ("\"steps\":[", "{\"swap\":{\"a\":0,\"b\":0}},", "0]"),
-        (
-            "\"steps\":[",
-            "{\"launch\":{\"kernel\":0,\"operands\":[0],\"ints\":[]}},",
-            "0]",
-        ),
-        (
-            "\"buffers\":[{\"name\":\"\",\"dtype\":\"f32\",\"extents\":[",
-            "0,",
-            "0]}]",
-        ),
+        ("\"steps\":[", "{\"launch\":{\"kernel\":0,\"operands\":[0],\"ints\":[]}},", "0]"),
+        ("\"buffers\":[{\"name\":\"\",\"dtype\":\"f32\",\"extents\":[", "0,", "0]}]"),
         ("\"mesh\":[", "{\"name\":\"\",\"size\":1},", "0]"),
-        (
-            "\"images\":[{\"level\":\"\",\"text\":0,\"rodata\":0,\"imports\":[",
-            "\"\",",
-            "\"\"]}]",
-        ),
+        ("\"images\":[{\"level\":\"\",\"text\":0,\"rodata\":0,\"imports\":[", "\"\",", "\"\"]}]"),
         ("\"mesh\":", "[", "]"),
         ("\"loops\":", "9", "9"),
         ("\"entry\":\"", "\\u0041", "\""),

@@ -20,10 +20,7 @@ fn artifacts_round_trip_and_are_deterministic() {
     assert_eq!(Artifact::read_file(&path).unwrap(), artifact);
     std::fs::remove_file(&path).unwrap();
     let missing = Artifact::read_file(&path).unwrap_err().to_string();
-    assert!(
-        missing.starts_with(&format!("cannot read {}: ", path.display())),
-        "{missing}"
-    );
+    assert!(missing.starts_with(&format!("cannot read {}: ", path.display())), "{missing}");
 }
 
 #[test]
@@ -38,10 +35,7 @@ fn any_damaged_byte_is_found() {
     let mut damaged = bytes.clone();
     damaged[at] ^= 1;
     let message = Artifact::read(&damaged).unwrap_err().to_string();
-    assert!(
-        message.starts_with("the artifact is damaged: its SHA-256 is "),
-        "{message}"
-    );
+    assert!(message.starts_with("the artifact is damaged: its SHA-256 is "), "{message}");
 }
 
 #[test]
@@ -55,10 +49,7 @@ fn any_cut_is_found() {
         }
     }
     let longer = [&bytes[..], b"x"].concat();
-    assert!(matches!(
-        Artifact::read(&longer),
-        Err(ArtifactError::Layout(_))
-    ));
+    assert!(matches!(Artifact::read(&longer), Err(ArtifactError::Layout(_))));
 }
 
 #[test]

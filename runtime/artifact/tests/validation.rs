@@ -23,20 +23,12 @@ fn refused(change: impl FnOnce(&mut Manifest)) -> String {
 #[track_caller]
 fn check(change: impl FnOnce(&mut Manifest), expected: &str) {
     let found = refused(change);
-    assert!(
-        found.contains(expected),
-        "expected: {expected}\nfound: {found}"
-    );
+    assert!(found.contains(expected), "expected: {expected}\nfound: {found}");
 }
 
 fn collective(step: &mut Step) -> (&mut Collective, &mut Vec<u32>, &mut u32, &mut u32) {
     match step {
-        Step::Collective {
-            kind,
-            axes,
-            input,
-            output,
-        } => (kind, axes, input, output),
+        Step::Collective { kind, axes, input, output } => (kind, axes, input, output),
         other => panic!("not a collective: {other:?}"),
     }
 }
@@ -50,14 +42,8 @@ fn body(step: &mut Step) -> &mut Vec<Step> {
 
 #[test]
 fn headers_and_meshes() {
-    check(
-        |m| m.entry = "a\x1b[31m".to_owned(),
-        "entry: a name has control characters",
-    );
-    check(
-        |m| m.mesh[0].size = 0,
-        "mesh: the sizes [0, 3] do not give 1 to 65536 devices",
-    );
+    check(|m| m.entry = "a\x1b[31m".to_owned(), "entry: a name has control characters");
+    check(|m| m.mesh[0].size = 0, "mesh: the sizes [0, 3] do not give 1 to 65536 devices");
     check(|m| m.mesh[0].size = 1 << 63, "mesh: the sizes");
     check(|m| m.mesh = vec![axis("x", 1); 17], "mesh: 17 axes");
     check(|m| m.loops = u32::MAX, "loops: 4294967295, at most 1024");
@@ -75,38 +61,17 @@ fn images_and_kernels() {
         |m| m.images[1].imports = vec!["system".to_owned()],
         "it imports a function other than memcpy",
     );
-    check(
-        |m| m.images[1].imports = vec!["memset".to_owned(); 2],
-        "it imports a function twice",
-    );
-    check(
-        |m| m.images[1].sha256 = "00".to_owned(),
-        "images[1]: its SHA-256 is not the manifest's",
-    );
-    check(
-        |m| m.images[0].level = "avx9000".to_owned(),
-        "its CPU level is not one of",
-    );
-    check(
-        |m| m.images[0].level = "x86-64-v3".to_owned(),
-        "not in order, most demanding first",
-    );
-    check(
-        |m| m.images.truncate(1),
-        "the manifest describes 1, the file holds 2",
-    );
-    check(
-        |m| m.kernels[0].phases.truncate(1),
-        "kernels[0]: it has code in 1 images, there are 2",
-    );
+    check(|m| m.images[1].imports = vec!["memset".to_owned(); 2], "it imports a function twice");
+    check(|m| m.images[1].sha256 = "00".to_owned(), "images[1]: its SHA-256 is not the manifest's");
+    check(|m| m.images[0].level = "avx9000".to_owned(), "its CPU level is not one of");
+    check(|m| m.images[0].level = "x86-64-v3".to_owned(), "not in order, most demanding first");
+    check(|m| m.images.truncate(1), "the manifest describes 1, the file holds 2");
+    check(|m| m.kernels[0].phases.truncate(1), "kernels[0]: it has code in 1 images, there are 2");
     check(
         |m| m.kernels[0].phases[1][0].entry = 4096,
         "its code at 4096 is outside of the 4096 bytes of text",
     );
-    check(
-        |m| m.kernels[0].phases[0][0].tiles = u64::MAX,
-        "18446744073709551615 tiles",
-    );
+    check(|m| m.kernels[0].phases[0][0].tiles = u64::MAX, "18446744073709551615 tiles");
     check(
         |m| m.kernels[0].phases[0][0].workspace_bytes = 1 << 60,
         "a workspace of 1152921504606846976",
@@ -127,144 +92,58 @@ fn buffers() {
         |m| m.buffers[4].storage = Storage::Arena(896),
         "144 bytes from arena offset 896 exceed the arena's 960",
     );
-    check(
-        |m| m.buffers[4].storage = Storage::Arena(u64::MAX - 63),
-        "exceed the arena's",
-    );
-    check(
-        |m| m.buffers[4].storage = Storage::Input(2),
-        "input 2 does not exist; there are 2",
-    );
-    check(
-        |m| m.buffers[4].storage = Storage::Output(9),
-        "output 9 does not exist",
-    );
-    check(
-        |m| m.buffers[4].storage = Storage::Input(0),
-        "another size than p.h.w",
-    );
-    check(
-        |m| m.buffers[3].extents = vec![1; 65],
-        "65 dims, at most 64",
-    );
-    check(
-        |m| m.arena_bytes = u64::MAX,
-        "arena_bytes: 18446744073709551615",
-    );
+    check(|m| m.buffers[4].storage = Storage::Arena(u64::MAX - 63), "exceed the arena's");
+    check(|m| m.buffers[4].storage = Storage::Input(2), "input 2 does not exist; there are 2");
+    check(|m| m.buffers[4].storage = Storage::Output(9), "output 9 does not exist");
+    check(|m| m.buffers[4].storage = Storage::Input(0), "another size than p.h.w");
+    check(|m| m.buffers[3].extents = vec![1; 65], "65 dims, at most 64");
+    check(|m| m.arena_bytes = u64::MAX, "arena_bytes: 18446744073709551615");
 }
 
 #[test]
 fn signatures() {
-    check(
-        |m| m.inputs[0].buffer = 99,
-        "inputs[0]: buffer 99 does not exist",
-    );
-    check(
-        |m| m.inputs[0].buffer = 3,
-        "has another size than its buffer",
-    );
-    check(
-        |m| m.inputs[1].buffer = 2,
-        "inputs[1]: its buffer 2 is not its own memory",
-    );
-    check(
-        |m| m.inputs[0].dims[1].axes = vec![7],
-        "mesh axis 7 does not exist",
-    );
-    check(
-        |m| m.inputs[0].dims[1].axes = vec![0],
-        "a mesh axis is named twice",
-    );
-    check(
-        |m| m.inputs[0].dims[1].global = 7,
-        "3 devices with 2 positions each do not hold 7",
-    );
-    check(
-        |m| m.inputs[0].dims[0].global = 1,
-        "is not split, but its local extent 2 is not 1",
-    );
-    check(
-        |m| m.inputs[0].axes = vec![1],
-        "1 stacked dims and axes of 1 dims are not its 3 dims",
-    );
+    check(|m| m.inputs[0].buffer = 99, "inputs[0]: buffer 99 does not exist");
+    check(|m| m.inputs[0].buffer = 3, "has another size than its buffer");
+    check(|m| m.inputs[1].buffer = 2, "inputs[1]: its buffer 2 is not its own memory");
+    check(|m| m.inputs[0].dims[1].axes = vec![7], "mesh axis 7 does not exist");
+    check(|m| m.inputs[0].dims[1].axes = vec![0], "a mesh axis is named twice");
+    check(|m| m.inputs[0].dims[1].global = 7, "3 devices with 2 positions each do not hold 7");
+    check(|m| m.inputs[0].dims[0].global = 1, "is not split, but its local extent 2 is not 1");
+    check(|m| m.inputs[0].axes = vec![1], "1 stacked dims and axes of 1 dims are not its 3 dims");
     check(|m| m.inputs[0].tensor = "h.w".to_owned(), "0 stacked dims");
-    check(
-        |m| m.inputs[0].dtype = DType::Bf16,
-        "has another size than its buffer",
-    );
+    check(|m| m.inputs[0].dtype = DType::Bf16, "has another size than its buffer");
     check(|m| m.inputs[0].path = "s".to_owned(), "s occurs twice");
     check(|m| m.outputs[1].donor = Some(5), "input 5 does not exist");
-    check(
-        |m| m.outputs[1].donor = Some(0),
-        "which differs in type or split",
-    );
-    check(
-        |m| m.outputs[0].donor = Some(1),
-        "but its buffer is elsewhere",
-    );
-    check(
-        |m| m.outputs[1].buffer = 2,
-        "its buffer 2 is another output's memory",
-    );
+    check(|m| m.outputs[1].donor = Some(0), "which differs in type or split");
+    check(|m| m.outputs[0].donor = Some(1), "but its buffer is elsewhere");
+    check(|m| m.outputs[1].buffer = 2, "its buffer 2 is another output's memory");
 }
 
 #[test]
 fn steps() {
-    check(
-        |m| m.steps[1] = Step::Copy { from: 3, to: 77 },
-        "steps[1]: buffer 77 does not exist",
-    );
-    check(
-        |m| m.steps[1] = Step::Copy { from: 3, to: 5 },
-        "a and wide differ in size",
-    );
-    check(
-        |m| m.steps[1] = Step::Swap { a: 3, b: 2 },
-        "a and y differ in size",
-    );
+    check(|m| m.steps[1] = Step::Copy { from: 3, to: 77 }, "steps[1]: buffer 77 does not exist");
+    check(|m| m.steps[1] = Step::Copy { from: 3, to: 5 }, "a and wide differ in size");
+    check(|m| m.steps[1] = Step::Swap { a: 3, b: 2 }, "a and y differ in size");
     check(
         |m| m.steps[1] = Step::Copy { from: 0, to: 0 },
         "it writes w, an input that is not donated",
     );
-    let launch = |kernel, operand, int| Step::Launch {
-        kernel,
-        operands: vec![operand],
-        ints: vec![int],
-    };
-    check(
-        |m| m.steps[1] = launch(1, 0, Int::Coord(0)),
-        "kernel 1 does not exist",
-    );
-    check(
-        |m| m.steps[1] = launch(0, 8, Int::Coord(0)),
-        "buffer 8 does not exist",
-    );
-    check(
-        |m| m.steps[1] = launch(0, 0, Int::Coord(2)),
-        "mesh axis 2 does not exist",
-    );
+    let launch =
+        |kernel, operand, int| Step::Launch { kernel, operands: vec![operand], ints: vec![int] };
+    check(|m| m.steps[1] = launch(1, 0, Int::Coord(0)), "kernel 1 does not exist");
+    check(|m| m.steps[1] = launch(0, 8, Int::Coord(0)), "buffer 8 does not exist");
+    check(|m| m.steps[1] = launch(0, 0, Int::Coord(2)), "mesh axis 2 does not exist");
     check(
         |m| m.steps[1] = launch(0, 0, Int::Counter(1)),
         "steps[1]: loop counter 1 is not of an enclosing loop",
     );
-    let repeat = |counter, extent, steps| Step::Loop {
-        counter,
-        extent,
-        reversed: false,
-        steps,
-    };
+    let repeat = |counter, extent, steps| Step::Loop { counter, extent, reversed: false, steps };
     check(
         |m| body(&mut m.steps[0]).push(repeat(1, 1, vec![])),
         "steps[0].loop.steps[2]: loop counter 1 belongs to an enclosing loop",
     );
-    check(
-        |m| m.steps.push(repeat(2, 1, vec![])),
-        "loop counter 2 does not exist",
-    );
-    check(
-        |m| m.steps.push(repeat(0, u64::MAX, vec![])),
-        "steps in one run, at most 1000000000",
-    );
+    check(|m| m.steps.push(repeat(2, 1, vec![])), "loop counter 2 does not exist");
+    check(|m| m.steps.push(repeat(0, u64::MAX, vec![])), "steps in one run, at most 1000000000");
 }
 
 #[test]
@@ -274,24 +153,15 @@ fn too_deep_loops() {
     for counter in 0..33 {
         let steps = std::mem::take(&mut artifact.manifest.steps);
         let counter = if counter == 0 { 50 } else { counter + 1 };
-        artifact.manifest.steps = vec![Step::Loop {
-            counter,
-            extent: 1,
-            reversed: false,
-            steps,
-        }];
+        artifact.manifest.steps = vec![Step::Loop { counter, extent: 1, reversed: false, steps }];
     }
     let message = Artifact::read(&artifact.write()).unwrap_err().to_string();
     assert!(message.contains("more than 32 nested loops"), "{message}");
     // Far deeper, the JSON itself is refused before the stack ends.
     for _ in 0..2000 {
         let steps = std::mem::take(&mut artifact.manifest.steps);
-        artifact.manifest.steps = vec![Step::Loop {
-            counter: 0,
-            extent: 1,
-            reversed: false,
-            steps,
-        }];
+        artifact.manifest.steps =
+            vec![Step::Loop { counter: 0, extent: 1, reversed: false, steps }];
     }
     let message = Artifact::read(&artifact.write()).unwrap_err().to_string();
     assert!(message.contains("recursion limit exceeded"), "{message}");
@@ -299,25 +169,12 @@ fn too_deep_loops() {
 
 #[test]
 fn collectives() {
-    check(
-        |m| *collective(&mut m.steps[2]).1 = vec![1, 1],
-        "a mesh axis is named twice",
-    );
-    check(
-        |m| *collective(&mut m.steps[2]).1 = vec![2],
-        "mesh axis 2 does not exist",
-    );
-    check(
-        |m| *collective(&mut m.steps[2]).3 = 5,
-        "cannot make [6, 12] (wide) of [6, 6] (a)",
-    );
+    check(|m| *collective(&mut m.steps[2]).1 = vec![1, 1], "a mesh axis is named twice");
+    check(|m| *collective(&mut m.steps[2]).1 = vec![2], "mesh axis 2 does not exist");
+    check(|m| *collective(&mut m.steps[2]).3 = 5, "cannot make [6, 12] (wide) of [6, 6] (a)");
     check(|m| *collective(&mut m.steps[2]).3 = 0, "it writes w");
     check(
-        |m| {
-            *collective(&mut m.steps[2]).0 = Collective::AllReduce {
-                reduction: Reduction::Any,
-            }
-        },
+        |m| *collective(&mut m.steps[2]).0 = Collective::AllReduce { reduction: Reduction::Any },
         "Any of F32 is not defined",
     );
     check(
@@ -328,36 +185,20 @@ fn collectives() {
         |m| *collective(&mut m.steps[3]).0 = Collective::AllGather { position: 2 },
         "among 2 cannot make",
     );
-    check(
-        |m| *collective(&mut m.steps[3]).1 = vec![1],
-        "among 3 cannot make",
-    );
+    check(|m| *collective(&mut m.steps[3]).1 = vec![1], "among 3 cannot make");
     check(
         |m| {
-            *collective(&mut m.steps[4]).0 = Collective::ReduceScatter {
-                reduction: Reduction::Sum,
-                position: 0,
-            }
+            *collective(&mut m.steps[4]).0 =
+                Collective::ReduceScatter { reduction: Reduction::Sum, position: 0 }
         },
         "cannot make [6, 2] (thin)",
     );
     check(
-        |m| {
-            *collective(&mut m.steps[5]).0 = Collective::AllToAll {
-                split: 0,
-                concat: 1,
-            }
-        },
+        |m| *collective(&mut m.steps[5]).0 = Collective::AllToAll { split: 0, concat: 1 },
         "cannot make",
     );
-    check(
-        |m| *collective(&mut m.steps[6]).2 = 5,
-        "cannot make [6, 6] (b) of [6, 12] (wide)",
-    );
-    check(
-        |m| m.buffers[4].dtype = DType::I32,
-        "a and b differ in type",
-    );
+    check(|m| *collective(&mut m.steps[6]).2 = 5, "cannot make [6, 6] (b) of [6, 12] (wide)");
+    check(|m| m.buffers[4].dtype = DType::I32, "a and b differ in type");
 }
 
 #[test]

@@ -38,48 +38,25 @@ unsafe extern "C-unwind" fn work(
 
 fn lock_step(devices: u64, tiles: u64, threads: usize) -> Session {
     let mut b = Builder::new(&[("data", devices)]);
-    b.input(
-        "x",
-        DType::F32,
-        &[Dim("N", devices * tiles * TILE as u64, &[0])],
-    );
+    b.input("x", DType::F32, &[Dim("N", devices * tiles * TILE as u64, &[0])]);
     let x = b.donated("x", 0);
-    let launch = Step::Launch {
-        kernel: 0,
-        operands: vec![x],
-        ints: Vec::new(),
-    };
+    let launch = Step::Launch { kernel: 0, operands: vec![x], ints: Vec::new() };
     let mut steps = vec![launch; KERNELS];
     steps.push(Step::Collective {
-        kind: Collective::AllReduce {
-            reduction: Reduction::Max,
-        },
+        kind: Collective::AllReduce { reduction: Reduction::Max },
         axes: vec![0],
         input: x,
         output: x,
     });
-    b.step(Step::Loop {
-        counter: 0,
-        extent: LAYERS,
-        reversed: false,
-        steps,
-    });
-    b.manifest.kernels.push(Kernel {
-        name: "work".to_owned(),
-        phases: Vec::new(),
-    });
+    b.step(Step::Loop { counter: 0, extent: LAYERS, reversed: false, steps });
+    b.manifest.kernels.push(Kernel { name: "work".to_owned(), phases: Vec::new() });
     let manifest: Manifest = b.manifest;
     let elements = (devices * tiles) as usize * TILE;
     // SAFETY: `work` stays within the tiles it is given.
     let module = unsafe { Module::from_functions(manifest, &[vec![(work as TileFn, tiles)]]) };
-    let options = Options {
-        threads,
-        ..Options::default()
-    };
+    let options = Options { threads, ..Options::default() };
     let mut session = Session::new(module, options).unwrap();
-    session
-        .bind(0, &f32s(&vec![0.5; elements], &[elements as u64]).value())
-        .unwrap();
+    session.bind(0, &f32s(&vec![0.5; elements], &[elements as u64]).value()).unwrap();
     session
 }
 
@@ -111,14 +88,7 @@ fn thread_per_device(memory: &mut [Vec<f32>], tiles: u64, pool: Option<&rayon::T
                     let none = std::ptr::null_mut();
                     // SAFETY: the device's own memory, each tile once.
                     unsafe {
-                        work(
-                            &operand,
-                            std::ptr::null(),
-                            none,
-                            none,
-                            begin as i64,
-                            end as i64,
-                        )
+                        work(&operand, std::ptr::null(), none, none, begin as i64, end as i64)
                     };
                 };
                 for _ in 0..LAYERS {
@@ -127,13 +97,10 @@ fn thread_per_device(memory: &mut [Vec<f32>], tiles: u64, pool: Option<&rayon::T
                             None => tile(0, tiles),
                             Some(pool) => pool.install(|| {
                                 let tasks = tiles.min(8);
-                                (0..tasks as usize)
-                                    .into_par_iter()
-                                    .with_max_len(1)
-                                    .for_each(|t| {
-                                        let t = t as u64;
-                                        tile(tiles * t / tasks, tiles * (t + 1) / tasks);
-                                    });
+                                (0..tasks as usize).into_par_iter().with_max_len(1).for_each(|t| {
+                                    let t = t as u64;
+                                    tile(tiles * t / tasks, tiles * (t + 1) / tasks);
+                                });
                             }),
                         }
                     }
@@ -152,10 +119,7 @@ fn all_reduce(pointers: &[Shared], rank: usize, elements: usize) {
     for i in elements * rank / n..elements * (rank + 1) / n {
         // SAFETY: between the barriers, nobody else touches this segment.
         unsafe {
-            let largest = pointers
-                .iter()
-                .map(|p| *p.get().add(i))
-                .fold(f32::MIN, f32::max);
+            let largest = pointers.iter().map(|p| *p.get().add(i)).fold(f32::MIN, f32::max);
             for p in pointers {
                 *p.get().add(i) = largest;
             }
@@ -165,10 +129,7 @@ fn all_reduce(pointers: &[Shared], rank: usize, elements: usize) {
 
 fn main() {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     println!("{threads} threads; milliseconds per run of {LAYERS} layers");
     println!("devices  KiB/kernel  lock-step  thread/device  thread/device + pool");
     for devices in [1, 2, 4, 8] {
@@ -185,9 +146,7 @@ fn main() {
                 };
                 time(0, &mut || session.run().unwrap());
                 time(1, &mut || thread_per_device(&mut memory, tiles, None));
-                time(2, &mut || {
-                    thread_per_device(&mut memory, tiles, Some(&pool))
-                });
+                time(2, &mut || thread_per_device(&mut memory, tiles, Some(&pool)));
             }
             let [lock, inline, pooled] = best;
             let size = elements * 4 / 1024;

@@ -57,13 +57,8 @@ fn amx() -> bool {
         }
         // SAFETY: arch_prctl with this request takes one number and touches no memory of ours; a
         // kernel that does not know it returns an error.
-        let answer = unsafe {
-            libc::syscall(
-                libc::SYS_arch_prctl,
-                ARCH_REQ_XCOMP_PERM,
-                XFEATURE_XTILEDATA,
-            )
-        };
+        let answer =
+            unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) };
         answer == 0
     })
 }

@@ -32,9 +32,7 @@ impl Region {
             // Only a hint: a kernel without huge pages refuses it, and nothing is lost.
             let _ = map.advise(Advice::HugePage);
         }
-        Ok(Region {
-            map: MmapRaw::from(map),
-        })
+        Ok(Region { map: MmapRaw::from(map) })
     }
 
     /// The address of the byte at `offset`.
@@ -67,7 +65,5 @@ impl Offsets {
 
 /// The size rounded up to the alignment.
 pub(crate) fn aligned(bytes: u64) -> u64 {
-    bytes
-        .checked_next_multiple_of(ALIGNMENT as u64)
-        .unwrap_or(u64::MAX)
+    bytes.checked_next_multiple_of(ALIGNMENT as u64).unwrap_or(u64::MAX)
 }

@@ -43,18 +43,13 @@ impl Module {
         }
         let manifest = Arc::new(artifact.manifest.clone());
         let images = manifest.images.iter().enumerate();
-        let Some((number, image)) = images
-            .into_iter()
-            .find(|(_, image)| cpu::runs(&image.level))
+        let Some((number, image)) = images.into_iter().find(|(_, image)| cpu::runs(&image.level))
         else {
             if manifest.kernels.is_empty() {
                 return Ok(Module::without_code(manifest));
             }
             let levels: Vec<&str> = manifest.images.iter().map(|i| i.level.as_str()).collect();
-            return Err(RunError::Cpu {
-                available: levels.join(", "),
-                cpu: cpu::level(),
-            });
+            return Err(RunError::Cpu { available: levels.join(", "), cpu: cpu::level() });
         };
         let code = map(image, &artifact.images[number]).map_err(|source| RunError::Memory {
             bytes: image.text + image.rodata,
@@ -118,12 +113,7 @@ impl Module {
     }
 
     fn without_code(manifest: Arc<Manifest>) -> Module {
-        Module {
-            manifest,
-            kernels: Vec::new(),
-            level: "none".to_owned(),
-            _code: None,
-        }
+        Module { manifest, kernels: Vec::new(), level: "none".to_owned(), _code: None }
     }
 }
 
@@ -137,12 +127,7 @@ fn map(image: &CodeImage, blob: &[u8]) -> std::io::Result<MmapRaw> {
         slot.copy_from_slice(&import_address(import)?.to_ne_bytes());
     }
     let pages = MmapRaw::from(pages);
-    protect(
-        &pages,
-        0,
-        image.text as usize,
-        libc::PROT_READ | libc::PROT_EXEC,
-    )?;
+    protect(&pages, 0, image.text as usize, libc::PROT_READ | libc::PROT_EXEC)?;
     let data = image.text as usize;
     protect(&pages, data, pages.len() - data, libc::PROT_READ)?;
     Ok(pages)

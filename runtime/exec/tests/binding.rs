@@ -20,10 +20,8 @@ impl Directory {
 
     fn file(&self, name: &str, tensors: &[(&str, Tensor)]) -> SafeTensors {
         let path = self.0.join(name);
-        let tensors: Vec<(String, Tensor)> = tensors
-            .iter()
-            .map(|(n, t)| ((*n).to_owned(), t.clone()))
-            .collect();
+        let tensors: Vec<(String, Tensor)> =
+            tensors.iter().map(|(n, t)| ((*n).to_owned(), t.clone())).collect();
         write_safetensors(&path, &tensors).unwrap();
         SafeTensors::open(&path).unwrap()
     }
@@ -41,12 +39,7 @@ fn manifest() -> Manifest {
     b.input(
         "p.h.w",
         DType::F32,
-        &[
-            Dim("L", 2, &[]),
-            Dim("D", 2, &[]),
-            Dim("3", 3, &[]),
-            Dim("H", 1, &[]),
-        ],
+        &[Dim("L", 2, &[]), Dim("D", 2, &[]), Dim("3", 3, &[]), Dim("H", 1, &[])],
     );
     b.input("p.wte", DType::Bf16, &[Dim("V", 4, &[])]);
     b.input("tokens", DType::I32, &[Dim("B", 3, &[])]);
@@ -80,41 +73,20 @@ fn layers_are_stacked_and_a_common_prefix_is_found() {
     let directory = Directory::new("prefix");
     for prefix in ["", "transformer."] {
         let name = |n: &str| format!("{prefix}{n}");
-        let (w0, w1, e, mask) = (
-            name("h.0.w"),
-            name("h.1.w"),
-            name("wte"),
-            name("h.0.attn.bias"),
-        );
-        let params = directory.file(
-            "params",
-            &[
-                (&w0, layer(10.0)),
-                (&w1, layer(20.0)),
-                (&e, wte()),
-                (&mask, wte()),
-            ],
-        );
+        let (w0, w1, e, mask) = (name("h.0.w"), name("h.1.w"), name("wte"), name("h.0.attn.bias"));
+        let params = directory
+            .file("params", &[(&w0, layer(10.0)), (&w1, layer(20.0)), (&e, wte()), (&mask, wte())]);
         let inputs = [directory.file("inputs", &[("tokens", tokens(ElementType::I64))])];
         let manifest = manifest();
         let bindings = bind(&manifest, Some(&params), &inputs).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(
-            bindings.values[0].pieces,
-            [&layer(10.0).bytes[..], &layer(20.0).bytes]
-        );
+        assert_eq!(bindings.values[0].pieces, [&layer(10.0).bytes[..], &layer(20.0).bytes]);
         assert_eq!(bindings.values[2].dtype, ElementType::I64);
         let mut notes = bindings.notes.iter();
         if !prefix.is_empty() {
-            assert_eq!(
-                notes.next().unwrap(),
-                "the checkpoint's names stand under `transformer.`"
-            );
+            assert_eq!(notes.next().unwrap(), "the checkpoint's names stand under `transformer.`");
         }
         assert_eq!(notes.next().unwrap(), "1 input is rounded from f32 to bf16");
-        assert_eq!(
-            notes.next().unwrap(),
-            &format!("the checkpoint's `{mask}` are not used")
-        );
+        assert_eq!(notes.next().unwrap(), &format!("the checkpoint's `{mask}` are not used"));
         assert_eq!(notes.next(), None);
     }
 }
@@ -134,35 +106,21 @@ fn bound_values_arrive_on_the_devices_converted() {
     let half = |a: f32, b: f32| Tensor {
         dtype: ElementType::F16,
         shape: vec![2],
-        bytes: [a, b]
-            .iter()
-            .flat_map(|x| half::f16::from_f32(*x).to_le_bytes())
-            .collect(),
+        bytes: [a, b].iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect(),
     };
     let params = directory.file(
         "params",
-        &[
-            ("x.0", half(1.0, 2.0)),
-            ("x.1", half(3.0, 4.0)),
-            ("x.2", half(5.0, 6.0)),
-        ],
+        &[("x.0", half(1.0, 2.0)), ("x.1", half(3.0, 4.0)), ("x.2", half(5.0, 6.0))],
     );
     let inputs = [directory.file("inputs", &[("n", tokens(ElementType::I64))])];
     let bindings = bind(&b.manifest, Some(&params), &inputs).unwrap();
-    assert!(
-        bindings.notes.is_empty(),
-        "widening needs no note: {:?}",
-        bindings.notes
-    );
+    assert!(bindings.notes.is_empty(), "widening needs no note: {:?}", bindings.notes);
     let mut session = support::session(&b.artifact(None, &[]), 2);
     for (i, value) in bindings.values.iter().enumerate() {
         session.bind(i, value).unwrap();
     }
     session.run().unwrap();
-    assert_eq!(
-        support::to_f32s(&session.output(0).unwrap()),
-        [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
-    );
+    assert_eq!(support::to_f32s(&session.output(0).unwrap()), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     assert_eq!(session.output(1).unwrap(), tokens(ElementType::I32));
 }
 
@@ -173,11 +131,7 @@ fn leaves_may_come_by_their_full_path_with_product_axes_joined_or_apart() {
     flat.bytes.extend(layer(1.0).bytes);
     for shape in [vec![2, 2, 3], vec![2, 2, 3, 1]] {
         flat.shape = shape;
-        let all = [
-            ("p.h.w", flat.clone()),
-            ("p.wte", wte()),
-            ("tokens", tokens(ElementType::I32)),
-        ];
+        let all = [("p.h.w", flat.clone()), ("p.wte", wte()), ("tokens", tokens(ElementType::I32))];
         let inputs = [directory.file("inputs", &all)];
         let manifest = manifest();
         let bindings = bind(&manifest, None, &inputs).unwrap();
@@ -200,14 +154,9 @@ fn problems_are_named_with_help() {
     let whole = [("h.0.w", layer(0.0)), ("h.1.w", layer(1.0)), ("wte", wte())];
     let ids = [("tokens", tokens(ElementType::I32))];
 
-    let found = refused(
-        Some(&[("h.0.w", layer(0.0)), ("h.1.W", layer(0.0)), ("wte", wte())]),
-        &ids,
-    );
-    assert_eq!(
-        found,
-        ["params lacks `h.1.w`, f32[2, 3]\nhelp: there is `h.1.W`"]
-    );
+    let found =
+        refused(Some(&[("h.0.w", layer(0.0)), ("h.1.W", layer(0.0)), ("wte", wte())]), &ids);
+    assert_eq!(found, ["params lacks `h.1.w`, f32[2, 3]\nhelp: there is `h.1.W`"]);
 
     let found = refused(Some(&[("unrelated", wte())]), &ids);
     let too_few = "`h.{}.w` needs a tensor for each of L = 2, but the checkpoint has 1 in all";
@@ -216,16 +165,11 @@ fn problems_are_named_with_help() {
         "params lacks `wte`, bf16[4]\nhelp: besides those found, the file has `unrelated`";
     assert_eq!(found[1], missing);
 
-    let found = refused(
-        Some(&[("h.0.w", wte()), whole[1].clone(), whole[2].clone()]),
-        &ids,
-    );
+    let found = refused(Some(&[("h.0.w", wte()), whole[1].clone(), whole[2].clone()]), &ids);
     assert_eq!(
         found,
-        [
-            "`h.0.w` has the shape [4], expected [2, 3] for `p.h.w`, which is [L=2, D=2, 3, H=1]\n\
-          help: pass the checkpoint of this model size, or compile for its sizes with `-D`"
-        ]
+        ["`h.0.w` has the shape [4], expected [2, 3] for `p.h.w`, which is [L=2, D=2, 3, H=1]\n\
+          help: pass the checkpoint of this model size, or compile for its sizes with `-D`"]
     );
 
     let found = refused(Some(&whole), &[("tokns", tokens(ElementType::I32))]);
@@ -235,18 +179,13 @@ fn problems_are_named_with_help() {
     );
 
     let found = refused(Some(&whole), &[("tokens", f32s(&[0.0; 3], &[3]))]);
-    assert_eq!(
-        found,
-        ["`tokens` has f32 elements, expected i32\nhelp: convert the file"]
-    );
+    assert_eq!(found, ["`tokens` has f32 elements, expected i32\nhelp: convert the file"]);
 
     let found = refused(Some(&whole), &[("tokens", f32s(&[0.0; 4], &[4]))]);
     assert_eq!(
         found,
-        [
-            "`tokens` has the shape [4], expected [3], which are [B=3]\n\
-          help: give an array of that shape, or compile for this one with `-D`"
-        ]
+        ["`tokens` has the shape [4], expected [3], which are [B=3]\n\
+          help: give an array of that shape, or compile for this one with `-D`"]
     );
 
     let found = refused(None, &ids);
@@ -265,8 +204,5 @@ fn a_huge_stack_is_refused_before_it_is_spelled_out() {
     let directory = Directory::new("stack");
     let params = directory.file("params", &[("wte", wte())]);
     let message = bind(&manifest, Some(&params), &[]).unwrap_err().to_string();
-    assert!(
-        message.contains("needs a tensor for each of L = 18446744073709551615"),
-        "{message}"
-    );
+    assert!(message.contains("needs a tensor for each of L = 18446744073709551615"), "{message}");
 }

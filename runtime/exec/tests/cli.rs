@@ -39,9 +39,7 @@ impl Directory {
             decorator: "@shard(data: N)".to_owned(),
         });
         let artifact = b.artifact(Some(ADD), &[]);
-        artifact
-            .write_file(&directory.0.join("add.einpkg"))
-            .unwrap();
+        artifact.write_file(&directory.0.join("add.einpkg")).unwrap();
         let inputs: Vec<(String, Tensor)> = vec![
             ("x".to_owned(), f32s(&[1.0, 2.0, 3.0, 4.0, 5.0], &[5])),
             ("y".to_owned(), f32s(&[0.5; 5], &[5])),
@@ -73,39 +71,19 @@ fn text(bytes: &[u8]) -> &str {
 fn prints_a_table_that_does_not_depend_on_threads_or_repetitions() {
     let directory = Directory::new("table");
     let run = |threads: &str, repeat: &str| {
-        let arguments = [
-            "add.einpkg",
-            "--inputs",
-            "in.safetensors",
-            "--threads",
-            threads,
-            "--repeat",
-            repeat,
-        ];
+        let arguments =
+            ["add.einpkg", "--inputs", "in.safetensors", "--threads", threads, "--repeat", repeat];
         let output = directory.run(&arguments);
         assert!(output.status.success(), "{}", text(&output.stderr));
-        assert!(
-            text(&output.stderr).contains("2 devices"),
-            "{}",
-            text(&output.stderr)
-        );
+        assert!(text(&output.stderr).contains("2 devices"), "{}", text(&output.stderr));
         text(&output.stdout).to_owned()
     };
     let table = run("1", "1");
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 3, "{table}");
-    assert!(
-        lines[0].starts_with("name  type    first values"),
-        "{table}"
-    );
-    assert!(
-        lines[1].starts_with("z     f32[5]  1.500000 2.500000 3.500000 4.500000 …"),
-        "{table}"
-    );
-    assert!(
-        lines[2].starts_with("x     f32[5]  2.500000 4.500000 6.500000 8.500000 …"),
-        "{table}"
-    );
+    assert!(lines[0].starts_with("name  type    first values"), "{table}");
+    assert!(lines[1].starts_with("z     f32[5]  1.500000 2.500000 3.500000 4.500000 …"), "{table}");
+    assert!(lines[2].starts_with("x     f32[5]  2.500000 4.500000 6.500000 8.500000 …"), "{table}");
     assert_eq!(run("3", "4"), table);
 }
 
@@ -129,10 +107,7 @@ fn writes_results_and_prints_json() {
     assert_eq!(json["run_ms"].as_array().unwrap().len(), 3);
     assert_eq!(json["peak_bytes_per_device"], 192);
     let row = &json["collectives"][0];
-    assert_eq!(
-        (&row["op"], &row["wire_bytes"]),
-        (&"all_reduce".into(), &12.into())
-    );
+    assert_eq!((&row["op"], &row["wire_bytes"]), (&"all_reduce".into(), &12.into()));
     assert_eq!(row["decorator"], "@shard(data: N)");
     let file = SafeTensors::open(&directory.0.join("out.safetensors")).unwrap();
     assert_eq!(file.names().collect::<Vec<_>>(), ["x", "z"]);
@@ -156,34 +131,14 @@ fn failures_exit_with_1_and_wrong_usage_with_2() {
     );
     assert!(found.contains("\nerror: no value for `y`"), "{found}");
     let found = stderr(&["in.safetensors"], 1);
-    assert!(
-        found.starts_with("error: this is not an Einmesh artifact"),
-        "{found}"
-    );
+    assert!(found.starts_with("error: this is not an Einmesh artifact"), "{found}");
     let found = stderr(&["nothing.einpkg"], 1);
-    assert!(
-        found.starts_with("error: cannot read nothing.einpkg: No such file"),
-        "{found}"
-    );
+    assert!(found.starts_with("error: cannot read nothing.einpkg: No such file"), "{found}");
     let found = stderr(&["add.einpkg", "--entry", "loss"], 1);
-    assert!(
-        found.starts_with("error: the artifact's entry is `main`, not `loss`"),
-        "{found}"
-    );
-    let found = stderr(
-        &[
-            "add.einpkg",
-            "--inputs",
-            "in.safetensors",
-            "--outputs",
-            "no/such/dir",
-        ],
-        1,
-    );
-    assert!(
-        found.contains("error: cannot write no/such/dir: "),
-        "{found}"
-    );
+    assert!(found.starts_with("error: the artifact's entry is `main`, not `loss`"), "{found}");
+    let found =
+        stderr(&["add.einpkg", "--inputs", "in.safetensors", "--outputs", "no/such/dir"], 1);
+    assert!(found.contains("error: cannot write no/such/dir: "), "{found}");
     stderr(&["add.einpkg", "--threads", "0"], 2);
     stderr(&["add.einpkg", "--thread"], 2);
     stderr(&[], 2);

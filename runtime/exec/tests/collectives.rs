@@ -51,9 +51,9 @@ fn defined(kind: &Collective, group: &[Local], m: u64) -> Local {
         extents
     };
     match *kind {
-        Collective::AllReduce {
-            reduction: Reduction::Max,
-        } => Local::make(own.extents.clone(), largest),
+        Collective::AllReduce { reduction: Reduction::Max } => {
+            Local::make(own.extents.clone(), largest)
+        }
         Collective::AllReduce { .. } => Local::make(own.extents.clone(), sum),
         Collective::AllGather { position } => {
             let each = own.extents[position as usize];
@@ -65,9 +65,7 @@ fn defined(kind: &Collective, group: &[Local], m: u64) -> Local {
         Collective::ReduceScatter { position, .. } => {
             let extents = scaled(position, (1, n));
             let each = extents[position as usize];
-            Local::make(extents, |at| {
-                sum(&with(at, position, m * each + at[position as usize]))
-            })
+            Local::make(extents, |at| sum(&with(at, position, m * each + at[position as usize])))
         }
         Collective::AllToAll { split, concat } => {
             let part = own.extents[split as usize] / n;
@@ -104,9 +102,7 @@ impl Case {
         let names = ["a", "b", "c"];
         let mesh = names.into_iter().take(1 + random.below(3) as usize);
         let mesh: Vec<(&str, u64)> = mesh.map(|name| (name, 1 + random.below(3))).collect();
-        let mut axes: Vec<u32> = (0..mesh.len() as u32)
-            .filter(|_| random.below(3) > 0)
-            .collect();
+        let mut axes: Vec<u32> = (0..mesh.len() as u32).filter(|_| random.below(3) > 0).collect();
         if random.below(2) == 0 {
             axes.reverse();
         }
@@ -127,30 +123,19 @@ impl Case {
             2 => {
                 divisible(position);
                 let reduction = Reduction::Sum;
-                Collective::ReduceScatter {
-                    reduction,
-                    position,
-                }
+                Collective::ReduceScatter { reduction, position }
             }
             3 => {
                 divisible(position);
                 let concat = random.below(3) as u32;
-                Collective::AllToAll {
-                    split: position,
-                    concat,
-                }
+                Collective::AllToAll { split: position, concat }
             }
             _ => Collective::CollectivePermute {
                 shift: random.below(9) as i64 - 4,
                 wrap: random.below(2) == 0,
             },
         };
-        Case {
-            mesh,
-            kind,
-            axes,
-            extents,
-        }
+        Case { mesh, kind, axes, extents }
     }
 
     fn devices(&self) -> u64 {
@@ -160,20 +145,13 @@ impl Case {
     /// The kind with positions moved by one, since the devices stand in a dim of their own in front.
     fn shifted(&self) -> Collective {
         match self.kind.clone() {
-            Collective::AllGather { position } => Collective::AllGather {
-                position: position + 1,
-            },
-            Collective::ReduceScatter {
-                reduction,
-                position,
-            } => Collective::ReduceScatter {
-                reduction,
-                position: position + 1,
-            },
-            Collective::AllToAll { split, concat } => Collective::AllToAll {
-                split: split + 1,
-                concat: concat + 1,
-            },
+            Collective::AllGather { position } => Collective::AllGather { position: position + 1 },
+            Collective::ReduceScatter { reduction, position } => {
+                Collective::ReduceScatter { reduction, position: position + 1 }
+            }
+            Collective::AllToAll { split, concat } => {
+                Collective::AllToAll { split: split + 1, concat: concat + 1 }
+            }
             other => other,
         }
     }
@@ -209,10 +187,8 @@ fn random_collectives_are_as_defined_for_any_number_of_threads() {
             numbers: (0..count).map(|_| random.small()).collect(),
         });
         let locals: Vec<Local> = locals.collect();
-        let manifest = Manifest {
-            mesh: Builder::new(&case.mesh).manifest.mesh,
-            ..Manifest::default()
-        };
+        let manifest =
+            Manifest { mesh: Builder::new(&case.mesh).manifest.mesh, ..Manifest::default() };
         let mut expected = vec![None; locals.len()];
         for group in manifest.groups(&case.axes) {
             let members: Vec<Local> = group.iter().map(|r| locals[*r as usize].clone()).collect();
@@ -224,10 +200,8 @@ fn random_collectives_are_as_defined_for_any_number_of_threads() {
         let numbers: Vec<f32> = expected.iter().flat_map(|l| l.numbers.clone()).collect();
         for threads in [1, 3] {
             let found = case.run(&locals, &expected[0].extents, threads);
-            let place = format!(
-                "case {number}, {:?} over {:?} of {:?}",
-                case.kind, case.axes, case.mesh
-            );
+            let place =
+                format!("case {number}, {:?} over {:?} of {:?}", case.kind, case.axes, case.mesh);
             assert_eq!(to_f32s(&found), numbers, "{place}");
         }
     }
@@ -242,11 +216,8 @@ fn all_reduce(dtype: DType, reduction: Reduction, rows: &[Vec<u8>], threads: usi
     let x = b.donated("x", 0);
     b.collective(Collective::AllReduce { reduction }, &[0], x, x);
     let mut session = b.session(threads);
-    let whole = Tensor {
-        dtype: ElementType::of(dtype),
-        shape: vec![members, each],
-        bytes: rows.concat(),
-    };
+    let whole =
+        Tensor { dtype: ElementType::of(dtype), shape: vec![members, each], bytes: rows.concat() };
     session.bind(0, &whole.value()).unwrap();
     session.run().unwrap();
     let bytes = session.output(0).unwrap().bytes;
@@ -261,77 +232,40 @@ fn sums_round_once_and_do_not_depend_on_threads() {
     let mut random = Random(11);
     let each = 20_000;
     let rows: Vec<Vec<f32>> = (0..5)
-        .map(|_| {
-            (0..each)
-                .map(|_| random.small() * 1e3 + random.small() / 3.0)
-                .collect()
-        })
+        .map(|_| (0..each).map(|_| random.small() * 1e3 + random.small() / 3.0).collect())
         .collect();
     // In the group's order, in f32.
     let sum = |i: usize, round: &dyn Fn(f32) -> f32| {
-        rows.iter()
-            .map(|r| round(r[i]))
-            .reduce(|a, b| a + b)
-            .unwrap()
+        rows.iter().map(|r| round(r[i])).reduce(|a, b| a + b).unwrap()
     };
 
     let bytes = |f: &dyn Fn(&f32) -> Vec<u8>| {
-        rows.iter()
-            .map(|r| r.iter().flat_map(f).collect())
-            .collect::<Vec<Vec<u8>>>()
+        rows.iter().map(|r| r.iter().flat_map(f).collect()).collect::<Vec<Vec<u8>>>()
     };
     let as_f32 = bytes(&|x| x.to_le_bytes().to_vec());
     let as_bf16 = bytes(&|x| bf16::from_f32(*x).to_le_bytes().to_vec());
     let as_f16 = bytes(&|x| f16::from_f32(*x).to_le_bytes().to_vec());
     for threads in [1, 2, 7] {
         let found = all_reduce(DType::F32, Reduction::Sum, &as_f32, threads);
-        let expected: Vec<u8> = (0..each)
-            .flat_map(|i| sum(i, &|x| x).to_le_bytes())
-            .collect();
+        let expected: Vec<u8> = (0..each).flat_map(|i| sum(i, &|x| x).to_le_bytes()).collect();
         assert!(found == expected, "f32, {threads} threads");
         let found = all_reduce(DType::Bf16, Reduction::Sum, &as_bf16, threads);
         let rounded = |x| bf16::from_f32(x).to_f32();
         let expected = (0..each).flat_map(|i| bf16::from_f32(sum(i, &rounded)).to_le_bytes());
-        assert!(
-            found == expected.collect::<Vec<u8>>(),
-            "bf16, {threads} threads"
-        );
+        assert!(found == expected.collect::<Vec<u8>>(), "bf16, {threads} threads");
         let found = all_reduce(DType::F16, Reduction::Sum, &as_f16, threads);
         let rounded = |x| f16::from_f32(x).to_f32();
         let expected = (0..each).flat_map(|i| f16::from_f32(sum(i, &rounded)).to_le_bytes());
-        assert!(
-            found == expected.collect::<Vec<u8>>(),
-            "f16, {threads} threads"
-        );
+        assert!(found == expected.collect::<Vec<u8>>(), "f16, {threads} threads");
     }
 }
 
 #[test]
 fn every_reduction_of_every_type() {
-    let f64s = |numbers: &[f64]| {
-        numbers
-            .iter()
-            .flat_map(|n| n.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
-    let f32s = |numbers: &[f32]| {
-        numbers
-            .iter()
-            .flat_map(|n| n.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
-    let i32s = |numbers: &[i32]| {
-        numbers
-            .iter()
-            .flat_map(|n| n.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
-    let i64s = |numbers: &[i64]| {
-        numbers
-            .iter()
-            .flat_map(|n| n.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
+    let f64s = |numbers: &[f64]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+    let f32s = |numbers: &[f32]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+    let i32s = |numbers: &[i32]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+    let i64s = |numbers: &[i64]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
     let check = |dtype, reduction, rows: &[Vec<u8>], expected: Vec<u8>| {
         let found = all_reduce(dtype, reduction, rows, 1);
         assert_eq!(found, expected, "{reduction:?} of {dtype:?}");
@@ -347,12 +281,7 @@ fn every_reduction_of_every_type() {
     check(DType::I32, Reduction::Max, &rows, i32s(&[i32::MAX, 4]));
     check(DType::I32, Reduction::Min, &rows, i32s(&[1, -3]));
     let rows = [i64s(&[1 << 60, -3]), i64s(&[5, 1 << 61])];
-    check(
-        DType::I64,
-        Reduction::Sum,
-        &rows,
-        i64s(&[(1 << 60) + 5, (1 << 61) - 3]),
-    );
+    check(DType::I64, Reduction::Sum, &rows, i64s(&[(1 << 60) + 5, (1 << 61) - 3]));
     let rows = [vec![0, 1, 0, 1], vec![0, 0, 1, 1]];
     check(DType::Bool, Reduction::Any, &rows, vec![0, 1, 1, 1]);
     check(DType::Bool, Reduction::All, &rows, vec![0, 0, 0, 1]);
@@ -362,12 +291,8 @@ fn every_reduction_of_every_type() {
     let rows = [f32s(&[f32::NAN, 1.0, -inf]), f32s(&[1.0, f32::NAN, -inf])];
     for reduction in [Reduction::Max, Reduction::Min, Reduction::LogSumExp] {
         let found = all_reduce(DType::F32, reduction, &rows, 1);
-        let found: Vec<f32> = found
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| f32::from_le_bytes(*b))
-            .collect();
+        let found: Vec<f32> =
+            found.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
         assert!(
             found[0].is_nan() && found[1].is_nan() && found[2] == -inf,
             "{reduction:?}: {found:?}"
@@ -375,22 +300,10 @@ fn every_reduction_of_every_type() {
     }
     let inf = f64::INFINITY;
     // exp(1000) overflows; the result must not. Two ulps for the logarithm and the addition.
-    let rows = [
-        f64s(&[1000.0, -inf, inf]),
-        f64s(&[1000.0, 3.0, 0.0]),
-        f64s(&[999.0, -inf, 0.0]),
-    ];
+    let rows = [f64s(&[1000.0, -inf, inf]), f64s(&[1000.0, 3.0, 0.0]), f64s(&[999.0, -inf, 0.0])];
     let found = all_reduce(DType::F64, Reduction::LogSumExp, &rows, 1);
-    let found: Vec<f64> = found
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|b| f64::from_le_bytes(*b))
-        .collect();
+    let found: Vec<f64> = found.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
     let expected = 1000.0 + (2.0 + (-1.0f64).exp()).ln();
-    assert!(
-        (found[0] - expected).abs() <= 2.0 * expected * f64::EPSILON,
-        "{found:?}"
-    );
+    assert!((found[0] - expected).abs() <= 2.0 * expected * f64::EPSILON, "{found:?}");
     assert_eq!(found[1..], [3.0, inf]);
 }

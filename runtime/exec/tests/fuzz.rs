@@ -15,24 +15,13 @@ fn sample() -> Manifest {
     b.input("s", DType::F32, &dims());
     let s = b.donated("s", 1);
     let y = b.output("y", DType::F32, &dims());
-    let t: Vec<u32> = ["t", "u", "v"]
-        .iter()
-        .map(|n| b.arena(n, DType::F32, &[4, 2]))
-        .collect();
+    let t: Vec<u32> = ["t", "u", "v"].iter().map(|n| b.arena(n, DType::F32, &[4, 2])).collect();
     let wide = b.arena("wide", DType::F32, &[4, 4]);
     let reduction = Reduction::Sum;
     b.step(Step::Copy { from: x, to: t[0] });
     b.collective(Collective::AllReduce { reduction }, &[1], t[0], t[1]);
     b.collective(Collective::AllGather { position: 1 }, &[0], t[1], wide);
-    b.collective(
-        Collective::ReduceScatter {
-            reduction,
-            position: 1,
-        },
-        &[1],
-        wide,
-        t[2],
-    );
+    b.collective(Collective::ReduceScatter { reduction, position: 1 }, &[1], wide, t[2]);
     b.step(Step::Loop {
         counter: 0,
         extent: 3,
@@ -40,30 +29,11 @@ fn sample() -> Manifest {
         steps: vec![
             Step::Swap { a: s, b: t[2] },
             Step::Swap { a: t[0], b: t[1] },
-            Step::Copy {
-                from: t[2],
-                to: t[1],
-            },
+            Step::Copy { from: t[2], to: t[1] },
         ],
     });
-    b.collective(
-        Collective::AllToAll {
-            split: 0,
-            concat: 0,
-        },
-        &[0],
-        t[1],
-        t[0],
-    );
-    b.collective(
-        Collective::CollectivePermute {
-            shift: 1,
-            wrap: false,
-        },
-        &[1, 0],
-        t[0],
-        y,
-    );
+    b.collective(Collective::AllToAll { split: 0, concat: 0 }, &[0], t[1], t[0]);
+    b.collective(Collective::CollectivePermute { shift: 1, wrap: false }, &[1, 0], t[0], y);
     b.manifest
 }
 
@@ -83,12 +53,8 @@ fn is_small(manifest: &Manifest) -> bool {
 #[test]
 fn accepted_manifests_run() {
     let json = serde_json::to_string(&sample()).unwrap();
-    let digits: Vec<usize> = json
-        .bytes()
-        .enumerate()
-        .filter(|(_, b)| b.is_ascii_digit())
-        .map(|(i, _)| i)
-        .collect();
+    let digits: Vec<usize> =
+        json.bytes().enumerate().filter(|(_, b)| b.is_ascii_digit()).map(|(i, _)| i).collect();
     let mut random = Random(17);
     let (mut run, mut failed) = (0, 0);
     for _ in 0..20_000 {
@@ -100,10 +66,7 @@ fn accepted_manifests_run() {
         let Ok(manifest) = serde_json::from_slice(&text) else {
             continue;
         };
-        let artifact = Artifact {
-            manifest,
-            images: Vec::new(),
-        };
+        let artifact = Artifact { manifest, images: Vec::new() };
         let Ok(artifact) = Artifact::read(&artifact.write()) else {
             continue;
         };

@@ -47,20 +47,11 @@ fn hungry_headers_stay_small() {
     let zeros = "0,".repeat(15) + "0";
     for size in [4 << 20, 12 << 20, 13 << 20] {
         let escaped = format!("{{\"{}", "\\u0041".repeat(size / 6 - 8));
-        let metadata = format!(
-            "{{\"__metadata__\":{{\"a\":\"{}\"}}}}",
-            "\\n".repeat(size / 2 - 40)
-        );
+        let metadata =
+            format!("{{\"__metadata__\":{{\"a\":\"{}\"}}}}", "\\n".repeat(size / 2 - 40));
         let nested = "[".repeat(size);
         let ignored = format!("{{\"__metadata__\":{}", "[".repeat(size - 40));
-        let headers = [
-            many("0", size),
-            many(&zeros, size),
-            escaped,
-            metadata,
-            nested,
-            ignored,
-        ];
+        let headers = [many("0", size), many(&zeros, size), escaped, metadata, nested, ignored];
         for (i, header) in headers.into_iter().enumerate() {
             let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
             bytes.extend(header.into_bytes());

@@ -38,11 +38,7 @@ fn machine_code_adds_on_one_and_many_devices() {
                 session.run().unwrap();
                 let z = session.output(0).unwrap();
                 assert_eq!(z.shape, [n]);
-                assert_eq!(
-                    to_f32s(&z),
-                    expected,
-                    "mesh {mesh:?}, n {n}, {threads} threads"
-                );
+                assert_eq!(to_f32s(&z), expected, "mesh {mesh:?}, n {n}, {threads} threads");
             }
         }
     }
@@ -97,11 +93,7 @@ fn loops_count_up_and_down_and_nest() {
     let mut b = Builder::new(&[("data", 2)]);
     b.input("s", DType::F32, &[Dim("N", 2, &[0])]);
     let s = b.donated("s", 0);
-    let launch = |int| Step::Launch {
-        kernel: 0,
-        operands: vec![s],
-        ints: vec![int],
-    };
+    let launch = |int| Step::Launch { kernel: 0, operands: vec![s], ints: vec![int] };
     b.step(Step::Loop {
         counter: 0,
         extent: 2,
@@ -140,11 +132,7 @@ fn swaps_exchange_memory_and_donated_inputs_come_home() {
             reversed: false,
             steps: vec![
                 Step::Swap { a: s, b: old },
-                Step::Launch {
-                    kernel: 0,
-                    operands: vec![s],
-                    ints: vec![Int::Counter(0)],
-                },
+                Step::Launch { kernel: 0, operands: vec![s], ints: vec![Int::Counter(0)] },
             ],
         });
         let mut session = native(b, &[vec![(append as TileFn, 1)]], 2);
@@ -160,16 +148,8 @@ fn swaps_exchange_memory_and_donated_inputs_come_home() {
                     pair[0][device] = 10.0 * pair[0][device] + i as f32;
                 }
             }
-            assert_eq!(
-                to_f32s(&session.output(0).unwrap()),
-                pair[0],
-                "{extent} swaps"
-            );
-            assert_eq!(
-                to_f32s(&session.output(1).unwrap()),
-                pair[1],
-                "{extent} swaps"
-            );
+            assert_eq!(to_f32s(&session.output(0).unwrap()), pair[0], "{extent} swaps");
+            assert_eq!(to_f32s(&session.output(1).unwrap()), pair[1], "{extent} swaps");
             numbers = pair[0];
         }
     }
@@ -204,10 +184,9 @@ fn a_panic_names_the_rank_and_the_step_and_poisons_the_session() {
                 ints: vec![Int::Counter(1), Int::Coord(0)],
             }],
         });
-        b.manifest.kernels.push(einmesh_artifact::Kernel {
-            name: "gelu+mul".to_owned(),
-            phases: Vec::new(),
-        });
+        b.manifest
+            .kernels
+            .push(einmesh_artifact::Kernel { name: "gelu+mul".to_owned(), phases: Vec::new() });
         let mut session = native(b, &[vec![(panic_from as TileFn, 10)]], threads);
         // Counters 6, 5, 4 are above all ranks; at 3, rank 3 panics.
         let message = session.run().unwrap_err().to_string();
@@ -240,20 +219,16 @@ fn an_endless_kernel_is_given_up() {
     let mut b = Builder::new(&[("data", 2)]);
     let out = b.output("out", DType::F32, &[Dim("N", 400_000, &[0])]);
     b.launch(0, &[out], &[]);
-    b.manifest.kernels.push(einmesh_artifact::Kernel {
-        name: "endless".to_owned(),
-        phases: Vec::new(),
-    });
+    b.manifest
+        .kernels
+        .push(einmesh_artifact::Kernel { name: "endless".to_owned(), phases: Vec::new() });
     // SAFETY: the kernel touches no memory.
     let module = unsafe { Module::from_functions(b.manifest, &[vec![(hang as TileFn, 10)]]) };
     let mut options = options(2);
     options.watchdog = Duration::from_millis(200);
     let mut session = Session::new(module, options).unwrap();
     let message = session.run().unwrap_err().to_string();
-    assert!(
-        message.contains("kernel `endless` at step 0 has not finished"),
-        "{message}"
-    );
+    assert!(message.contains("kernel `endless` at step 0 has not finished"), "{message}");
     assert!(matches!(session.run(), Err(RunError::Poisoned(_))));
     drop(session);
     RELEASED.store(1, Ordering::Relaxed);
@@ -264,10 +239,7 @@ fn an_unbound_input_is_named() {
     let mut session = session(&add(&[], &[], 4).artifact(Some(ADD), &[]), 1);
     session.bind(0, &f32s(&[0.0; 4], &[4]).value()).unwrap();
     let message = session.run().unwrap_err().to_string();
-    assert_eq!(
-        message,
-        "the input `y` has no value: bind it before running"
-    );
+    assert_eq!(message, "the input `y` has no value: bind it before running");
     let short = session.bind(1, &f32s(&[0.0; 3], &[3]).value());
     assert!(matches!(short, Err(RunError::Bind { .. })));
 }

@@ -35,11 +35,7 @@ impl Case {
                 false => random.below(7),
             }
         });
-        Case {
-            extents: extents.collect(),
-            mesh,
-            axes,
-        }
+        Case { extents: extents.collect(), mesh, axes }
     }
 
     fn dims(&self) -> Vec<Dim<'_>> {
@@ -48,9 +44,7 @@ impl Case {
     }
 
     fn numbers(&self) -> Vec<f32> {
-        (0..self.extents.iter().product::<u64>())
-            .map(|i| i as f32)
-            .collect()
+        (0..self.extents.iter().product::<u64>()).map(|i| i as f32).collect()
     }
 }
 
@@ -67,10 +61,8 @@ fn tensors_come_back_as_they_went() {
         let whole = f32s(&case.numbers(), &case.extents);
         session.bind(0, &whole.value()).unwrap();
         session.run().unwrap();
-        let place = format!(
-            "case {number}: {:?} over {:?} of {:?}",
-            case.extents, case.axes, case.mesh
-        );
+        let place =
+            format!("case {number}: {:?} over {:?} of {:?}", case.extents, case.axes, case.mesh);
         assert_eq!(session.output(0).unwrap(), whole, "{place}");
     }
 }
@@ -100,14 +92,10 @@ fn gathered_shards_are_the_whole() {
         let y = b.output("y", DType::F32, &dims);
         b.step(Step::Copy { from: held, to: y });
         let mut session = b.session(2);
-        session
-            .bind(0, &f32s(&case.numbers(), &case.extents).value())
-            .unwrap();
+        session.bind(0, &f32s(&case.numbers(), &case.extents).value()).unwrap();
         session.run().unwrap();
-        let place = format!(
-            "case {number}: {:?} over {:?} of {:?}",
-            case.extents, case.axes, case.mesh
-        );
+        let place =
+            format!("case {number}: {:?} over {:?} of {:?}", case.extents, case.axes, case.mesh);
         for copy in to_f32s(&session.output(0).unwrap()).chunks(case.numbers().len()) {
             assert_eq!(copy, case.numbers(), "{place}");
         }
@@ -125,25 +113,13 @@ fn padding_is_zero() {
     b.step(Step::Copy { from: x, to: y });
     let ones = b.input("ones", DType::F32, &[Dim("N", 4, &[0])]);
     b.step(Step::Copy { from: ones, to: x });
-    assert!(matches!(
-        b.manifest.buffers[x as usize].storage,
-        Storage::Input(0)
-    ));
+    assert!(matches!(b.manifest.buffers[x as usize].storage, Storage::Input(0)));
     let local = |d: &DimLayout| d.local;
-    assert_eq!(
-        b.manifest.inputs[0]
-            .dims
-            .iter()
-            .map(local)
-            .collect::<Vec<_>>(),
-        [2]
-    );
+    assert_eq!(b.manifest.inputs[0].dims.iter().map(local).collect::<Vec<_>>(), [2]);
     let mut session = b.session(1);
     session.bind(1, &f32s(&[1.0; 4], &[4]).value()).unwrap();
     for _ in 0..2 {
-        session
-            .bind(0, &f32s(&[7.0, 8.0, 9.0], &[3]).value())
-            .unwrap();
+        session.bind(0, &f32s(&[7.0, 8.0, 9.0], &[3]).value()).unwrap();
         session.run().unwrap();
         assert_eq!(to_f32s(&session.output(1).unwrap()), [7.0, 8.0, 9.0, 0.0]);
     }

@@ -25,12 +25,10 @@ fn malformed_values_are_wrong_usage() {
         ("--time-passes=1", "--time-passes"),
     ];
     for (option, says) in refused {
-        d.einmesh(&[&["plan"], &FORWARD, &[option]])
-            .fails(2, &[says]);
+        d.einmesh(&[&["plan"], &FORWARD, &[option]]).fails(2, &[says]);
     }
     let build = ["-o", "mlp.einpkg", "--target", "cuda"];
-    d.einmesh(&[&["build"], &FORWARD, &build])
-        .fails(2, &["cuda", "cpu"]);
+    d.einmesh(&[&["build"], &FORWARD, &build]).fails(2, &["cuda", "cpu"]);
     d.einmesh(&[&["build"], &FORWARD]).fails(2, &["--output"]);
     assert!(!exists(&d.path("mlp.einpkg")));
 }
@@ -40,30 +38,15 @@ fn names_that_the_program_lacks_are_diagnosed() {
     let d = Directory::new("unknown");
     let refused: [(&[&str], &[&str]); 15] = [
         (&["-DQ=4"], &["E0207", "`-D Q=4`"]),
-        (
-            &["--plan=training"],
-            &["E0582", "no plan `training` for `forward`", "parallel"],
-        ),
-        (
-            &["--mesh=data=2", "--shard=data=Q"],
-            &["E0581", "there is no dim `Q`"],
-        ),
-        (
-            &["--mesh=data=2", "--shard=dat=B"],
-            &["E0583", "no axis `dat`", "did you mean `data`?"],
-        ),
-        (
-            &["--mesh=data=2", "--fsdp=data=Parms"],
-            &["E0581", "there is no record `Parms`"],
-        ),
+        (&["--plan=training"], &["E0582", "no plan `training` for `forward`", "parallel"]),
+        (&["--mesh=data=2", "--shard=data=Q"], &["E0581", "there is no dim `Q`"]),
+        (&["--mesh=data=2", "--shard=dat=B"], &["E0583", "no axis `dat`", "did you mean `data`?"]),
+        (&["--mesh=data=2", "--fsdp=data=Parms"], &["E0581", "there is no record `Parms`"]),
         (&["--mesh=data=0"], &["E0601", "no devices"]),
         (&["--mesh=data=2,data=2"], &["E0602", "twice"]),
         (&["-DB=0"], &["E0302", "`B` has 0 positions"]),
         (&["-DW=bool"], &["E0402", "the operands are bool"]),
-        (
-            &["-DB=1.5"],
-            &["E0207", "`B` is a dim, its extent is a whole number"],
-        ),
+        (&["-DB=1.5"], &["E0207", "`B` is a dim, its extent is a whole number"]),
         (&["-DB=4.0"], &["E0207", "`-D B=4.0`"]),
         (&["-DW=3"], &["E0207", "`W` is a type"]),
         (&["-DParams=3"], &["E0207", "`-D Params=3`"]),
@@ -109,25 +92,19 @@ fn every_stage_is_emitted() {
     let ran = d.einmesh(&[&["build"], &FORWARD, &options]);
     for (stage, part) in stages {
         assert!(d.text(&format!("{stage}.txt")).contains(part), "{stage}");
-        assert!(
-            ran.stderr.contains(&format!(" {stage} ")),
-            "no time of {stage}:\n{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains(&format!(" {stage} ")), "no time of {stage}:\n{}", ran.stderr);
     }
     assert_eq!(ran.data(), "", "the dumps went to files");
     let ran = d.einmesh(&[&["build"], &FORWARD, &["-o", "mlp.einpkg", "--emit=spmd"]]);
     assert_eq!(ran.data().trim_end(), d.text("spmd.txt").trim_end());
     let unwritable = ["-o", "mlp.einpkg", "--emit=plan=absent/plan.txt"];
-    d.einmesh(&[&["build"], &FORWARD, &unwritable])
-        .fails(1, &["absent/plan.txt"]);
+    d.einmesh(&[&["build"], &FORWARD, &unwritable]).fails(1, &["absent/plan.txt"]);
 }
 
 #[test]
 fn options_that_would_do_nothing_are_refused() {
     let d = Directory::new("ignored");
-    d.einmesh(&[&["build"], &FORWARD, &["-o", "mlp.einpkg"]])
-        .data();
+    d.einmesh(&[&["build"], &FORWARD, &["-o", "mlp.einpkg"]]).data();
     let ignored = [
         "-DB=4",
         "--plan=parallel",
@@ -144,10 +121,7 @@ fn options_that_would_do_nothing_are_refused() {
         ran.fails(2, &["has no effect on an artifact"]);
     }
     let interp = ["--backend=interp", "--threads=2"];
-    d.einmesh(&[&["run"], &FORWARD, &INPUTS, &interp])
-        .fails(2, &["`--threads` has no effect"]);
-    d.einmesh(&[&["run"], &FORWARD, &INPUTS, &["--repeat=0"]])
-        .fails(2, &["--repeat"]);
-    d.einmesh(&[&["run"], &FORWARD, &INPUTS, &["--threads=0"]])
-        .fails(2, &["--threads"]);
+    d.einmesh(&[&["run"], &FORWARD, &INPUTS, &interp]).fails(2, &["`--threads` has no effect"]);
+    d.einmesh(&[&["run"], &FORWARD, &INPUTS, &["--repeat=0"]]).fails(2, &["--repeat"]);
+    d.einmesh(&[&["run"], &FORWARD, &INPUTS, &["--threads=0"]]).fails(2, &["--threads"]);
 }

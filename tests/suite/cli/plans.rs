@@ -20,10 +20,7 @@ fn a_plan_is_a_table() {
         assert!(table.contains(part), "no {part:?} in:\n{table}");
     }
     let alone = d.einmesh(&[&["plan"], &FORWARD]).data();
-    assert!(
-        alone.contains("for one device") && alone.contains("no communication"),
-        "{alone}"
-    );
+    assert!(alone.contains("for one device") && alone.contains("no communication"), "{alone}");
 }
 
 #[test]
@@ -40,30 +37,15 @@ fn a_plan_is_a_json_object() {
     assert_eq!(plan["devices"], 4);
     assert_eq!(plan["mesh"], json!([["data", 2], ["tensor", 2]]));
     let values = plan["values"].as_array().expect("a list");
-    let weight = values
-        .iter()
-        .find(|v| v["name"] == "p.fc1.weight")
-        .expect("an argument");
+    let weight = values.iter().find(|v| v["name"] == "p.fc1.weight").expect("an argument");
     assert_eq!(weight["local_shape"], json!([128, 64]));
     assert_eq!(weight["bytes_per_device"], 128 * 64 * 4);
-    assert_eq!(
-        weight["dims"][0],
-        json!({"name": "F", "extent": 256, "axes": ["tensor"]})
-    );
-    let (peak, arguments) = (
-        &plan["peak_bytes_per_device"],
-        &plan["argument_bytes_per_device"],
-    );
-    assert!(
-        peak.as_u64() > arguments.as_u64() && arguments.as_u64() > Some(0),
-        "{plan}"
-    );
+    assert_eq!(weight["dims"][0], json!({"name": "F", "extent": 256, "axes": ["tensor"]}));
+    let (peak, arguments) = (&plan["peak_bytes_per_device"], &plan["argument_bytes_per_device"]);
+    assert!(peak.as_u64() > arguments.as_u64() && arguments.as_u64() > Some(0), "{plan}");
     let stages = plan["stages_ms"].as_object().expect("an object");
     for stage in ["parse", "lower", "rewrite", "plan", "spmd", "schedule"] {
-        assert!(
-            stages[stage].as_f64().is_some_and(|ms| ms >= 0.0),
-            "{stage}"
-        );
+        assert!(stages[stage].as_f64().is_some_and(|ms| ms >= 0.0), "{stage}");
     }
 }
 
@@ -71,27 +53,20 @@ fn a_plan_is_a_json_object() {
 fn overrides_replace_decorators() {
     let d = Directory::new("overrides");
     let on = |mesh: &str, more: &[&str]| {
-        d.einmesh(&[&["plan"], &FORWARD, &[mesh, "--json"], more])
-            .json()
+        d.einmesh(&[&["plan"], &FORWARD, &[mesh, "--json"], more]).json()
     };
     let plan = |more: &[&str]| on(MESH, more);
     let alone = on("--mesh=none", &[]);
     assert_eq!(alone["devices"], 1);
     let none = plan(&["--shard=none"]);
     assert_eq!(none["collectives"], json!([]));
-    assert_eq!(
-        none["peak_bytes_per_device"],
-        alone["peak_bytes_per_device"]
-    );
+    assert_eq!(none["peak_bytes_per_device"], alone["peak_bytes_per_device"]);
     let swapped = plan(&["--shard=tensor=B,data=F"]);
     assert_eq!(swapped["collectives"][0]["axes"], json!(["data"]));
     let fsdp = plan(&["--fsdp=data=Params"]);
     let gathers = fsdp["collectives"].as_array().expect("a list").iter();
     assert!(gathers.clone().any(|c| c["op"] == "all_gather"), "{fsdp}");
-    assert_eq!(
-        plan(&["--plan=parallel"])["collectives"],
-        plan(&[])["collectives"]
-    );
+    assert_eq!(plan(&["--plan=parallel"])["collectives"], plan(&[])["collectives"]);
     // The last extent given counts, over the file's too.
     let narrow = plan(&["-DF=32", "-DF=16"]);
     assert_eq!(narrow["values"][0]["local_shape"], json!([8, 64]));
@@ -114,14 +89,8 @@ fn a_broken_budget_fails_the_build() {
         "1 × all_reduce over tensor",
         "--> budget.ein:6:59",
     ];
-    d.einmesh(&[&["plan", "budget.ein", "--entry=f"]])
-        .fails(1, &broken);
-    d.einmesh(&[&["build", "budget.ein", "--entry=f", "-o", "f.einpkg"]])
-        .fails(1, &broken);
+    d.einmesh(&[&["plan", "budget.ein", "--entry=f"]]).fails(1, &broken);
+    d.einmesh(&[&["build", "budget.ein", "--entry=f", "-o", "f.einpkg"]]).fails(1, &broken);
     assert!(!exists(&d.path("f.einpkg")));
-    assert_eq!(
-        d.einmesh(&[&["plan", "budget.ein", "--entry=f", "--shard=none"]])
-            .code,
-        0
-    );
+    assert_eq!(d.einmesh(&[&["plan", "budget.ein", "--entry=f", "--shard=none"]]).code, 0);
 }

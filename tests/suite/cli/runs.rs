@@ -7,16 +7,11 @@ use serde_json::json;
 #[test]
 fn every_way_to_run_gives_the_same() {
     let d = Directory::new("ways");
-    d.einmesh(&[&["build"], &FORWARD, &[MESH, "-o", "mlp.einpkg"]])
-        .data();
+    d.einmesh(&[&["build"], &FORWARD, &[MESH, "-o", "mlp.einpkg"]]).data();
     let run = |arguments: &[&[&str]], file: &str| {
         let options = ["--outputs", file];
         let ran = d.einmesh(&[&["run"], &arguments.concat(), &INPUTS, &options]);
-        assert!(
-            ran.stderr.contains(&format!("wrote logits to {file}")),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains(&format!("wrote logits to {file}")), "{}", ran.stderr);
         assert_eq!(ran.data(), "", "the results are in the file");
         d.result(file, "logits")
     };
@@ -27,26 +22,15 @@ fn every_way_to_run_gives_the_same() {
     assert!(distance(&whole, &parted) < 1e-5);
     let interpreted = run(&[&FORWARD, &["--backend=interp"]], "interp.safetensors");
     assert!(distance(&whole, &interpreted) < 1e-5);
-    let simulated = run(
-        &[&FORWARD, &[MESH, "--backend=interp"]],
-        "ranks.safetensors",
-    );
+    let simulated = run(&[&FORWARD, &[MESH, "--backend=interp"]], "ranks.safetensors");
     assert!(distance(&whole, &simulated) < 1e-5);
-    let half = run(
-        &[&FORWARD, &["--precision=compute=bf16"]],
-        "half.safetensors",
-    );
+    let half = run(&[&FORWARD, &["--precision=compute=bf16"]], "half.safetensors");
     let rounded = distance(&whole, &half);
     assert!(rounded > 1e-5 && rounded < 0.1, "bf16 differs by {rounded}");
 
     // An artifact gives the very bits that its program gives, by both commands.
     assert_eq!(run(&[&["mlp.einpkg"]], "artifact.safetensors"), parted);
-    let options = [
-        "--entry=forward",
-        "--threads=1",
-        "--repeat=3",
-        "--outputs=run.safetensors",
-    ];
+    let options = ["--entry=forward", "--threads=1", "--repeat=3", "--outputs=run.safetensors"];
     d.einmesh_run(&[&["mlp.einpkg"], &INPUTS, &options]).data();
     assert_eq!(d.result("run.safetensors", "logits"), parted);
     assert_eq!(d.bytes("run.safetensors"), d.bytes("artifact.safetensors"));
@@ -58,29 +42,17 @@ fn results_are_a_table_or_an_object() {
     let ran = d.einmesh(&[&["run"], &FORWARD, &INPUTS]);
     assert!(ran.stderr.starts_with("forward: "), "{}", ran.stderr);
     let table = ran.data();
-    assert!(
-        table.starts_with("name ") && table.contains("logits  f32[4, 10]"),
-        "{table}"
-    );
+    assert!(table.starts_with("name ") && table.contains("logits  f32[4, 10]"), "{table}");
 
     for backend in ["--backend=cpu", "--backend=interp"] {
         let options = [MESH, "--json", "--repeat=3", backend];
         let object = d.einmesh(&[&["run"], &FORWARD, &INPUTS, &options]).json();
-        assert_eq!(
-            object["run_ms"].as_array().map(Vec::len),
-            Some(3),
-            "{backend}"
-        );
+        assert_eq!(object["run_ms"].as_array().map(Vec::len), Some(3), "{backend}");
         assert_eq!(object["collectives"][0]["op"], "all_reduce", "{backend}");
-        assert!(
-            object["peak_bytes_per_device"].as_u64() > Some(0),
-            "{backend}"
-        );
+        assert!(object["peak_bytes_per_device"].as_u64() > Some(0), "{backend}");
         assert!(object["stages_ms"]["lower"].is_number(), "{backend}");
     }
-    let built = d
-        .einmesh(&[&["build"], &FORWARD, &[MESH, "-o=mlp.einpkg", "--json"]])
-        .json();
+    let built = d.einmesh(&[&["build"], &FORWARD, &[MESH, "-o=mlp.einpkg", "--json"]]).json();
     let ran = d.einmesh_run(&[&["mlp.einpkg", "--json"], &INPUTS]).json();
     assert_eq!(ran["collectives"], built["collectives"]);
     assert_eq!(ran["peak_bytes_per_device"], built["peak_bytes_per_device"]);
@@ -91,19 +63,11 @@ fn results_are_a_table_or_an_object() {
 fn inputs_that_are_missing_or_misshapen_are_named() {
     let d = Directory::new("inputs");
     let run = |arguments: &[&[&str]]| d.einmesh(&[&["run"], &arguments.concat()]);
-    let missing = [
-        "`p.fc1.weight`",
-        "[F=256, D=64]",
-        "--params",
-        "`x`",
-        "[B=4, D=64]",
-        "--inputs",
-    ];
+    let missing = ["`p.fc1.weight`", "[F=256, D=64]", "--params", "`x`", "[B=4, D=64]", "--inputs"];
     run(&[&FORWARD]).fails(1, &missing);
     run(&[&FORWARD, &["--backend=interp"]]).fails(1, &missing);
     // A device's share of a dim has a name of its own in the compiler; users see theirs.
-    d.einmesh(&[&["build"], &FORWARD, &[MESH, "-o=mlp.einpkg"]])
-        .data();
+    d.einmesh(&[&["build"], &FORWARD, &[MESH, "-o=mlp.einpkg"]]).data();
     d.einmesh_run(&[&["mlp.einpkg"]]).fails(1, &missing);
     let swapped = ["--params=x.safetensors", "--inputs=params.safetensors"];
     run(&[&FORWARD, &swapped]).fails(1, &["no value for `x`", "lacks 4 tensors"]);
@@ -125,10 +89,7 @@ fn einsum_reads_and_writes_npy() {
 
     assert_eq!(d.einmesh(&[&product, &["-o", "c.npy"]]).data(), "");
     let c = npy::read(&d.path("c.npy")).expect("it was written");
-    assert_eq!(
-        (c.dtype, c.shape.as_slice()),
-        (ElementType::F32, &[2, 3, 5][..])
-    );
+    assert_eq!((c.dtype, c.shape.as_slice()), (ElementType::F32, &[2, 3, 5][..]));
     let numbers = |t: &Tensor| -> Vec<f32> {
         let (elements, _) = t.bytes.as_chunks::<4>();
         elements.iter().map(|x| f32::from_le_bytes(*x)).collect()
@@ -142,14 +103,7 @@ fn einsum_reads_and_writes_npy() {
     let expected: Vec<f32> = (0..30).map(at).collect();
     assert!(distance(&numbers(&c), &expected) < 1e-6);
 
-    let mesh = [
-        "--mesh=x=2",
-        "--shard=x=J",
-        "--json",
-        "--repeat=2",
-        "-o",
-        "d.npy",
-    ];
+    let mesh = ["--mesh=x=2", "--shard=x=J", "--json", "--repeat=2", "-o", "d.npy"];
     let object = d.einmesh(&[&product, &mesh]).json();
     assert_eq!(object["shape"], json!([2, 3, 5]));
     assert_eq!(object["collectives"][0]["op"], "all_reduce");
@@ -166,30 +120,14 @@ fn einsum_names_what_does_not_fit() {
     npy::write(&d.path("a.npy"), &tensor("a", &[2, 3, 4])).expect("a file");
     npy::write(&d.path("b.npy"), &tensor("b", &[2, 4, 5])).expect("a file");
     let refused: [(&[&str], i32, &str); 8] = [
-        (
-            &["bij,bk->bik", "a.npy", "b.npy"],
-            2,
-            "operand 1 has 2 indices",
-        ),
-        (
-            &["bij,ijk->bik", "a.npy", "b.npy"],
-            2,
-            "index `i` is 3 before and 2 in operand 1",
-        ),
-        (
-            &["bij,bjk->bix", "a.npy", "b.npy"],
-            2,
-            "`x` is in no operand",
-        ),
+        (&["bij,bk->bik", "a.npy", "b.npy"], 2, "operand 1 has 2 indices"),
+        (&["bij,ijk->bik", "a.npy", "b.npy"], 2, "index `i` is 3 before and 2 in operand 1"),
+        (&["bij,bjk->bix", "a.npy", "b.npy"], 2, "`x` is in no operand"),
         (&["bij,bjk->bik", "a.npy"], 2, "2 operands"),
         (&["b...,bjk->bik", "a.npy", "b.npy"], 2, "`...`"),
         (&["bij->b", "absent.npy"], 1, "absent.npy"),
         (&["bij->b", "x.safetensors"], 1, "not a .npy file"),
-        (
-            &["bij->b", "a.npy", "--mesh=x=2", "--shard=x=Q"],
-            1,
-            "no dim `Q`",
-        ),
+        (&["bij->b", "a.npy", "--mesh=x=2", "--shard=x=Q"], 1, "no dim `Q`"),
     ];
     for (arguments, code, says) in refused {
         d.einmesh(&[&["einsum"], arguments]).fails(code, &[says]);

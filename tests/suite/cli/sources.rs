@@ -37,10 +37,7 @@ fn colours_are_asked_for() {
     assert_eq!(plain.stderr, never.stderr);
     let mut command = d.command("einmesh", &[&["--color=always", "check", "wrong.ein"]]);
     let always = super::Ran::of(command.env("NO_COLOR", "1").output().expect("it starts"));
-    assert!(
-        always.stderr.contains("\x1b["),
-        "an option says more than the environment"
-    );
+    assert!(always.stderr.contains("\x1b["), "an option says more than the environment");
     assert_eq!((plain.code, always.code), (1, 1));
 }
 
@@ -60,10 +57,7 @@ fn a_terminal_has_colours_unless_they_are_refused() {
     };
     let (coloured, plain) = (on_terminal(""), on_terminal("1"));
     assert!(coloured.contains("\x1b["), "{coloured}");
-    assert!(
-        plain.contains("error[E0404]") && !plain.contains("\x1b["),
-        "{plain}"
-    );
+    assert!(plain.contains("error[E0404]") && !plain.contains("\x1b["), "{plain}");
 }
 
 #[test]
@@ -83,8 +77,7 @@ fn fmt_formats_files_and_stdin() {
 
     // What cannot be formatted does not keep others from it.
     let all = ["fmt", "absent.ein", "syntax.ein", "ragged.ein"];
-    d.einmesh(&[&all])
-        .fails(1, &["cannot read `absent.ein`", "--> syntax.ein:1:9"]);
+    d.einmesh(&[&all]).fails(1, &["cannot read `absent.ein`", "--> syntax.ein:1:9"]);
     assert_eq!(d.text("ragged.ein"), tidy);
     assert_eq!(d.text("syntax.ein"), "dim B = = 4\n");
     assert_eq!(d.einmesh(&[&["fmt", "--check", "ragged.ein"]]).data(), "");
@@ -101,19 +94,15 @@ fn explain_knows_every_code() {
         assert!(text.starts_with(&format!("{code}: {title}\n")), "{text}");
         assert!(text.lines().count() > 4, "{text}");
     }
-    d.einmesh(&[&["explain", "E9999"]])
-        .fails(2, &["there is no code `E9999`"]);
+    d.einmesh(&[&["explain", "E9999"]]).fails(2, &["there is no code `E9999`"]);
 }
 
 #[test]
 fn a_reader_may_stop_early() {
     let d = Directory::new("pipe");
     let mut command = d.command("einmesh", &[&["explain"]]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -124,29 +113,12 @@ fn a_reader_may_stop_early() {
 fn help_is_data_and_wrong_usage_is_2() {
     let d = Directory::new("usage");
     let help = d.einmesh(&[&["--help"]]).data();
-    let commands = [
-        "check",
-        "fmt",
-        "explain",
-        "plan",
-        "build",
-        "run",
-        "einsum",
-        "completions",
-    ];
+    let commands = ["check", "fmt", "explain", "plan", "build", "run", "einsum", "completions"];
     for command in commands {
         assert!(help.contains(&format!("  {command} ")), "{help}");
-        assert!(
-            d.einmesh(&[&[command, "--help"]])
-                .data()
-                .contains("Usage: einmesh")
-        );
+        assert!(d.einmesh(&[&[command, "--help"]]).data().contains("Usage: einmesh"));
     }
-    assert!(
-        d.einmesh(&[&["completions", "bash"]])
-            .data()
-            .contains("einmesh")
-    );
+    assert!(d.einmesh(&[&["completions", "bash"]]).data().contains("einmesh"));
     d.einmesh(&[]).fails(2, &["Usage: einmesh"]);
     d.einmesh(&[&["check"]]).fails(2, &["FILE"]);
     d.einmesh(&[&["frobnicate"]]).fails(2, &["frobnicate"]);

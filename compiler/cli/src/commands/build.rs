@@ -1,10 +1,11 @@
 //! `einmesh build`
 
-use super::plan::{bytes, collective_table};
+use super::plan::collective_table;
 use super::{Stop, compiled, plural, print, stages_ms};
 use crate::args::{Compile, Target};
 use crate::terminal::Terminal;
 use einmesh_driver::{Goal, Source};
+use einmesh_exec::command::bytes;
 use serde_json::json;
 use std::path::Path;
 
@@ -18,13 +19,8 @@ pub fn build(
 ) -> Result<(), Stop> {
     let Target::Cpu = target;
     let source = Source::File(compile.file.clone());
-    let (session, products) = compiled(
-        source,
-        &compile.entry,
-        &compile.options,
-        Goal::Build,
-        terminal,
-    )?;
+    let (session, products) =
+        compiled(source, &compile.entry, &compile.options, Goal::Build, terminal)?;
     let artifact = products.artifact.expect("the goal was an artifact");
     let name = output.display();
     artifact
@@ -50,9 +46,6 @@ pub fn build(
         total * 1e3
     );
     eprint!("{}", collective_table(&report.collectives));
-    eprintln!(
-        "peak memory: {} per device",
-        bytes(report.peak_bytes_per_device)
-    );
+    eprintln!("peak memory: {} per device", bytes(report.peak_bytes_per_device));
     Ok(())
 }

@@ -22,14 +22,9 @@ pub fn einsum(arguments: &Arguments, terminal: &Terminal) -> Result<(), Stop> {
     let extents = einsum.extents(&shapes).map_err(Stop::Usage)?;
     let dtype = common_type(&operands)?;
     let text = einsum.program(&extents, dtype.name());
-    let source = Source::Text {
-        name: "einsum".to_owned(),
-        text,
-    };
-    let options = CompileOptions {
-        placement: arguments.placement.clone(),
-        ..CompileOptions::default()
-    };
+    let source = Source::Text { name: "einsum".to_owned(), text };
+    let options =
+        CompileOptions { placement: arguments.placement.clone(), ..CompileOptions::default() };
     let (session, products) = compiled(source, "einsum", &options, Goal::Build, terminal)?;
     let artifact = products.artifact.expect("the goal was an artifact");
     let failed = |e: einmesh_exec::RunError| Stop::Failed(e.to_string());

@@ -22,14 +22,17 @@ pub fn run(arguments: &Run, terminal: &Terminal) -> Result<(), Stop> {
             .map_err(failed);
     }
     let Some(entry) = &arguments.entry else {
-        return Err(Stop::Usage(
-            "`--entry` says which exported function to run".to_owned(),
-        ));
+        return Err(Stop::Usage("`--entry` says which exported function to run".to_owned()));
     };
-    if arguments.backend == Backend::Interp && arguments.run.threads.is_some() {
-        return Err(Stop::Usage(
-            "`--threads` has no effect on the interpreter, which has one".to_owned(),
-        ));
+    if arguments.backend == Backend::Interp {
+        let given = [
+            ("--threads", arguments.run.threads.is_some()),
+            ("--timeout", arguments.run.timeout.is_some()),
+        ];
+        if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
+            let message = format!("`{name}` has no effect on the interpreter; leave it out");
+            return Err(Stop::Usage(message));
+        }
     }
     let source = Source::File(arguments.file.clone());
     let goal = match arguments.backend {

@@ -166,11 +166,7 @@ impl<'c> Builder<'c> {
             "llvm.call_intrinsic",
             operands,
             result,
-            &[
-                ("intrin", name),
-                ("operandSegmentSizes", segments),
-                ("op_bundle_sizes", bundles),
-            ],
+            &[("intrin", name), ("operandSegmentSizes", segments), ("op_bundle_sizes", bundles)],
         )
     }
 
@@ -208,12 +204,7 @@ impl<'c> Builder<'c> {
         };
         let i64_type = IntegerType::new(self.context, 64).into();
         let predicate: Attribute<'c> = IntegerAttribute::new(i64_type, predicate).into();
-        self.op_with(
-            name,
-            &[a, b],
-            a.ty.with(Scalar::I1),
-            &[("predicate", predicate)],
-        )
+        self.op_with(name, &[a, b], a.ty.with(Scalar::I1), &[("predicate", predicate)])
     }
 
     /// Whether a float is NaN.

@@ -9,10 +9,7 @@ use melior::ir::{Block, BlockLike, BlockRef, Region, RegionLike, Type, Value};
 impl<'c> Builder<'c> {
     /// Runs `body` with the insertion point in a new block of a new region.
     fn region<R>(&self, arguments: &[Ty], body: impl FnOnce(&[V<'c>]) -> R) -> (Region<'c>, R) {
-        let types: Vec<_> = arguments
-            .iter()
-            .map(|t| (self.mlir(*t), self.location))
-            .collect();
+        let types: Vec<_> = arguments.iter().map(|t| (self.mlir(*t), self.location)).collect();
         let region = Region::new();
         let block = region.append_block(Block::new(&types));
         // SAFETY: the region is put into an operation of the module before anything can drop it (only

@@ -64,13 +64,7 @@ impl<'c> Builder<'c> {
         let alignment = self.i32_attribute(value.ty.scalar.bytes() as i64);
         let operands = [value, address, mask];
         let attributes = [("alignment", alignment)];
-        self.append(
-            "llvm.intr.masked.store",
-            &operands,
-            &[],
-            &attributes,
-            vec![],
-        );
+        self.append("llvm.intr.masked.store", &operands, &[], &attributes, vec![]);
     }
 
     /// Reads each lane from its own address where `mask` holds; the other lanes are 0 and not read.
@@ -87,12 +81,6 @@ impl<'c> Builder<'c> {
         let alignment = self.i32_attribute(value.ty.scalar.bytes() as i64);
         let operands = [value, addresses, mask];
         let attributes = [("alignment", alignment)];
-        self.append(
-            "llvm.intr.masked.scatter",
-            &operands,
-            &[],
-            &attributes,
-            vec![],
-        );
+        self.append("llvm.intr.masked.scatter", &operands, &[], &attributes, vec![]);
     }
 }

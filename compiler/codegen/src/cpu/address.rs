@@ -39,11 +39,7 @@ impl<'c> Env<'c, '_> {
         let dtype = self.kernel.values[load.value.0 as usize].dtype;
         let (pointer, extents, strides) = match &self.sources[load.value.0 as usize] {
             Source::Register(value) => return *value,
-            Source::Memory {
-                pointer,
-                extents,
-                strides,
-            } => (*pointer, extents, strides),
+            Source::Memory { pointer, extents, strides } => (*pointer, extents, strides),
         };
         let otherwise = match &load.bounds {
             Bounds::Else(default) => Some(self.eval(default)),
@@ -90,11 +86,9 @@ impl<'c> Env<'c, '_> {
         let raw = match (offset.stride, offset.scattered, mask) {
             (1, None, None) => b.load(ty, address),
             (1, None, Some(mask)) => b.masked_load(ty, address, self.mask_or_all(Some(mask))),
-            _ => b.gather(
-                ty,
-                self.lane_addresses(address, element, offset),
-                self.mask_or_all(mask),
-            ),
+            _ => {
+                b.gather(ty, self.lane_addresses(address, element, offset), self.mask_or_all(mask))
+            }
         };
         from_memory(b, raw, dtype)
     }
@@ -165,12 +159,7 @@ impl<'c> Env<'c, '_> {
         }
         let (stride, fixed) = self.linear(&total, &mut scattered);
         sum(&mut uniform, fixed);
-        Offset {
-            uniform: uniform.expect("the fixed part is there"),
-            stride,
-            scattered,
-            in_range,
-        }
+        Offset { uniform: uniform.expect("the fixed part is there"), stride, scattered, in_range }
     }
 
     /// Splits an affine offset into a stride along the lanes, a part that is the same for all lanes, and
@@ -206,11 +195,7 @@ impl<'c> Env<'c, '_> {
                         // Lanes differ by one in the last member and not in the others.
                         let flat = &self.flats[group];
                         let last = position + 1 == flat.members.len();
-                        stride += if last && flat.lanes.is_some() {
-                            *factor
-                        } else {
-                            0
-                        };
+                        stride += if last && flat.lanes.is_some() { *factor } else { 0 };
                         let mut first = self.clone();
                         first.flats[group].lanes = None;
                         first.position(*index)
@@ -244,11 +229,7 @@ impl<'c> Env<'c, '_> {
     /// Writes a number where a target says. Lanes outside of the mask are not written; subscripts out of
     /// range are dropped.
     pub fn write(&self, target: &Target, value: Val<'c>) {
-        let Source::Memory {
-            pointer,
-            extents,
-            strides,
-        } = &self.sources[target.value.0 as usize]
+        let Source::Memory { pointer, extents, strides } = &self.sources[target.value.0 as usize]
         else {
             return;
         };

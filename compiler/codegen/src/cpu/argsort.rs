@@ -21,9 +21,7 @@ pub fn emit(
 ) -> Result<(), CompilerBug> {
     let value = &kernel.values[input.0 as usize];
     let Some(&length) = value.extents.get(position) else {
-        return Err(CompilerBug::new(
-            "argsort along a dim that its operand does not have",
-        ));
+        return Err(CompilerBug::new("argsort along a dim that its operand does not have"));
     };
     let elements: u64 = value.extents.iter().product();
     let rows = elements.checked_div(length).unwrap_or(0);
@@ -83,10 +81,7 @@ impl<'c> Sort<'_, 'c, '_> {
         let element = |n: V<'c>| b.add(base, b.mul(n, b.index(self.stride)));
         b.for_each(zero, length, 1, |n| {
             let scalar = memory(self.dtype);
-            let raw = b.load(
-                Ty::scalar(scalar),
-                b.address(self.input, scalar, element(n)),
-            );
+            let raw = b.load(Ty::scalar(scalar), b.address(self.input, scalar, element(n)));
             let key = self.key(from_memory(b, raw, self.dtype));
             b.store(key, b.address(self.keys, Scalar::I64, n));
             let number = b.convert(n, Scalar::I32);
@@ -108,10 +103,7 @@ impl<'c> Sort<'_, 'c, '_> {
             vec![to, from, double]
         });
         b.for_each(zero, length, 1, |n| {
-            let order = b.load(
-                Ty::scalar(Scalar::I32),
-                b.address(sorted[0], Scalar::I32, n),
-            );
+            let order = b.load(Ty::scalar(Scalar::I32), b.address(sorted[0], Scalar::I32, n));
             b.store(order, b.address(self.output, Scalar::I32, element(n)));
         });
     }

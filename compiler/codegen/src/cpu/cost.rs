@@ -20,10 +20,7 @@ impl Lane {
     /// Lanes along an index of some extent.
     pub fn new(index: IndexId, extent: u64, lanes: u32) -> Lane {
         let vectors = extent.div_ceil(u64::from(lanes)).max(1);
-        Lane {
-            index,
-            filled: extent as f64 / vectors as f64,
-        }
+        Lane { index, filled: extent as f64 / vectors as f64 }
     }
 }
 
@@ -55,11 +52,7 @@ pub fn expression(kernel: &Kernel, expr: &Expr, lane: Option<Lane>) -> f64 {
         None => own,
     };
     let children = expr.children();
-    per_point
-        + children
-            .iter()
-            .map(|e| expression(kernel, e, lane))
-            .sum::<f64>()
+    per_point + children.iter().map(|e| expression(kernel, e, lane)).sum::<f64>()
 }
 
 fn load_cost(kernel: &Kernel, load: &Load, lane: Option<Lane>) -> f64 {
@@ -103,10 +96,7 @@ pub fn stage(kernel: &Kernel, stage: &Stage, lane: Option<Lane>) -> f64 {
     let extent = |i: &IndexId| kernel.indices[i.0 as usize].extent.max(1) as f64;
     let reduced: f64 = stage.reduced.iter().map(extent).product();
     let mut cost = expression(kernel, &stage.body, lane);
-    cost += stage
-        .guard
-        .as_ref()
-        .map_or(0.0, |g| expression(kernel, g, lane));
+    cost += stage.guard.as_ref().map_or(0.0, |g| expression(kernel, g, lane));
     let over_reduced = lane.is_some_and(|l| stage.reduced.contains(&l.index));
     if over_reduced {
         // Combining the lanes at the end, and a scalar store.

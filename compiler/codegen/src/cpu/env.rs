@@ -51,8 +51,7 @@ impl Flat<'_> {
     /// Whether all lanes are known to differ only in the last member.
     pub fn within_last(&self) -> bool {
         let last = self.members.last().map_or(1, |m| m.1);
-        self.lanes
-            .is_none_or(|lanes| self.aligned && last.is_multiple_of(lanes))
+        self.lanes.is_none_or(|lanes| self.aligned && last.is_multiple_of(lanes))
     }
 }
 
@@ -164,10 +163,7 @@ impl<'c, 'k> Env<'c, 'k> {
 
     /// A type with this place's lanes.
     pub fn wide(&self, scalar: Scalar) -> Ty {
-        Ty {
-            scalar,
-            lanes: self.lanes,
-        }
+        Ty { scalar, lanes: self.lanes }
     }
 
     /// The mask with a bit per lane.
@@ -262,10 +258,9 @@ impl<'c, 'k> Env<'c, 'k> {
         let lanes_inside = flat.lanes.is_some() && !flat.within_last();
         let total: u64 = flat.members.iter().map(|m| m.1).product();
         let (whole, scalar_now) = match lanes_inside {
-            true if total < 1 << 31 => (
-                b.add(b.convert(flat.first, Scalar::I32), self.step(Scalar::I32)),
-                Scalar::I32,
-            ),
+            true if total < 1 << 31 => {
+                (b.add(b.convert(flat.first, Scalar::I32), self.step(Scalar::I32)), Scalar::I32)
+            }
             true => (b.add(flat.first, self.step(Scalar::I64)), Scalar::I64),
             false => (flat.first, Scalar::I64),
         };

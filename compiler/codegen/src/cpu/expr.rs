@@ -33,10 +33,7 @@ impl<'c> Env<'c, '_> {
                 let condition = self.eval(condition);
                 let (then, otherwise) = (self.eval(then), self.eval(otherwise));
                 let (x, y) = b.unify(then.v, otherwise.v);
-                Val {
-                    v: b.select(condition.v, x, y),
-                    dtype: then.dtype,
-                }
+                Val { v: b.select(condition.v, x, y), dtype: then.dtype }
             }
             Expr::Cast(to, a) => cast(b, self.eval(a), *to),
         }
@@ -93,10 +90,7 @@ impl<'c> Env<'c, '_> {
         let b = self.b;
         let dtype = x.dtype;
         let (u, v) = b.unify(x.v, y.v);
-        let truth = |v| Val {
-            v,
-            dtype: DType::Bool,
-        };
+        let truth = |v| Val { v, dtype: DType::Bool };
         let result = match op {
             Add => b.add(u, v),
             Sub => b.sub(u, v),
@@ -165,10 +159,8 @@ impl<'c> Env<'c, '_> {
         inner: &[einmesh_ir::IndexId],
         written: einmesh_ir::ValueId,
     ) {
-        let trivial = matches!(
-            expr,
-            Expr::Literal(_) | Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_)
-        );
+        let trivial =
+            matches!(expr, Expr::Literal(_) | Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_));
         if trivial || self.known.iter().any(|(e, _)| std::ptr::eq(*e, expr)) {
             return;
         }
@@ -194,10 +186,7 @@ fn simple_exponent(exponent: &Expr) -> Option<f64> {
 }
 
 fn i32_value(v: V<'_>) -> Val<'_> {
-    Val {
-        v,
-        dtype: DType::I32,
-    }
+    Val { v, dtype: DType::I32 }
 }
 
 /// The zero of a dtype.

@@ -36,18 +36,9 @@ impl Level {
     /// What LLVM is told. LLVM's tuning for v4 avoids 512-bit registers, which the kernels are made for.
     pub fn machine(self) -> Machine {
         match self {
-            Level::X86_64V3 => Machine {
-                cpu: c"x86-64-v3",
-                features: c"",
-            },
-            Level::X86_64V4 => Machine {
-                cpu: c"x86-64-v4",
-                features: c"-prefer-256-bit",
-            },
-            Level::X86_64V4Amx => Machine {
-                cpu: c"sapphirerapids",
-                features: c"-prefer-256-bit",
-            },
+            Level::X86_64V3 => Machine { cpu: c"x86-64-v3", features: c"" },
+            Level::X86_64V4 => Machine { cpu: c"x86-64-v4", features: c"-prefer-256-bit" },
+            Level::X86_64V4Amx => Machine { cpu: c"sapphirerapids", features: c"-prefer-256-bit" },
         }
     }
 
@@ -68,14 +59,8 @@ impl Level {
     /// spills and is several times slower).
     pub fn tile(self) -> Tile {
         match self {
-            Level::X86_64V3 => Tile {
-                rows: 6,
-                vectors: 2,
-            },
-            Level::X86_64V4 | Level::X86_64V4Amx => Tile {
-                rows: 14,
-                vectors: 2,
-            },
+            Level::X86_64V3 => Tile { rows: 6, vectors: 2 },
+            Level::X86_64V4 | Level::X86_64V4Amx => Tile { rows: 14, vectors: 2 },
         }
     }
 }

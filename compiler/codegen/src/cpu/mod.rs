@@ -56,9 +56,9 @@ impl Target for Cpu {
     fn emit(&self, kernels: &[Kernel], options: &Options) -> Result<Vec<Emission>, CompilerBug> {
         let modules: Vec<&[Kernel]> = match kernels.is_empty() {
             true => vec![kernels],
-            false => kernels
-                .chunks(kernels.len().div_ceil(kernels.len().div_ceil(MODULE)))
-                .collect(),
+            false => {
+                kernels.chunks(kernels.len().div_ceil(kernels.len().div_ceil(MODULE))).collect()
+            }
         };
         let mut jobs = Vec::new();
         for level in &self.levels {
@@ -77,9 +77,7 @@ impl Target for Cpu {
                 return;
             };
             let part = compile(*level, *first, module, options);
-            *results[number]
-                .lock()
-                .expect("no job panics while it holds the lock") = Some(part);
+            *results[number].lock().expect("no job panics while it holds the lock") = Some(part);
         };
         std::thread::scope(|scope| {
             for _ in 1..options.threads.clamp(1, jobs.len()) {
@@ -88,9 +86,7 @@ impl Target for Cpu {
             work();
         });
         let mut parts = results.into_iter().map(|slot| {
-            let part = slot
-                .into_inner()
-                .expect("no job panics while it holds the lock");
+            let part = slot.into_inner().expect("no job panics while it holds the lock");
             part.unwrap_or_else(|| Err(CompilerBug::new("a module was not compiled")))
         });
         let of_level = |level: &Level| {
@@ -130,37 +126,15 @@ fn assemble(level: Level, parts: Vec<Part>) -> Result<Emission, CompilerBug> {
     for part in parts {
         let compiled = part.compiled;
         for (step, time) in &compiled.times {
-            timings.push(Timing {
-                level: level.name(),
-                step,
-                time: *time,
-            });
+            timings.push(Timing { level: level.name(), step, time: *time });
         }
-        let texts = [
-            ("mlir", compiled.mlir),
-            ("llvm", compiled.llvm),
-            ("asm", compiled.asm),
-        ];
+        let texts = [("mlir", compiled.mlir), ("llvm", compiled.llvm), ("asm", compiled.asm)];
         for (form, text) in texts {
-            listings.extend(text.map(|text| Listing {
-                form,
-                level: level.name(),
-                text,
-            }));
+            listings.extend(text.map(|text| Listing { form, level: level.name(), text }));
         }
     }
-    timings.push(Timing {
-        level: level.name(),
-        step: "link",
-        time: started.elapsed(),
-    });
-    Ok(Emission {
-        phases,
-        image: image.code,
-        bytes: image.bytes,
-        listings,
-        timings,
-    })
+    timings.push(Timing { level: level.name(), step: "link", time: started.elapsed() });
+    Ok(Emission { phases, image: image.code, bytes: image.bytes, listings, timings })
 }
 
 fn symbol(kernel: usize) -> String {
@@ -192,9 +166,9 @@ fn compile(
         let before = builder.operations();
         build(&mut phases, kernel)
             .and_then(|()| match builder.operations() - before {
-                more if more > MOST_OPERATIONS => Err(CompilerBug::new(format!(
-                    "{more} operations are too many for a kernel"
-                ))),
+                more if more > MOST_OPERATIONS => {
+                    Err(CompilerBug::new(format!("{more} operations are too many for a kernel")))
+                }
                 _ => Ok(()),
             })
             .map_err(|bug| bug.note(format!("at level {} in kernel {kernel}", level.name())))?;
@@ -220,10 +194,8 @@ fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug
                 build(phases, &kernel)
             }
         },
-        Body::Argsort {
-            input,
-            output,
-            position,
-        } => argsort::emit(phases, kernel, (*input, *output), *position),
+        Body::Argsort { input, output, position } => {
+            argsort::emit(phases, kernel, (*input, *output), *position)
+        }
     }
 }

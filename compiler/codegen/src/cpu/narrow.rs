@@ -25,12 +25,7 @@ pub fn as_nest(kernel: &Kernel, contraction: &Contraction, level: Level) -> Kern
         reducer: Reducer::Sum,
         guard: None,
         body,
-        target: Target {
-            value: c.acc,
-            subs: vec![],
-            combine: Reducer::None,
-            store: false,
-        },
+        target: Target { value: c.acc, subs: vec![], combine: Reducer::None, store: false },
     };
     let mut outer: Vec<IndexId> = [&c.batch[..], &c.m, &c.n].concat();
     let row = row_index(kernel, c, &sum, level);
@@ -58,11 +53,7 @@ pub fn as_nest(kernel: &Kernel, contraction: &Contraction, level: Level) -> Kern
         body: epilogue,
         target: c.target.clone(),
     };
-    kernel.body = Body::Nest(Nest {
-        outer,
-        serial: false,
-        stages: vec![sum, store],
-    });
+    kernel.body = Body::Nest(Nest { outer, serial: false, stages: vec![sum, store] });
     kernel
 }
 
@@ -83,10 +74,9 @@ fn row_index(kernel: &Kernel, c: &Contraction, sum: &Stage, level: Level) -> Opt
 
 fn subscripted(expr: Expr, acc: ValueId, row: IndexId) -> Expr {
     expr.map(&mut |e| match e {
-        Expr::Load(load) if load.value == acc => Expr::Load(Load {
-            subs: vec![Expr::Index(row)],
-            ..load
-        }),
+        Expr::Load(load) if load.value == acc => {
+            Expr::Load(Load { subs: vec![Expr::Index(row)], ..load })
+        }
         other => other,
     })
 }

@@ -42,12 +42,7 @@ fn bytes(memory_of: &Memory) -> u64 {
 
 /// Bytes of scratch memory that a kernel's locals need.
 pub fn local_bytes(kernel: &Kernel) -> u64 {
-    kernel
-        .values
-        .iter()
-        .filter(|v| v.role == Role::Local)
-        .map(bytes)
-        .sum()
+    kernel.values.iter().filter(|v| v.role == Role::Local).map(bytes).sum()
 }
 
 /// The name of a phase's function.
@@ -115,13 +110,7 @@ impl<'c> Phases<'c, '_> {
                 mask: None,
                 known: vec![],
             };
-            body(
-                &env,
-                workspace,
-                b.byte_offset(scratch, next_local),
-                a[4],
-                a[5],
-            );
+            body(&env, workspace, b.byte_offset(scratch, next_local), a[4], a[5]);
         });
         self.shapes.push(shape);
         Ok(())

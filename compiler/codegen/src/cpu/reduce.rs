@@ -104,19 +104,13 @@ impl Reduction {
             Reducer::ArgMax | Reducer::ArgMin => {
                 let nowhere = b.int(state[1].ty, i64::from(i32::MAX));
                 let none = b.cmp(Cmp::Eq, state[1], nowhere);
-                Val {
-                    v: b.select(none, b.int(state[1].ty, 0), state[1]),
-                    dtype: DType::I32,
-                }
+                Val { v: b.select(none, b.int(state[1].ty, 0), state[1]), dtype: DType::I32 }
             }
             Reducer::LogSumExp => {
                 let sum = b.add(shift(b, state[0]), math::log(b, state[1]));
                 round(b, sum, self.dtype)
             }
-            _ => Val {
-                v: state[0],
-                dtype: self.dtype,
-            },
+            _ => Val { v: state[0], dtype: self.dtype },
         }
     }
 }
@@ -131,10 +125,7 @@ fn shift<'c>(b: &Builder<'c>, most: V<'c>) -> V<'c> {
 /// The better of two (number, position): NaN beats numbers, lower positions win ties.
 fn better<'c>(b: &Builder<'c>, how: Cmp, x: &[V<'c>], y: &[V<'c>]) -> Vec<V<'c>> {
     let earlier = b.cmp(Cmp::Lt, y[1], x[1]);
-    let mut wins = b.or(
-        b.cmp(how, y[0], x[0]),
-        b.and(b.cmp(Cmp::Eq, y[0], x[0]), earlier),
-    );
+    let mut wins = b.or(b.cmp(how, y[0], x[0]), b.and(b.cmp(Cmp::Eq, y[0], x[0]), earlier));
     if x[0].ty.scalar.is_float() {
         let (nan_x, nan_y) = (b.is_nan(x[0]), b.is_nan(y[0]));
         let by_nan = b.and(nan_y, b.or(b.not(nan_x), earlier));
@@ -147,10 +138,7 @@ fn better<'c>(b: &Builder<'c>, how: Cmp, x: &[V<'c>], y: &[V<'c>]) -> Vec<V<'c>>
 pub fn combine<'c>(env: &Env<'c, '_>, reducer: Reducer, there: Val<'c>, value: Val<'c>) -> Val<'c> {
     let b = env.b;
     let there = cast(b, there, value.dtype);
-    let reduction = Reduction {
-        reducer,
-        dtype: value.dtype,
-    };
+    let reduction = Reduction { reducer, dtype: value.dtype };
     let (x, y) = b.unify(there.v, value.v);
     let position = b.int(Ty::scalar(Scalar::I32), 0);
     let states = [x, y].map(|v| reduction.point(b, v, position));

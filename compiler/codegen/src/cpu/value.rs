@@ -147,9 +147,7 @@ fn int_to_f64_odd<'c>(b: &Builder<'c>, v: V<'c>) -> V<'c> {
     let sticky = b.zext(b.cmp(Cmp::Ne, low, b.int(v.ty, 0)), Scalar::I64);
     let folded = b.or(b.and(v, b.int(v.ty, !0x7FF)), b.shl(sticky, 10));
     let limit = 1i64 << 52;
-    let small = b.and(
-        b.cmp(Cmp::Lt, v, b.int(v.ty, limit)),
-        b.cmp(Cmp::Gt, v, b.int(v.ty, -limit)),
-    );
+    let small =
+        b.and(b.cmp(Cmp::Lt, v, b.int(v.ty, limit)), b.cmp(Cmp::Gt, v, b.int(v.ty, -limit)));
     b.convert(b.select(small, v, folded), Scalar::F64)
 }

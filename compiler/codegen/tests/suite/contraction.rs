@@ -6,19 +6,10 @@ use einmesh_ir::{BinaryOp, DType, Expr, IndexId, UnaryOp};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 
 /// Products of numbers below 2, summed over a few hundred: n · 2⁻²⁴ · Σ|xy|.
-const F32: Tolerance = Tolerance {
-    relative: 1e-5,
-    absolute: 2e-4,
-};
-const F64: Tolerance = Tolerance {
-    relative: 1e-13,
-    absolute: 1e-12,
-};
+const F32: Tolerance = Tolerance { relative: 1e-5, absolute: 2e-4 };
+const F64: Tolerance = Tolerance { relative: 1e-13, absolute: 1e-12 };
 /// Half a unit of bf16's last place.
-const BF16: Tolerance = Tolerance {
-    relative: 0.005,
-    absolute: 2e-3,
-};
+const BF16: Tolerance = Tolerance { relative: 0.005, absolute: 2e-3 };
 
 struct Layout {
     dtype: DType,
@@ -53,11 +44,7 @@ fn matmul(l: &Layout) -> Kernel {
         rhs: load(b, &order(k, n, l.rhs_transposed)),
         accumulator,
         acc,
-        epilogue: if accumulator == l.dtype {
-            epilogue
-        } else {
-            Expr::cast(l.dtype, epilogue)
-        },
+        epilogue: if accumulator == l.dtype { epilogue } else { Expr::cast(l.dtype, epilogue) },
         target: to(out, &order(m, n, l.out_transposed)),
     })
 }
@@ -136,10 +123,7 @@ fn groups_and_epilogues() {
         let (ib, it, id) = (m.index(b_size), m.index(t), m.index(d));
         let (ih, ik) = (m.index(h), m.index(k));
         let part = |value, rest: &[Expr]| Expr::load(value, rest.to_vec());
-        let sum = add(
-            load(acc, &[]),
-            part(bias, &[Expr::int(1), idx(ih), idx(ik)]),
-        );
+        let sum = add(load(acc, &[]), part(bias, &[Expr::int(1), idx(ih), idx(ik)]));
         let gelu = mul(sum.clone(), Expr::unary(UnaryOp::Tanh, sum));
         cases.push((
             m.contraction(Contraction {
@@ -216,11 +200,8 @@ fn operands_that_are_expressions() {
     let out = m.write(DType::F32, &[t, d]);
     let acc = m.local(DType::F32, &[]);
     let (it, iu, id) = (m.index(t), m.index(u), m.index(d));
-    let lhs = Expr::select(
-        le(idx(iu), idx(it)),
-        exp(load(a, &[it, iu])),
-        Expr::float(DType::F32, 0.0),
-    );
+    let lhs =
+        Expr::select(le(idx(iu), idx(it)), exp(load(a, &[it, iu])), Expr::float(DType::F32, 0.0));
     let rhs = Expr::Load(einmesh_ir::Load {
         value: table,
         subs: vec![load(rows, &[iu]), idx(id)],

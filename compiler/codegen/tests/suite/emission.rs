@@ -15,10 +15,7 @@ fn kernels() -> Vec<Kernel> {
         let body = einmesh_ir::Expr::unary(UnaryOp::Exp, load(x, &[i, j]));
         kernels.push(m.nest(&[i], vec![map(&[j], body, to(out, &[i, j]))]));
         let mut m = make(&format!("matmul {n}"));
-        let (a, b) = (
-            m.read(DType::F32, &[40 * n, 64]),
-            m.read(DType::F32, &[64, 48]),
-        );
+        let (a, b) = (m.read(DType::F32, &[40 * n, 64]), m.read(DType::F32, &[64, 48]));
         let out = m.write(DType::F32, &[40 * n, 48]);
         let acc = m.local(DType::F32, &[]);
         let (i, j, k) = (m.index(40 * n), m.index(48), m.index(64));
@@ -39,10 +36,7 @@ fn kernels() -> Vec<Kernel> {
 }
 
 fn compiled(kernels: Vec<Kernel>, threads: usize, wanted: Wanted) -> Emitted {
-    let graph = KernelGraph {
-        kernels,
-        ..KernelGraph::default()
-    };
+    let graph = KernelGraph { kernels, ..KernelGraph::default() };
     let options = Options {
         target: TargetKind::Cpu(vec![Level::X86_64V4, Level::X86_64V3]),
         threads,
@@ -80,24 +74,12 @@ fn images_are_whole_pages_without_foreign_calls() {
 
 #[test]
 fn listings_show_every_form() {
-    let wanted = Wanted {
-        mlir: true,
-        llvm: true,
-        asm: true,
-    };
+    let wanted = Wanted { mlir: true, llvm: true, asm: true };
     let emitted = compiled(kernels().split_off(20), 1, wanted);
     let find = |form: &str, level: &str, what: &str| {
-        let listing = emitted
-            .listings
-            .iter()
-            .find(|l| l.form == form && l.level == level);
-        let text = &listing
-            .unwrap_or_else(|| panic!("no {form} for {level}"))
-            .text;
-        assert!(
-            text.contains(what),
-            "{form} for {level} has no {what}:\n{text}"
-        );
+        let listing = emitted.listings.iter().find(|l| l.form == form && l.level == level);
+        let text = &listing.unwrap_or_else(|| panic!("no {form} for {level}")).text;
+        assert!(text.contains(what), "{form} for {level} has no {what}:\n{text}");
     };
     find("mlir", "x86-64-v4", "scf.for");
     find("llvm", "x86-64-v4", "<16 x float>");
@@ -117,14 +99,9 @@ fn no_kernels_are_fine() {
 fn malformed_kernels_are_reported_as_bugs() {
     let mut m = make("sort");
     let (input, output) = (m.read(DType::F32, &[4]), m.write(DType::I32, &[4]));
-    let graph = KernelGraph {
-        kernels: vec![m.argsort(input, output, 1)],
-        ..KernelGraph::default()
-    };
+    let graph =
+        KernelGraph { kernels: vec![m.argsort(input, output, 1)], ..KernelGraph::default() };
     let bug = emit(&graph, &Options::default()).expect_err("there is no second dim");
     let text = bug.to_string();
-    assert!(
-        text.contains("argsort") && text.contains("x86-64-v4"),
-        "{text}"
-    );
+    assert!(text.contains("argsort") && text.contains("x86-64-v4"), "{text}");
 }

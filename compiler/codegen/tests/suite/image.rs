@@ -31,12 +31,8 @@ fn imports_go_through_slots() {
     let image = image("memmove", "memmove").expect("memmove may be called");
     assert_eq!(image.code.imports, ["memmove"]);
     let loaded = Loaded::new(&image.code, &image.bytes);
-    let phase = Phase {
-        entry: image.entries["phase"],
-        tiles: 1,
-        workspace_bytes: 16,
-        scratch_bytes: 16,
-    };
+    let phase =
+        Phase { entry: image.entries["phase"], tiles: 1, workspace_bytes: 16, scratch_bytes: 16 };
     let (to, from) = (Guarded::new(16, 64), Guarded::of(b"0123456789abcdef"));
     // SAFETY: the function copies the given number of bytes, which both have.
     unsafe { loaded.call(&phase, &[], &[], to.pointer(), from.pointer(), (10, 0)) };

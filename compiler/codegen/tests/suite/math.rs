@@ -12,10 +12,7 @@ fn unary(op: UnaryOp, dtype: DType) -> Kernel {
     let x = m.read(dtype, &[POINTS]);
     let out = m.write(dtype, &[POINTS]);
     let i = m.index(POINTS);
-    m.nest(
-        &[],
-        vec![map(&[i], Expr::unary(op, load(x, &[i])), to(out, &[i]))],
-    )
+    m.nest(&[], vec![map(&[i], Expr::unary(op, load(x, &[i])), to(out, &[i]))])
 }
 
 fn constant_power(exponent: f64, dtype: DType) -> Kernel {
@@ -94,24 +91,17 @@ fn samples(seed: u64, reach: f64) -> Vec<f64> {
 
 fn bytes(dtype: DType, numbers: &[f64]) -> Vec<u8> {
     match dtype {
-        DType::F32 => numbers
-            .iter()
-            .flat_map(|x| (*x as f32).to_le_bytes())
-            .collect(),
+        DType::F32 => numbers.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
         _ => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
     }
 }
 
 fn numbers(dtype: DType, bytes: &[u8]) -> Vec<f64> {
     match dtype {
-        DType::F32 => bytes
-            .chunks(4)
-            .map(|c| f64::from(f32::from_le_bytes(c.try_into().unwrap())))
-            .collect(),
-        _ => bytes
-            .chunks(8)
-            .map(|c| f64::from_le_bytes(c.try_into().unwrap()))
-            .collect(),
+        DType::F32 => {
+            bytes.chunks(4).map(|c| f64::from(f32::from_le_bytes(c.try_into().unwrap()))).collect()
+        }
+        _ => bytes.chunks(8).map(|c| f64::from_le_bytes(c.try_into().unwrap())).collect(),
     }
 }
 
@@ -160,16 +150,11 @@ fn check(cases: &[Case]) {
     let mut failures = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         // What the function sees is rounded to the dtype first.
-        let inputs: Vec<Vec<f64>> = case
-            .inputs
-            .iter()
-            .map(|i| numbers(case.dtype, &bytes(case.dtype, i)))
-            .collect();
+        let inputs: Vec<Vec<f64>> =
+            case.inputs.iter().map(|i| numbers(case.dtype, &bytes(case.dtype, i))).collect();
         for image in 0..loaded.len() {
-            let mut operands: Vec<Guarded> = inputs
-                .iter()
-                .map(|i| Guarded::of(&bytes(case.dtype, i)))
-                .collect();
+            let mut operands: Vec<Guarded> =
+                inputs.iter().map(|i| Guarded::of(&bytes(case.dtype, i))).collect();
             operands.push(Guarded::new(operands[0].bytes().len(), 1));
             run(&emitted, &loaded, (image, number), &mut operands, &[]);
             let results = numbers(case.dtype, operands.last().unwrap().bytes());
@@ -183,10 +168,7 @@ fn check(cases: &[Case]) {
                 }
             }
             let level = &emitted.images[image].0.level;
-            println!(
-                "{} at {level}: {:.2} ulp at {:?}",
-                case.kernel.name, worst.0, worst.1
-            );
+            println!("{} at {level}: {:.2} ulp at {:?}", case.kernel.name, worst.0, worst.1);
             if worst.0 > case.limit {
                 failures.push(format!(
                     "{} at {level}: {} ulp at {:?}: {:e} expected, {:e} found",
@@ -261,11 +243,7 @@ fn powers_with_constant_exponents() {
 fn functions_of_two_numbers() {
     let remainder = |x: f64, y: f64| {
         let rest = libm::fmod(x, y);
-        if rest != 0.0 && (rest < 0.0) != (y < 0.0) {
-            rest + y
-        } else {
-            rest
-        }
+        if rest != 0.0 && (rest < 0.0) != (y < 0.0) { rest + y } else { rest }
     };
     let mut cases = Vec::new();
     for (dtype, limit) in [(DType::F32, 2.0), (DType::F64, 4.0)] {
@@ -274,10 +252,7 @@ fn functions_of_two_numbers() {
         let mut x: Vec<f64> = special.iter().flat_map(|x| [*x; 36]).collect();
         let mut y: Vec<f64> = (0..36).flat_map(|_| special.iter().copied()).collect();
         let (more_x, more_y) = (samples(1, 100.0), samples(2, 100.0));
-        let random = more_x[36..]
-            .iter()
-            .zip(&more_y[36..])
-            .take(POINTS as usize - x.len());
+        let random = more_x[36..].iter().zip(&more_y[36..]).take(POINTS as usize - x.len());
         for (n, (a, b)) in random.enumerate() {
             // Whole exponents with any sign; otherwise mostly positive bases.
             x.push(if n % 3 == 0 { *a } else { a.abs() });

@@ -6,35 +6,20 @@ use einmesh_ir::{DType, Expr, Reducer};
 use einmesh_schedule::kernel::Kernel;
 
 /// Enough for sums of a few hundred f32 below 4 in any order: n · 2⁻²⁴ · Σ|x|.
-const SUM: Tolerance = Tolerance {
-    relative: 1e-6,
-    absolute: 2e-4,
-};
+const SUM: Tolerance = Tolerance { relative: 1e-6, absolute: 2e-4 };
 
 fn elementwise(extents: &[u64]) -> Kernel {
     let mut m = make("axpy");
     let (x, y) = (m.read(DType::F32, extents), m.read(DType::F32, extents));
     let out = m.write(DType::F32, extents);
     let indices: Vec<_> = extents.iter().map(|e| m.index(*e)).collect();
-    let body = add(
-        mul(load(x, &indices), Expr::float(DType::F32, 0.5)),
-        load(y, &indices),
-    );
+    let body = add(mul(load(x, &indices), Expr::float(DType::F32, 0.5)), load(y, &indices));
     m.nest(&[], vec![map(&indices, body, to(out, &indices))])
 }
 
 #[test]
 fn elementwise_of_any_shape() {
-    let shapes: [&[u64]; 8] = [
-        &[],
-        &[1],
-        &[7],
-        &[64],
-        &[3, 5],
-        &[2, 3, 17],
-        &[5, 1],
-        &[70_001],
-    ];
+    let shapes: [&[u64]; 8] = [&[], &[1], &[7], &[64], &[3, 5], &[2, 3, 17], &[5, 1], &[70_001]];
     let cases: Vec<_> = shapes.iter().map(|s| (elementwise(s), EXACT)).collect();
     check_all(&cases);
 }
@@ -46,10 +31,7 @@ fn transposes_and_broadcasts() {
     let out = m.write(DType::F32, &[21, 9]);
     let (i, j) = (m.index(21), m.index(9));
     let body = mul(load(x, &[j, i]), load(v, &[i]));
-    check(
-        m.nest(&[], vec![map(&[i, j], body, to(out, &[i, j]))]),
-        EXACT,
-    );
+    check(m.nest(&[], vec![map(&[i, j], body, to(out, &[i, j]))]), EXACT);
 }
 
 fn reduction(reducer: Reducer, dtype: DType, rows: u64, columns: u64, over_rows: bool) -> Kernel {
@@ -63,13 +45,7 @@ fn reduction(reducer: Reducer, dtype: DType, rows: u64, columns: u64, over_rows:
     };
     let extent = if over_rows { columns } else { rows };
     let out = m.write(result, &[extent]);
-    let stage = reduce(
-        reducer,
-        &[free],
-        &[reduced],
-        load(x, &[i, j]),
-        to(out, &[free]),
-    );
+    let stage = reduce(reducer, &[free], &[reduced], load(x, &[i, j]), to(out, &[free]));
     m.nest(&[], vec![stage])
 }
 
@@ -89,27 +65,15 @@ fn reductions_along_rows_and_columns() {
                 for over_rows in [false, true] {
                     let exact = dtype.is_int() || !matches!(reducer, Reducer::Sum | Reducer::Prod);
                     let tolerance = if exact { EXACT } else { SUM };
-                    cases.push((
-                        reduction(reducer, dtype, rows, columns, over_rows),
-                        tolerance,
-                    ));
+                    cases.push((reduction(reducer, dtype, rows, columns, over_rows), tolerance));
                 }
             }
         }
     }
     for over_rows in [false, true] {
-        cases.push((
-            reduction(Reducer::LogSumExp, DType::F32, 19, 37, over_rows),
-            SUM,
-        ));
-        cases.push((
-            reduction(Reducer::Any, DType::Bool, 19, 37, over_rows),
-            EXACT,
-        ));
-        cases.push((
-            reduction(Reducer::All, DType::Bool, 19, 3, over_rows),
-            EXACT,
-        ));
+        cases.push((reduction(Reducer::LogSumExp, DType::F32, 19, 37, over_rows), SUM));
+        cases.push((reduction(Reducer::Any, DType::Bool, 19, 37, over_rows), EXACT));
+        cases.push((reduction(Reducer::All, DType::Bool, 19, 3, over_rows), EXACT));
     }
     check_all(&cases);
 }
@@ -124,36 +88,16 @@ fn causal_softmax(rows: u64) -> Kernel {
     let (b, t, u) = (m.index(2), m.index(rows), m.index(rows));
     let causal = || le(idx(u), idx(t));
     let stages = vec![
-        guarded(
-            causal(),
-            reduce(Reducer::Max, &[], &[u], load(x, &[b, t, u]), to(most, &[])),
-        ),
-        guarded(
-            causal(),
-            map(
-                &[u],
-                exp(sub(load(x, &[b, t, u]), load(most, &[]))),
-                to(row, &[u]),
-            ),
-        ),
+        guarded(causal(), reduce(Reducer::Max, &[], &[u], load(x, &[b, t, u]), to(most, &[]))),
+        guarded(causal(), map(&[u], exp(sub(load(x, &[b, t, u]), load(most, &[]))), to(row, &[u]))),
         reduce(Reducer::Sum, &[], &[u], load(row, &[u]), to(sum, &[])),
-        map(
-            &[u],
-            div(load(row, &[u]), load(sum, &[])),
-            to(out, &[b, t, u]),
-        ),
+        map(&[u], div(load(row, &[u]), load(sum, &[])), to(out, &[b, t, u])),
     ];
     m.nest(&[b, t], stages)
 }
 
 #[test]
 fn softmax_with_a_causal_guard() {
-    let tolerance = Tolerance {
-        relative: 1e-5,
-        absolute: 1e-7,
-    };
-    check_all(&[
-        (causal_softmax(5), tolerance),
-        (causal_softmax(67), tolerance),
-    ]);
+    let tolerance = Tolerance { relative: 1e-5, absolute: 1e-7 };
+    check_all(&[(causal_softmax(5), tolerance), (causal_softmax(67), tolerance)]);
 }

@@ -26,12 +26,8 @@ impl Gen {
 
     /// A subscript for a dim, and whether it is proven to be in range.
     fn subscript(&mut self, extent: u64) -> (Expr, bool) {
-        let fitting: Vec<(IndexId, u64)> = self
-            .indices
-            .iter()
-            .copied()
-            .filter(|(_, e)| *e <= extent)
-            .collect();
+        let fitting: Vec<(IndexId, u64)> =
+            self.indices.iter().copied().filter(|(_, e)| *e <= extent).collect();
         match self.below(6) {
             0 => {
                 let (index, _) = self.index();
@@ -73,24 +69,14 @@ impl Gen {
             (false, 0) => Bounds::Clamp,
             (false, _) => Bounds::Else(Box::new(Expr::cast(self.dtype, Expr::int(1)))),
         };
-        Expr::Load(Load {
-            value,
-            subs,
-            bounds,
-        })
+        Expr::Load(Load { value, subs, bounds })
     }
 
     fn condition(&mut self) -> Expr {
         let ((i, _), (j, _)) = (self.index(), self.index());
         let shift = Expr::int(self.below(9) as i64 - 4);
-        let ops = [
-            BinaryOp::Lt,
-            BinaryOp::Le,
-            BinaryOp::Gt,
-            BinaryOp::Ge,
-            BinaryOp::Eq,
-            BinaryOp::Ne,
-        ];
+        let ops =
+            [BinaryOp::Lt, BinaryOp::Le, BinaryOp::Gt, BinaryOp::Ge, BinaryOp::Eq, BinaryOp::Ne];
         let op = ops[self.below(6) as usize];
         let first = Expr::binary(op, idx(i), add(idx(j), shift));
         match self.below(3) {
@@ -99,11 +85,7 @@ impl Gen {
                 let half = Expr::cast(self.dtype, Expr::int(0));
                 let data = lt(self.load(), half);
                 Expr::binary(
-                    if self.below(2) == 0 {
-                        BinaryOp::And
-                    } else {
-                        BinaryOp::Or
-                    },
+                    if self.below(2) == 0 { BinaryOp::And } else { BinaryOp::Or },
                     first,
                     data,
                 )
@@ -141,22 +123,14 @@ fn random(seed: u64) -> Kernel {
     let dtype = [DType::F32, DType::F64, DType::I32, DType::I64][below(4) as usize];
     let sizes = [1, 2, 3, 5, 8, 16, 17, 33, 40, 64];
     let mut size = || sizes[below(10) as usize];
-    let (free, reduced): (Vec<u64>, Vec<u64>) = (
-        (0..3).map(|_| size()).collect(),
-        (0..2).map(|_| size()).collect(),
-    );
+    let (free, reduced): (Vec<u64>, Vec<u64>) =
+        ((0..3).map(|_| size()).collect(), (0..2).map(|_| size()).collect());
     let extents: Vec<Vec<u64>> = (0..3).map(|_| vec![size(), size()]).collect();
     let (free_count, reduced_count) = (below(4) as usize, below(3) as usize);
-    let values: Vec<_> = extents
-        .into_iter()
-        .map(|e| (m.read(dtype, &e), e))
-        .collect();
+    let values: Vec<_> = extents.into_iter().map(|e| (m.read(dtype, &e), e)).collect();
     let positions = (m.read(DType::I32, &[20]), 20);
     let free: Vec<IndexId> = free[..free_count].iter().map(|e| m.index(*e)).collect();
-    let reduced: Vec<IndexId> = reduced[..reduced_count]
-        .iter()
-        .map(|e| m.index(*e))
-        .collect();
+    let reduced: Vec<IndexId> = reduced[..reduced_count].iter().map(|e| m.index(*e)).collect();
     let all: Vec<IndexId> = free.iter().chain(&reduced).copied().collect();
     if all.is_empty() {
         return random(seed + 1_000_000);
@@ -169,32 +143,18 @@ fn random(seed: u64) -> Kernel {
         _ => [Reducer::Sum, Reducer::Max][below(2) as usize],
     };
     let (store, guarded, swap) = (below(3) == 0, below(2) == 0, below(2) == 0);
-    let result = if reducer == Reducer::ArgMax {
-        DType::I32
-    } else {
-        dtype
-    };
+    let result = if reducer == Reducer::ArgMax { DType::I32 } else { dtype };
     let mut target_order = free.clone();
     if swap {
         target_order.reverse();
     }
     let shape: Vec<u64> = target_order.iter().map(|i| m.extent(*i)).collect();
-    let out = if store {
-        m.update(result, &shape)
-    } else {
-        m.write(result, &shape)
-    };
+    let out = if store { m.update(result, &shape) } else { m.write(result, &shape) };
     let mut subs = at(&target_order);
     if let (true, Some(first)) = (store, subs.first_mut()) {
         *first = add(first.clone(), Expr::int(1));
     }
-    let mut generator = Gen {
-        rng: Rng(seed ^ 0xABCD),
-        dtype,
-        indices,
-        values,
-        positions,
-    };
+    let mut generator = Gen { rng: Rng(seed ^ 0xABCD), dtype, indices, values, positions };
     let body = generator.body(2);
     let guard = guarded.then(|| generator.condition());
     let outer = generator.below(free.len() as u64 + 1) as usize;
@@ -204,12 +164,7 @@ fn random(seed: u64) -> Kernel {
         reducer,
         guard,
         body,
-        target: Target {
-            value: out,
-            subs,
-            combine: Reducer::None,
-            store,
-        },
+        target: Target { value: out, subs, combine: Reducer::None, store },
     };
     m.nest(&free[..outer], vec![stage])
 }
@@ -230,9 +185,7 @@ fn case(seed: u64) -> (Kernel, Tolerance) {
 #[test]
 fn random_nests() {
     let usual = 120;
-    let wanted = std::env::var("EINMESH_FUZZ")
-        .ok()
-        .and_then(|n| n.parse().ok());
+    let wanted = std::env::var("EINMESH_FUZZ").ok().and_then(|n| n.parse().ok());
     let seeds: Vec<u64> = (0..wanted.unwrap_or(usual)).collect();
     for part in seeds.chunks(60) {
         let cases: Vec<(Kernel, Tolerance)> = part.iter().map(|s| case(*s)).collect();

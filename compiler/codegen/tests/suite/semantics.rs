@@ -7,26 +7,14 @@ use einmesh_ir::{
 };
 use einmesh_schedule::kernel::{Kernel, Stage, Target};
 
-const CLOSE: Tolerance = Tolerance {
-    relative: 1e-5,
-    absolute: 1e-5,
-};
+const CLOSE: Tolerance = Tolerance { relative: 1e-5, absolute: 1e-5 };
 
 fn bounded(value: ValueId, subs: Vec<Expr>, bounds: Bounds) -> Expr {
-    Expr::Load(Load {
-        value,
-        subs,
-        bounds,
-    })
+    Expr::Load(Load { value, subs, bounds })
 }
 
 fn stored(value: ValueId, subs: Vec<Expr>, combine: Reducer) -> Target {
-    Target {
-        value,
-        subs,
-        combine,
-        store: true,
-    }
+    Target { value, subs, combine, store: true }
 }
 
 #[test]
@@ -38,26 +26,17 @@ fn loads_outside_of_their_value() {
             let x = m.read(DType::F32, &[rows, columns]);
             let out = m.write(DType::F32, &[rows, columns]);
             let (i, j) = (m.index(rows), m.index(columns));
-            let subs = vec![
-                add(idx(i), Expr::int(by_row)),
-                add(idx(j), Expr::int(by_column)),
-            ];
+            let subs = vec![add(idx(i), Expr::int(by_row)), add(idx(j), Expr::int(by_column))];
             let default = Expr::cast(DType::F32, idx(j));
             let body = bounded(x, subs.clone(), Bounds::Else(Box::new(default)));
-            cases.push((
-                m.nest(&[], vec![map(&[i, j], body, to(out, &[i, j]))]),
-                EXACT,
-            ));
+            cases.push((m.nest(&[], vec![map(&[i, j], body, to(out, &[i, j]))]), EXACT));
 
             let mut m = make("clamped");
             let x = m.read(DType::F32, &[rows, columns]);
             let out = m.write(DType::F32, &[rows, columns]);
             let (i, j) = (m.index(rows), m.index(columns));
             let body = bounded(x, subs, Bounds::Clamp);
-            cases.push((
-                m.nest(&[], vec![map(&[i, j], body, to(out, &[i, j]))]),
-                EXACT,
-            ));
+            cases.push((m.nest(&[], vec![map(&[i, j], body, to(out, &[i, j]))]), EXACT));
         }
     }
     check_all(&cases);
@@ -82,13 +61,7 @@ fn guards_prove_bounds() {
     let (i, j) = (m.index(n), m.index(n));
     let place = sub(idx(i), idx(j));
     let guard = and(le(Expr::int(0), place.clone()), lt(idx(j), Expr::int(7)));
-    let stage = reduce(
-        Reducer::Sum,
-        &[i],
-        &[j],
-        Expr::load(x, [place]),
-        to(out, &[i]),
-    );
+    let stage = reduce(Reducer::Sum, &[i], &[j], Expr::load(x, [place]), to(out, &[i]));
     let backward = m.nest(&[], vec![guarded(guard, stage)]);
 
     // Without a reduction the excluded points are 0.
@@ -106,32 +79,17 @@ fn guards_prove_bounds() {
 #[test]
 fn guards_that_are_data() {
     let mut cases = Vec::new();
-    for reducer in [
-        Reducer::Sum,
-        Reducer::Max,
-        Reducer::ArgMax,
-        Reducer::LogSumExp,
-    ] {
+    for reducer in [Reducer::Sum, Reducer::Max, Reducer::ArgMax, Reducer::LogSumExp] {
         for by_column in [false, true] {
             let mut m = make(&format!("masked {reducer:?}"));
             let x = m.read(DType::F32, &[29, 41]);
             let keep = m.read(DType::Bool, &[29, 41]);
             let extent = if by_column { 41 } else { 29 };
-            let result = if reducer == Reducer::ArgMax {
-                DType::I32
-            } else {
-                DType::F32
-            };
+            let result = if reducer == Reducer::ArgMax { DType::I32 } else { DType::F32 };
             let out = m.write(result, &[extent]);
             let (i, j) = (m.index(29), m.index(41));
             let (free, over) = if by_column { (j, i) } else { (i, j) };
-            let stage = reduce(
-                reducer,
-                &[free],
-                &[over],
-                load(x, &[i, j]),
-                to(out, &[free]),
-            );
+            let stage = reduce(reducer, &[free], &[over], load(x, &[i, j]), to(out, &[free]));
             let never = lt(Expr::int(6), idx(free));
             let guard = and(load(keep, &[i, j]), never);
             cases.push((m.nest(&[], vec![guarded(guard, stage)]), CLOSE));
@@ -159,10 +117,7 @@ fn scattered_stores_combine_in_order() {
             let out = m.update(dtype, &[11, d_size]);
             let (b, d) = (m.index(50), m.index(d_size));
             let target = stored(out, vec![load(rows, &[b]), idx(d)], combine);
-            cases.push((
-                m.serial(&[], vec![map(&[b, d], load(x, &[b, d]), target)]),
-                CLOSE,
-            ));
+            cases.push((m.serial(&[], vec![map(&[b, d], load(x, &[b, d]), target)]), CLOSE));
         }
     }
     check_all(&cases);
@@ -176,11 +131,8 @@ fn stores_keep_what_they_do_not_write() {
     let out = m.update(DType::F32, &[40]);
     let i = m.index(30);
     let target = stored(out, vec![add(idx(i), Expr::int(15))], Reducer::None);
-    let guard = Expr::binary(
-        BinaryOp::Eq,
-        Expr::binary(BinaryOp::Rem, idx(i), Expr::int(3)),
-        Expr::int(1),
-    );
+    let guard =
+        Expr::binary(BinaryOp::Eq, Expr::binary(BinaryOp::Rem, idx(i), Expr::int(3)), Expr::int(1));
     let assign = m.nest(&[], vec![guarded(guard, map(&[i], load(x, &[i]), target))]);
     let mut cases = vec![(assign, EXACT)];
     for by_column in [false, true] {
@@ -261,9 +213,7 @@ fn integer_arithmetic_is_total() {
         }
         for op in [UnaryOp::Neg, UnaryOp::Abs] {
             cases.push((
-                elementwise(&format!("{op:?}"), &[dtype], dtype, |x| {
-                    Expr::unary(op, x[0].clone())
-                }),
+                elementwise(&format!("{op:?}"), &[dtype], dtype, |x| Expr::unary(op, x[0].clone())),
                 EXACT,
             ));
         }
@@ -322,17 +272,9 @@ fn small_floats_round_after_each_operation() {
     let mut cases = Vec::new();
     for dtype in [DType::Bf16, DType::F16] {
         cases.push((
-            elementwise(
-                &format!("{dtype} arithmetic"),
-                &[dtype, dtype],
-                dtype,
-                |x| {
-                    div(
-                        add(mul(x[0].clone(), x[1].clone()), x[0].clone()),
-                        x[1].clone(),
-                    )
-                },
-            ),
+            elementwise(&format!("{dtype} arithmetic"), &[dtype, dtype], dtype, |x| {
+                div(add(mul(x[0].clone(), x[1].clone()), x[0].clone()), x[1].clone())
+            }),
             EXACT,
         ));
         let mut m = make(&format!("{dtype} sum"));
@@ -340,10 +282,7 @@ fn small_floats_round_after_each_operation() {
         let out = m.write(dtype, &[7]);
         let (i, j) = (m.index(7), m.index(90));
         let stage = reduce(Reducer::Sum, &[i], &[j], load(x, &[i, j]), to(out, &[i]));
-        let tolerance = Tolerance {
-            relative: 0.008,
-            absolute: 1e-5,
-        };
+        let tolerance = Tolerance { relative: 0.008, absolute: 1e-5 };
         cases.push((m.nest(&[], vec![stage]), tolerance));
     }
     check_all(&cases);
@@ -363,10 +302,7 @@ fn random_numbers_are_those_of_the_ir() {
     check(
         m.nest(
             &[i],
-            vec![
-                map(&[j], key, to(folded, &[i, j])),
-                map(&[j], number, to(drawn, &[i, j])),
-            ],
+            vec![map(&[j], key, to(folded, &[i, j])), map(&[j], number, to(drawn, &[i, j]))],
         ),
         EXACT,
     );
@@ -376,31 +312,21 @@ fn random_numbers_are_those_of_the_ir() {
 fn selections_and_truth_values() {
     let mut cases = Vec::new();
     cases.push((
-        elementwise(
-            "select",
-            &[DType::F32, DType::F32, DType::Bool],
-            DType::F32,
-            |x| {
-                // The branch that is not taken divides by zero.
-                let zero = Expr::float(DType::F32, 0.0);
-                let wrong = div(x[0].clone(), mul(x[1].clone(), zero));
-                Expr::select(x[2].clone(), add(x[0].clone(), x[1].clone()), wrong)
-            },
-        ),
+        elementwise("select", &[DType::F32, DType::F32, DType::Bool], DType::F32, |x| {
+            // The branch that is not taken divides by zero.
+            let zero = Expr::float(DType::F32, 0.0);
+            let wrong = div(x[0].clone(), mul(x[1].clone(), zero));
+            Expr::select(x[2].clone(), add(x[0].clone(), x[1].clone()), wrong)
+        }),
         EXACT,
     ));
     cases.push((
-        elementwise(
-            "finite",
-            &[DType::F32, DType::F32, DType::Bool],
-            DType::Bool,
-            |x| {
-                let quotient = div(x[0].clone(), Expr::cast(DType::F32, x[2].clone()));
-                let finite = Expr::unary(UnaryOp::IsFinite, quotient);
-                let either = Expr::binary(BinaryOp::Or, finite, lt(x[0].clone(), x[1].clone()));
-                Expr::unary(UnaryOp::Not, either)
-            },
-        ),
+        elementwise("finite", &[DType::F32, DType::F32, DType::Bool], DType::Bool, |x| {
+            let quotient = div(x[0].clone(), Expr::cast(DType::F32, x[2].clone()));
+            let finite = Expr::unary(UnaryOp::IsFinite, quotient);
+            let either = Expr::binary(BinaryOp::Or, finite, lt(x[0].clone(), x[1].clone()));
+            Expr::unary(UnaryOp::Not, either)
+        }),
         EXACT,
     ));
     check_all(&cases);
@@ -410,13 +336,9 @@ fn selections_and_truth_values() {
 fn sorting_is_stable_with_nan_last() {
     let mut cases = Vec::new();
     for dtype in [DType::I32, DType::F32, DType::F64, DType::Bf16, DType::Bool] {
-        for (extents, position) in [
-            (vec![1], 0),
-            (vec![50], 0),
-            (vec![4, 33], 1),
-            (vec![19, 5], 0),
-            (vec![3, 64, 2], 1),
-        ] {
+        for (extents, position) in
+            [(vec![1], 0), (vec![50], 0), (vec![4, 33], 1), (vec![19, 5], 0), (vec![3, 64, 2], 1)]
+        {
             let mut m = make(&format!("argsort {dtype} {extents:?}"));
             let input = m.read(dtype, &extents);
             let output = m.write(DType::I32, &extents);
@@ -441,10 +363,7 @@ fn special_values() {
         for op in [BinaryOp::Eq, BinaryOp::Ne, BinaryOp::Lt, BinaryOp::Ge] {
             let name = format!("{op:?} {dtype}");
             let body = |x: &[Expr]| Expr::binary(op, x[0].clone(), x[1].clone());
-            cases.push((
-                elementwise(&name, &[dtype, dtype], DType::Bool, body),
-                EXACT,
-            ));
+            cases.push((elementwise(&name, &[dtype, dtype], DType::Bool, body), EXACT));
         }
         for to in [DType::I32, DType::I64, DType::Bool, DType::F16, DType::F32] {
             let name = format!("{dtype} to {to}");
@@ -505,11 +424,7 @@ fn guards_bound_loops() {
             for turned in [false, true] {
                 let compare = |u: IndexId, t: IndexId| {
                     let (x, y) = (idx(u), add(idx(t), Expr::int(shift)));
-                    if turned {
-                        Expr::binary(op, y, x)
-                    } else {
-                        Expr::binary(op, x, y)
-                    }
+                    if turned { Expr::binary(op, y, x) } else { Expr::binary(op, x, y) }
                 };
                 let name = format!("{op:?} {shift} {turned}");
                 for over_rows in [false, true] {
@@ -523,10 +438,7 @@ fn guards_bound_loops() {
                     cases.push((m.nest(&[], vec![guarded(compare(u, t), stage)]), EXACT));
                 }
                 let mut m = make(&name);
-                let (x, out) = (
-                    m.read(DType::I32, &[21, 37]),
-                    m.write(DType::I32, &[21, 37]),
-                );
+                let (x, out) = (m.read(DType::I32, &[21, 37]), m.write(DType::I32, &[21, 37]));
                 let (t, u) = (m.index(21), m.index(37));
                 let stage = map(&[u], load(x, &[t, u]), to(out, &[t, u]));
                 cases.push((m.nest(&[t], vec![guarded(compare(u, t), stage)]), EXACT));

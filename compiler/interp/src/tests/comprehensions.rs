@@ -23,10 +23,7 @@ fn contracts_in_any_order_of_dims() {
     let [i, j, l] = [("I", n), ("J", m), ("K", k)].map(|(name, extent)| c.dim(name, extent));
     let a: Vec<f64> = (0..n * k).map(|x| (x % 7) as f64 - 3.0).collect();
     let b: Vec<f64> = (0..k * m).map(|x| (x % 5) as f64 - 2.0).collect();
-    let (x, y) = (
-        c.floats(DType::F32, &[i, l], &a),
-        c.floats(DType::F32, &[l, j], &b),
-    );
+    let (x, y) = (c.floats(DType::F32, &[i, l], &a), c.floats(DType::F32, &[l, j], &b));
     let product = |f: &[Expr; 3]| {
         binary(
             BinaryOp::Mul,
@@ -53,22 +50,10 @@ fn contracts_in_any_order_of_dims() {
 
 #[test]
 fn reductions() {
-    same(
-        &reduce(Reducer::Sum, [&[1.0, 2.0], &[3.0, 4.0]]),
-        &[3.0, 7.0],
-    );
-    same(
-        &reduce(Reducer::Prod, [&[1.0, 2.0], &[3.0, 4.0]]),
-        &[2.0, 12.0],
-    );
-    same(
-        &reduce(Reducer::Max, [&[1.0, 2.0], &[NAN, 4.0]]),
-        &[2.0, NAN],
-    );
-    same(
-        &reduce(Reducer::Min, [&[1.0, 2.0], &[3.0, NAN]]),
-        &[1.0, NAN],
-    );
+    same(&reduce(Reducer::Sum, [&[1.0, 2.0], &[3.0, 4.0]]), &[3.0, 7.0]);
+    same(&reduce(Reducer::Prod, [&[1.0, 2.0], &[3.0, 4.0]]), &[2.0, 12.0]);
+    same(&reduce(Reducer::Max, [&[1.0, 2.0], &[NAN, 4.0]]), &[2.0, NAN]);
+    same(&reduce(Reducer::Min, [&[1.0, 2.0], &[3.0, NAN]]), &[1.0, NAN]);
 }
 
 #[test]
@@ -77,14 +62,8 @@ fn log_sum_exp_is_stable() {
     let got = reduce(Reducer::LogSumExp, rows);
     assert!((got[0] - (1000.0 + 2f64.ln())).abs() < 1e-12);
     assert_eq!(got[1], 3.0);
-    same(
-        &reduce(Reducer::LogSumExp, [&[-INF, -INF], &[INF, INF]]),
-        &[-INF, INF],
-    );
-    same(
-        &reduce(Reducer::LogSumExp, [&[NAN, 1.0], &[1.0, NAN]]),
-        &[NAN, NAN],
-    );
+    same(&reduce(Reducer::LogSumExp, [&[-INF, -INF], &[INF, INF]]), &[-INF, INF]);
+    same(&reduce(Reducer::LogSumExp, [&[NAN, 1.0], &[1.0, NAN]]), &[NAN, NAN]);
     same(&reduce(Reducer::LogSumExp, [&[], &[]]), &[-INF, -INF]);
     let got = reduce(Reducer::LogSumExp, [&[1.0, 2.0, 3.0], &[3.0, 1.0, 2.0]]);
     let expected = (1f64.exp() + 2f64.exp() + 3f64.exp()).ln();
@@ -186,9 +165,7 @@ fn a_guard_keeps_loads_in_range() {
         let (i, j) = (c.dim("I", 3), c.dim("J", 2));
         let x = c.floats(DType::F32, &[j], &[5.0, 6.0]);
         let p = c.ints(DType::I32, &[i], &[0, 1, 2]);
-        c.compute(DType::F32, &[i], &[], Reducer::None, |ix| {
-            load(x, &[load(p, ix)])
-        });
+        c.compute(DType::F32, &[i], &[], Reducer::None, |ix| load(x, &[load(p, ix)]));
         let index = Expr::Index(einmesh_ir::IndexId(0));
         let guard = binary(BinaryOp::Lt, load(p, &[index]), Expr::int(2));
         c.last().guard = guarded.then_some(guard);
@@ -215,15 +192,9 @@ fn loads_out_of_range() {
     c.compute(DType::F32, &[i], &[], Reducer::None, |ix| {
         // A default that is itself out of range in places.
         let before = load_else(x, &[back(ix, 2)], Expr::float(DType::F32, 0.5));
-        load_else(
-            x,
-            &[binary(BinaryOp::Add, ix[0].clone(), Expr::int(2))],
-            before,
-        )
+        load_else(x, &[binary(BinaryOp::Add, ix[0].clone(), Expr::int(2))], before)
     });
-    c.compute(DType::F32, &[i], &[], Reducer::None, |ix| {
-        gather(x, &[load(p, ix)])
-    });
+    c.compute(DType::F32, &[i], &[], Reducer::None, |ix| gather(x, &[load(p, ix)]));
     let results = c.run(Precision::Program);
     same(results[0].floats(), &[-7.0, 1.0, 2.0, 3.0]);
     same(results[1].floats(), &[3.0, 4.0, 1.0, 2.0]);
@@ -236,19 +207,13 @@ fn diagonals_strides_and_broadcasts() {
     let (i, j, k) = (c.dim("I", 2), c.dim("J", 2), c.dim("K", 4));
     let x = c.floats(DType::F32, &[i, j], &[1.0, 2.0, 3.0, 4.0]);
     let y = c.floats(DType::F32, &[k], &[5.0, 6.0, 7.0, 8.0]);
-    c.compute(DType::F32, &[i], &[], Reducer::None, |ix| {
-        load(x, &[ix[0].clone(), ix[0].clone()])
-    });
-    c.compute(DType::F32, &[], &[i], Reducer::Sum, |ix| {
-        load(x, &[ix[0].clone(), ix[0].clone()])
-    });
+    c.compute(DType::F32, &[i], &[], Reducer::None, |ix| load(x, &[ix[0].clone(), ix[0].clone()]));
+    c.compute(DType::F32, &[], &[i], Reducer::Sum, |ix| load(x, &[ix[0].clone(), ix[0].clone()]));
     c.compute(DType::F32, &[i, j], &[], Reducer::None, |ix| {
         let twice = binary(BinaryOp::Mul, Expr::int(2), ix[0].clone());
         load(y, &[binary(BinaryOp::Add, twice, ix[1].clone())])
     });
-    c.compute(DType::F32, &[i, j], &[], Reducer::None, |ix| {
-        load(y, &[ix[1].clone()])
-    });
+    c.compute(DType::F32, &[i, j], &[], Reducer::None, |ix| load(y, &[ix[1].clone()]));
     let results = c.run(Precision::Program);
     same(results[0].floats(), &[1.0, 4.0]);
     same(results[1].floats(), &[5.0]);
@@ -259,10 +224,7 @@ fn diagonals_strides_and_broadcasts() {
 /// Stores `x[i]` at `places[i]` of `base`, where `x` is not negative.
 fn store(combine: Reducer, places: &[i64], x: &[f64], dtype: DType, base: &[f64]) -> Vec<f64> {
     let mut c = Case::new();
-    let (i, n) = (
-        c.dim("I", places.len() as u64),
-        c.dim("N", base.len() as u64),
-    );
+    let (i, n) = (c.dim("I", places.len() as u64), c.dim("N", base.len() as u64));
     let x = c.floats(dtype, &[i], x);
     let p = c.ints(DType::I32, &[i], places);
     let base = c.floats(dtype, &[n], base);
@@ -270,16 +232,9 @@ fn store(combine: Reducer, places: &[i64], x: &[f64], dtype: DType, base: &[f64]
     let index = Expr::Index(einmesh_ir::IndexId(0));
     let out = c.last().out;
     c.builder.program.values[out].dims = vec![n];
-    c.last().guard = Some(binary(
-        BinaryOp::Ge,
-        load(x, std::slice::from_ref(&index)),
-        Expr::float(dtype, 0.0),
-    ));
-    c.last().store = Some(Store {
-        base,
-        subs: vec![load(p, &[index])],
-        combine,
-    });
+    c.last().guard =
+        Some(binary(BinaryOp::Ge, load(x, std::slice::from_ref(&index)), Expr::float(dtype, 0.0)));
+    c.last().store = Some(Store { base, subs: vec![load(p, &[index])], combine });
     c.floats_out()
 }
 
@@ -287,36 +242,15 @@ fn store(combine: Reducer, places: &[i64], x: &[f64], dtype: DType, base: &[f64]
 fn stores_keep_the_base_combine_and_drop() {
     let f = DType::F32;
     let base = [10.0, 20.0, 30.0];
-    same(
-        &store(Reducer::None, &[2, 0], &[1.0, 2.0], f, &base),
-        &[2.0, 20.0, 1.0],
-    );
-    same(
-        &store(Reducer::Sum, &[1, 1, 1], &[1.0, 2.0, 3.0], f, &base),
-        &[10.0, 26.0, 30.0],
-    );
-    same(
-        &store(Reducer::Max, &[0, 0], &[11.0, 5.0], f, &base),
-        &[11.0, 20.0, 30.0],
-    );
-    same(
-        &store(Reducer::Min, &[0, 0], &[11.0, 5.0], f, &base),
-        &[5.0, 20.0, 30.0],
-    );
-    same(
-        &store(Reducer::Prod, &[2], &[2.0], f, &base),
-        &[10.0, 20.0, 60.0],
-    );
+    same(&store(Reducer::None, &[2, 0], &[1.0, 2.0], f, &base), &[2.0, 20.0, 1.0]);
+    same(&store(Reducer::Sum, &[1, 1, 1], &[1.0, 2.0, 3.0], f, &base), &[10.0, 26.0, 30.0]);
+    same(&store(Reducer::Max, &[0, 0], &[11.0, 5.0], f, &base), &[11.0, 20.0, 30.0]);
+    same(&store(Reducer::Min, &[0, 0], &[11.0, 5.0], f, &base), &[5.0, 20.0, 30.0]);
+    same(&store(Reducer::Prod, &[2], &[2.0], f, &base), &[10.0, 20.0, 60.0]);
     // Out of range on both sides, and excluded by the guard.
-    same(
-        &store(Reducer::Sum, &[-1, 3, 0], &[1.0, 2.0, -3.0], f, &base),
-        &base,
-    );
+    same(&store(Reducer::Sum, &[-1, 3, 0], &[1.0, 2.0, -3.0], f, &base), &base);
     // bf16 combines in f32 and rounds once.
-    same(
-        &store(Reducer::Sum, &[0, 0], &[1.0, 1.0], DType::Bf16, &[256.0]),
-        &[258.0],
-    );
+    same(&store(Reducer::Sum, &[0, 0], &[1.0, 1.0], DType::Bf16, &[256.0]), &[258.0]);
 }
 
 #[test]
@@ -333,11 +267,7 @@ fn stores_of_reductions() {
     c.builder.program.values[out].dims = vec![n];
     c.last().guard = Some(binary(BinaryOp::Ne, index.clone(), Expr::int(1)));
     let subs = vec![load(p, &[index])];
-    c.last().store = Some(Store {
-        base,
-        subs,
-        combine: Reducer::Sum,
-    });
+    c.last().store = Some(Store { base, subs, combine: Reducer::Sum });
     same(&c.floats_out(), &[100.0, 208.0]);
 }
 
@@ -350,9 +280,7 @@ fn scalars_and_empty_values() {
     c.compute(DType::F32, &[], &[], Reducer::None, |_| load(x, &[]));
     c.compute(DType::F32, &[i], &[], Reducer::None, |ix| load(e, ix));
     c.compute(DType::F32, &[n], &[i], Reducer::Sum, |ix| load(e, &ix[1..]));
-    c.compute(DType::Bool, &[n], &[], Reducer::None, |_| {
-        Expr::Literal(Literal::Bool(true))
-    });
+    c.compute(DType::Bool, &[n], &[], Reducer::None, |_| Expr::Literal(Literal::Bool(true)));
     let results = c.run(Precision::Program);
     same(results[0].floats(), &[3.0]);
     assert!(results[1].is_empty());

@@ -12,41 +12,19 @@ fn looped(layers: u64, reversed: bool, position: usize) -> Vec<Tensor> {
     let init = c.floats(DType::F32, &[j], &[100.0, 200.0]);
     let b = &mut c.builder;
     let entry = b.value("s", DType::F32, &[j]);
-    let var = b.program.loop_vars.push(LoopVar {
-        name: "l".to_owned(),
-        dim: l,
-    });
+    let var = b.program.loop_vars.push(LoopVar { name: "l".to_owned(), dim: l });
     let exit = b.compute("s", DType::F32, &[j], &[], Reducer::None, |ix| {
         let state = load(entry, ix);
         let layer = load(x, &[Expr::LoopVar(var), ix[0].clone()]);
-        binary(
-            BinaryOp::Add,
-            binary(BinaryOp::Add, state.clone(), state),
-            layer,
-        )
+        binary(BinaryOp::Add, binary(BinaryOp::Add, state.clone(), state), layer)
     });
     let body = std::mem::take(&mut b.program.body);
     let result = b.value("s", DType::F32, &[j]);
     let dims = if position == 0 { [l, j] } else { [j, l] };
     let all = b.value("all", DType::F32, &dims);
-    let carried = vec![Carried {
-        init,
-        entry,
-        exit,
-        result,
-    }];
-    let collected = vec![Collected {
-        value: exit,
-        result: all,
-        position,
-    }];
-    b.program.body.ops.push(Op::Loop(Loop {
-        var,
-        reversed,
-        carried,
-        collected,
-        body,
-    }));
+    let carried = vec![Carried { init, entry, exit, result }];
+    let collected = vec![Collected { value: exit, result: all, position }];
+    b.program.body.ops.push(Op::Loop(Loop { var, reversed, carried, collected, body }));
     b.output(result);
     b.output(all);
     c.run(Precision::Program)
@@ -58,10 +36,7 @@ fn loops_carry_and_collect() {
     // 100 → 200 + 0 → 400 + 2; 200 → 400 + 1 → 802 + 3.
     same(forward[0].floats(), &[402.0, 805.0]);
     same(forward[1].floats(), &[200.0, 401.0, 402.0, 805.0]);
-    same(
-        looped(2, false, 1)[1].floats(),
-        &[200.0, 402.0, 401.0, 805.0],
-    );
+    same(looped(2, false, 1)[1].floats(), &[200.0, 402.0, 401.0, 805.0]);
 }
 
 #[test]
@@ -83,40 +58,18 @@ fn a_loop_without_iterations_returns_its_start() {
 fn states_may_be_exchanged() {
     let mut c = Case::new();
     let l = c.dim("L", 3);
-    let (a, b) = (
-        c.floats(DType::F32, &[], &[1.0]),
-        c.floats(DType::F32, &[], &[2.0]),
-    );
+    let (a, b) = (c.floats(DType::F32, &[], &[1.0]), c.floats(DType::F32, &[], &[2.0]));
     let builder = &mut c.builder;
     let mut scalar = |name: &str| builder.value(name, DType::F32, &[]);
     let (x, y) = (scalar("x"), scalar("y"));
     let (p, q) = (scalar("p"), scalar("q"));
-    let var = builder.program.loop_vars.push(LoopVar {
-        name: "l".to_owned(),
-        dim: l,
-    });
+    let var = builder.program.loop_vars.push(LoopVar { name: "l".to_owned(), dim: l });
     let carried = vec![
-        Carried {
-            init: a,
-            entry: x,
-            exit: y,
-            result: p,
-        },
-        Carried {
-            init: b,
-            entry: y,
-            exit: x,
-            result: q,
-        },
+        Carried { init: a, entry: x, exit: y, result: p },
+        Carried { init: b, entry: y, exit: x, result: q },
     ];
     let body = einmesh_ir::Block::default();
-    let op = Loop {
-        var,
-        reversed: false,
-        carried,
-        collected: vec![],
-        body,
-    };
+    let op = Loop { var, reversed: false, carried, collected: vec![], body };
     builder.program.body.ops.push(Op::Loop(op));
     builder.output(p);
     builder.output(q);
@@ -130,11 +83,7 @@ fn sorted(dims: [u64; 2], position: usize, elements: &[f64]) -> Vec<i64> {
     let (i, j) = (c.dim("I", dims[0]), c.dim("J", dims[1]));
     let input = c.floats(DType::F32, &[i, j], elements);
     let out = c.builder.value("order", DType::I32, &[i, j]);
-    c.builder.program.body.ops.push(Op::Argsort(Argsort {
-        out,
-        input,
-        position,
-    }));
+    c.builder.program.body.ops.push(Op::Argsort(Argsort { out, input, position }));
     c.builder.output(out);
     c.ints_out()
 }
@@ -159,13 +108,7 @@ fn wrong_inputs_are_refused() {
         b.finish()
     };
     let run = |tensors: &[Tensor]| evaluate(&program(), tensors, Precision::F64);
-    assert_eq!(
-        run(&[]),
-        Err(EvalError::InputCount {
-            expected: 1,
-            got: 0
-        })
-    );
+    assert_eq!(run(&[]), Err(EvalError::InputCount { expected: 1, got: 0 }));
     let zeros = |dtype, shape: &[usize]| Tensor::zeros(dtype, shape);
     let message = |tensor: Tensor| run(&[tensor]).unwrap_err().to_string();
     assert_eq!(
@@ -179,11 +122,7 @@ fn wrong_inputs_are_refused() {
     // With axes of several dims, the tensor's own shape is accepted.
     let mut merged = program();
     merged.inputs[0].axes = vec![2];
-    let given = [Tensor::float(
-        DType::F32,
-        &[6],
-        [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
-    )];
+    let given = [Tensor::float(DType::F32, &[6], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])];
     let results = evaluate(&merged, &given, Precision::F64).unwrap();
     assert_eq!(results[0].shape, [2, 3]);
 }
@@ -196,12 +135,7 @@ fn invalid_programs_are_refused() {
     b.output(x);
     let program: Program = b.finish();
     let error = evaluate(&program, &[], Precision::F64).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("%x.0 is read before it is assigned"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("%x.0 is read before it is assigned"), "{error}");
     let value: &Value = &program.values[x];
     assert_eq!(value.name, "x");
 }
@@ -210,12 +144,7 @@ fn invalid_programs_are_refused() {
 fn values_that_cannot_be_held_are_refused() {
     let mut c = Case::new();
     let (i, j) = (c.dim("I", 1 << 20), c.dim("J", 1 << 20));
-    c.compute(DType::F32, &[i, j], &[], Reducer::None, |_| {
-        Expr::float(DType::F32, 1.0)
-    });
+    c.compute(DType::F32, &[i, j], &[], Reducer::None, |_| Expr::float(DType::F32, 1.0));
     let error = c.try_run(Precision::F64).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "%out0.0 has 1099511627776 elements, more than the interpreter holds"
-    );
+    assert_eq!(error, "%out0.0 has 1099511627776 elements, more than the interpreter holds");
 }

@@ -16,21 +16,14 @@ fn evaluated(program: &Program, inputs: &[Tensor], precision: Precision, seed: u
 fn agree(program: &Program, seed: u64, expected: &[Tensor], got: &[Tensor], tolerance: f64) {
     for ((output, a), b) in program.outputs.iter().zip(expected).zip(got) {
         if let Some(difference) = mismatch(a, b, tolerance) {
-            panic!(
-                "seed {seed}, {}: {difference}\n{}",
-                output.path,
-                print(program)
-            );
+            panic!("seed {seed}, {}: {difference}\n{}", output.path, print(program));
         }
     }
 }
 
 #[test]
 fn exact_programs_are_exact_in_every_precision() {
-    let options = GenerateOptions {
-        size: 8,
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions { size: 8, ..GenerateOptions::default() };
     for seed in 0..400 {
         let (program, specs) = generate(seed, &options);
         let inputs = random_inputs(seed, &specs);
@@ -43,12 +36,8 @@ fn exact_programs_are_exact_in_every_precision() {
 #[test]
 fn float_programs_are_close_in_every_precision() {
     // Without half precision, whose errors are thousands of times larger.
-    let options = GenerateOptions {
-        size: 8,
-        mode: Mode::Float,
-        halves: false,
-        ..GenerateOptions::default()
-    };
+    let options =
+        GenerateOptions { size: 8, mode: Mode::Float, halves: false, ..GenerateOptions::default() };
     for seed in 0..400 {
         let (program, specs) = generate(seed, &options);
         let inputs = random_inputs(seed, &specs);
@@ -76,11 +65,7 @@ fn simplified(program: &Program) -> Program {
 #[test]
 fn simplification_never_changes_a_value() {
     for mode in [Mode::Exact, Mode::Float] {
-        let options = GenerateOptions {
-            size: 8,
-            mode,
-            ..GenerateOptions::default()
-        };
+        let options = GenerateOptions { size: 8, mode, ..GenerateOptions::default() };
         for seed in 1000..1300 {
             let (program, specs) = generate(seed, &options);
             let inputs = random_inputs(seed, &specs);

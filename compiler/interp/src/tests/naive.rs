@@ -51,9 +51,10 @@ fn positions(extents: &[u64]) -> Vec<Vec<i64>> {
 
 /// The offset of a position, if it is within the shape.
 fn offset(shape: &[usize], position: &[i64]) -> Option<usize> {
-    shape.iter().zip(position).try_fold(0, |at, (n, p)| {
-        (0..*n as i64).contains(p).then(|| at * n + *p as usize)
-    })
+    shape
+        .iter()
+        .zip(position)
+        .try_fold(0, |at, (n, p)| (0..*n as i64).contains(p).then(|| at * n + *p as usize))
 }
 
 fn element(tensor: &Tensor, at: usize) -> Number {
@@ -82,11 +83,8 @@ impl Naive<'_> {
             Expr::Coord(_) => panic!("not partitioned"),
             Expr::Load(load) => {
                 let tensor = &self.values[&load.value];
-                let mut at: Vec<i64> = load
-                    .subs
-                    .iter()
-                    .map(|s| self.expr(point, s).int())
-                    .collect();
+                let mut at: Vec<i64> =
+                    load.subs.iter().map(|s| self.expr(point, s).int()).collect();
                 if load.bounds == Bounds::Clamp {
                     for (p, n) in at.iter_mut().zip(&tensor.shape) {
                         *p = (*p).max(0).min(*n as i64 - 1);
@@ -220,18 +218,11 @@ impl Naive<'_> {
     }
 
     fn compute(&mut self, c: &Comprehension) {
-        let extents: Vec<u64> = c
-            .indices
-            .values()
-            .map(|i| self.program.dims[i.dim].extent)
-            .collect();
+        let extents: Vec<u64> =
+            c.indices.values().map(|i| self.program.dims[i.dim].extent).collect();
         let value = &self.program.values[c.out];
-        let shape: Vec<usize> = self
-            .program
-            .extents(c.out)
-            .into_iter()
-            .map(|n| n as usize)
-            .collect();
+        let shape: Vec<usize> =
+            self.program.extents(c.out).into_iter().map(|n| n as usize).collect();
         let mut out = match &c.store {
             Some(store) => self.values[&store.base].clone(),
             None => Tensor::zeros(value.dtype, &shape),
@@ -240,10 +231,7 @@ impl Naive<'_> {
             let mut points = Vec::new();
             for reduced in positions(&extents[c.free..]) {
                 let point = [free.clone(), reduced].concat();
-                if c.guard
-                    .as_ref()
-                    .is_none_or(|g| self.expr(&point, g).int() != 0)
-                {
+                if c.guard.as_ref().is_none_or(|g| self.expr(&point, g).int() != 0) {
                     let number = self.expr(&point, &c.body);
                     points.push((point, number));
                 }
@@ -255,11 +243,7 @@ impl Naive<'_> {
                 continue;
             };
             let Some(number) = number else { continue };
-            let place: Vec<i64> = store
-                .subs
-                .iter()
-                .map(|s| self.expr(&free, s).int())
-                .collect();
+            let place: Vec<i64> = store.subs.iter().map(|s| self.expr(&free, s).int()).collect();
             let Some(at) = offset(&shape, &place) else {
                 continue;
             };
@@ -314,11 +298,8 @@ impl Naive<'_> {
                 Op::Collective(_) => panic!("not partitioned"),
                 Op::Loop(l) => {
                     let extent = self.program.dims[self.program.loop_vars[l.var].dim].extent as i64;
-                    let mut states: Vec<Tensor> = l
-                        .carried
-                        .iter()
-                        .map(|c| self.values[&c.init].clone())
-                        .collect();
+                    let mut states: Vec<Tensor> =
+                        l.carried.iter().map(|c| self.values[&c.init].clone()).collect();
                     let mut collected: Vec<Tensor> = l
                         .collected
                         .iter()
@@ -329,21 +310,13 @@ impl Naive<'_> {
                         })
                         .collect();
                     for iteration in 0..extent {
-                        let counter = if l.reversed {
-                            extent - 1 - iteration
-                        } else {
-                            iteration
-                        };
+                        let counter = if l.reversed { extent - 1 - iteration } else { iteration };
                         self.counters.insert(l.var, counter);
                         for (c, state) in l.carried.iter().zip(states) {
                             self.values.insert(c.entry, state);
                         }
                         self.block(&l.body);
-                        states = l
-                            .carried
-                            .iter()
-                            .map(|c| self.values[&c.exit].clone())
-                            .collect();
+                        states = l.carried.iter().map(|c| self.values[&c.exit].clone()).collect();
                         for (c, all) in l.collected.iter().zip(&mut collected) {
                             let value = &self.values[&c.value];
                             let extents: Vec<u64> = value.shape.iter().map(|n| *n as u64).collect();
@@ -367,33 +340,16 @@ impl Naive<'_> {
 fn check(seed: u64, options: &GenerateOptions) {
     let (program, specs) = generate(seed, options);
     let inputs = random_inputs(seed, &specs);
-    let values = program
-        .inputs
-        .iter()
-        .map(|i| i.value)
-        .zip(inputs.iter().cloned())
-        .collect();
-    let mut naive = Naive {
-        program: &program,
-        values,
-        counters: BTreeMap::new(),
-    };
+    let values = program.inputs.iter().map(|i| i.value).zip(inputs.iter().cloned()).collect();
+    let mut naive = Naive { program: &program, values, counters: BTreeMap::new() };
     naive.block(&program.body);
     let got = evaluate(&program, &inputs, Precision::F64).unwrap();
     // LogSumExp is computed in another way, everything else in the same.
-    let tolerance = if options.mode == Mode::Exact {
-        0.0
-    } else {
-        1e-9
-    };
+    let tolerance = if options.mode == Mode::Exact { 0.0 } else { 1e-9 };
     for (output, got) in program.outputs.iter().zip(&got) {
         let expected = &naive.values[&output.value];
         if let Some(difference) = mismatch(expected, got, tolerance) {
-            panic!(
-                "seed {seed}, {}: {difference}\n{}",
-                output.path,
-                print(&program)
-            );
+            panic!("seed {seed}, {}: {difference}\n{}", output.path, print(&program));
         }
     }
 }
@@ -402,11 +358,7 @@ fn check(seed: u64, options: &GenerateOptions) {
 fn small_programs() {
     for seed in 5000..5150 {
         for mode in [Mode::Exact, Mode::Float] {
-            let options = GenerateOptions {
-                mode,
-                max_points: 400,
-                ..GenerateOptions::default()
-            };
+            let options = GenerateOptions { mode, max_points: 400, ..GenerateOptions::default() };
             check(seed, &options);
         }
     }

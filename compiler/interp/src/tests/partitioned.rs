@@ -11,13 +11,7 @@ const A: MeshAxisId = MeshAxisId(0);
 const B: MeshAxisId = MeshAxisId(1);
 
 fn split(global: u64, local: u64, axes: &[MeshAxisId]) -> Layout {
-    Layout {
-        dims: vec![DimLayout {
-            global,
-            local,
-            axes: axes.to_vec(),
-        }],
-    }
+    Layout { dims: vec![DimLayout { global, local, axes: axes.to_vec() }] }
 }
 
 /// Sends a vector of `given` elements per device through a collective that returns `received`.
@@ -34,93 +28,37 @@ fn exchange(
     let out = b.value("y", DType::F32, &[o]);
     b.output(out);
     let (axes, provenance) = (axes.to_vec(), Provenance::default());
-    let op = Collective {
-        kind,
-        axes,
-        input,
-        out,
-        provenance,
-    };
+    let op = Collective { kind, axes, input, out, provenance };
     b.program.body.ops.push(Op::Collective(op));
     let [input, output] = layouts;
     let whole = input.dims[0].global;
     let (inputs, outputs) = (vec![input], vec![output]);
-    let spmd = SpmdProgram {
-        program: b.finish(),
-        mesh: mesh.clone(),
-        inputs,
-        outputs,
-    };
+    let spmd = SpmdProgram { program: b.finish(), mesh: mesh.clone(), inputs, outputs };
     let x = Tensor::float(DType::F32, &[whole as usize], (0..whole).map(|x| x as f64));
-    Ok(evaluate_spmd(&spmd, &[x], Precision::Program)?[0]
-        .floats()
-        .to_vec())
+    Ok(evaluate_spmd(&spmd, &[x], Precision::Program)?[0].floats().to_vec())
 }
 
 #[test]
 fn collectives_on_one_axis() {
     let mesh = Mesh::new([("a", 2)]);
     let run = |kind, local, global| {
-        exchange(
-            &mesh,
-            kind,
-            &[A],
-            (4, local),
-            [split(8, 4, &[A]), split(global, local, &[A])],
-        )
+        exchange(&mesh, kind, &[A], (4, local), [split(8, 4, &[A]), split(global, local, &[A])])
     };
     // Each device gathers everything, so the parts of both, one after the other, are twice that.
     let gathered = run(CollectiveKind::AllGather { position: 0 }, 8, 16).unwrap();
-    same(
-        &gathered,
-        &[(0..8), (0..8)]
-            .map(|r| r.map(f64::from).collect::<Vec<_>>())
-            .concat(),
-    );
+    same(&gathered, &[(0..8), (0..8)].map(|r| r.map(f64::from).collect::<Vec<_>>()).concat());
     let reducer = Reducer::Sum;
     let summed = run(CollectiveKind::AllReduce(reducer), 4, 8).unwrap();
     same(&summed, &[4.0, 6.0, 8.0, 10.0, 4.0, 6.0, 8.0, 10.0]);
     let largest = run(CollectiveKind::AllReduce(Reducer::Max), 4, 8).unwrap();
     same(&largest, &[4.0, 5.0, 6.0, 7.0, 4.0, 5.0, 6.0, 7.0]);
-    let scattered = run(
-        CollectiveKind::ReduceScatter {
-            reducer,
-            position: 0,
-        },
-        2,
-        4,
-    )
-    .unwrap();
+    let scattered = run(CollectiveKind::ReduceScatter { reducer, position: 0 }, 2, 4).unwrap();
     same(&scattered, &[4.0, 6.0, 8.0, 10.0]);
-    let transposed = run(
-        CollectiveKind::AllToAll {
-            split: 0,
-            concat: 0,
-        },
-        4,
-        8,
-    )
-    .unwrap();
+    let transposed = run(CollectiveKind::AllToAll { split: 0, concat: 0 }, 4, 8).unwrap();
     same(&transposed, &[0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
-    let shifted = run(
-        CollectiveKind::CollectivePermute {
-            shift: 1,
-            wrap: false,
-        },
-        4,
-        8,
-    )
-    .unwrap();
+    let shifted = run(CollectiveKind::CollectivePermute { shift: 1, wrap: false }, 4, 8).unwrap();
     same(&shifted, &[0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0]);
-    let rotated = run(
-        CollectiveKind::CollectivePermute {
-            shift: -1,
-            wrap: true,
-        },
-        4,
-        8,
-    )
-    .unwrap();
+    let rotated = run(CollectiveKind::CollectivePermute { shift: -1, wrap: true }, 4, 8).unwrap();
     same(&rotated, &[4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0]);
 }
 
@@ -145,10 +83,7 @@ fn groups_and_axis_order() {
 #[test]
 fn devices_that_disagree_are_found() {
     let mesh = Mesh::new([("a", 2)]);
-    let kind = CollectiveKind::CollectivePermute {
-        shift: 1,
-        wrap: true,
-    };
+    let kind = CollectiveKind::CollectivePermute { shift: 1, wrap: true };
     let layouts = [split(8, 4, &[A]), split(4, 4, &[])];
     let error = exchange(&mesh, kind, &[A], (4, 4), layouts).unwrap_err();
     assert_eq!(
@@ -162,13 +97,9 @@ fn padded(masked: bool) -> Vec<f64> {
     let mut b = Builder::new("spmd");
     let (i, j) = (b.dim("I", 1), b.dim("J", 3));
     let x = b.input("x", DType::F32, &[i, j]);
-    let part = b.compute("part", DType::F32, &[i], &[j], Reducer::Sum, |ix| {
-        load(x, ix)
-    });
+    let part = b.compute("part", DType::F32, &[i], &[j], Reducer::Sum, |ix| load(x, ix));
     if masked {
-        let Some(Op::Compute(c)) = b.program.body.ops.last_mut() else {
-            unreachable!()
-        };
+        let Some(Op::Compute(c)) = b.program.body.ops.last_mut() else { unreachable!() };
         let start = binary(BinaryOp::Mul, Expr::Coord(A), Expr::int(3));
         let global = binary(BinaryOp::Add, start, Expr::Index(einmesh_ir::IndexId(1)));
         c.guard = Some(binary(BinaryOp::Lt, global, Expr::int(5)));
@@ -176,42 +107,19 @@ fn padded(masked: bool) -> Vec<f64> {
     let out = b.value("out", DType::F32, &[i]);
     let kind = CollectiveKind::AllReduce(Reducer::Sum);
     let (axes, provenance) = (vec![A], Provenance::default());
-    let op = Collective {
-        kind,
-        axes,
-        input: part,
-        out,
-        provenance,
-    };
+    let op = Collective { kind, axes, input: part, out, provenance };
     b.program.body.ops.push(Op::Collective(op));
     b.output(out);
-    let whole = |n| DimLayout {
-        global: n,
-        local: n,
-        axes: vec![],
-    };
-    let input = Layout {
-        dims: vec![
-            whole(1),
-            DimLayout {
-                global: 5,
-                local: 3,
-                axes: vec![A],
-            },
-        ],
-    };
+    let whole = |n| DimLayout { global: n, local: n, axes: vec![] };
+    let input = Layout { dims: vec![whole(1), DimLayout { global: 5, local: 3, axes: vec![A] }] };
     let spmd = SpmdProgram {
         program: b.finish(),
         mesh: Mesh::new([("a", 2)]),
         inputs: vec![input],
-        outputs: vec![Layout {
-            dims: vec![whole(1)],
-        }],
+        outputs: vec![Layout { dims: vec![whole(1)] }],
     };
     let x = Tensor::float(DType::F32, &[1, 5], [1.0, 2.0, 3.0, 4.0, 5.0]);
-    evaluate_spmd(&spmd, &[x], Precision::Program).unwrap()[0]
-        .floats()
-        .to_vec()
+    evaluate_spmd(&spmd, &[x], Precision::Program).unwrap()[0].floats().to_vec()
 }
 
 #[test]
@@ -233,12 +141,7 @@ fn padding_of_outputs_is_dropped() {
     let mesh = Mesh::new([("a", 2)]);
     assert_eq!(mesh.coordinates(Rank(1)), [1]);
     let layouts = || vec![split(3, 2, &[A])];
-    let spmd = SpmdProgram {
-        program: b.finish(),
-        mesh,
-        inputs: layouts(),
-        outputs: layouts(),
-    };
+    let spmd = SpmdProgram { program: b.finish(), mesh, inputs: layouts(), outputs: layouts() };
     let x = Tensor::int(DType::I32, &[3], [1, 2, 3]);
     let y = evaluate_spmd(&spmd, &[x], Precision::Program).unwrap();
     assert_eq!(y[0].ints(), [1, 2, 103]);

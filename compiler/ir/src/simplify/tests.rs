@@ -17,15 +17,8 @@ fn fixture() -> Fixture {
     let x = b.input("x", DType::F32, &[t]);
     let n = b.input("n", DType::I32, &[t]);
     let h = b.input("h", DType::Bf16, &[t]);
-    b.compute("y", DType::F32, &[t], &[], Reducer::None, |ix| {
-        Expr::load(x, [ix[0].clone()])
-    });
-    Fixture {
-        program: b.finish(),
-        x,
-        n,
-        h,
-    }
+    b.compute("y", DType::F32, &[t], &[], Reducer::None, |ix| Expr::load(x, [ix[0].clone()]));
+    Fixture { program: b.finish(), x, n, h }
 }
 
 fn index() -> Expr {
@@ -73,10 +66,7 @@ fn float_look_alikes_stay() {
     unchanged(Expr::binary(Eq, load(f.x), load(f.x)));
     let sum = Expr::binary(Add, load(f.x), f32(1.0));
     unchanged(Expr::binary(Add, sum, f32(2.0)));
-    unchanged(Expr::unary(
-        UnaryOp::Not,
-        Expr::binary(Lt, load(f.x), f32(1.0)),
-    ));
+    unchanged(Expr::unary(UnaryOp::Not, Expr::binary(Lt, load(f.x), f32(1.0))));
 }
 
 #[test]
@@ -87,49 +77,25 @@ fn literals_fold_where_exact() {
     unchanged(Expr::binary(Add, f32(16_777_216.0), f32(1.0)));
     // The f64 sum is rounded to a number of f32.
     unchanged(Expr::binary(Add, f32(1e30), f32(1.0)));
-    check(
-        Expr::binary(FloorDiv, Expr::int(-7), Expr::int(2)),
-        Expr::int(-4),
-    );
+    check(Expr::binary(FloorDiv, Expr::int(-7), Expr::int(2)), Expr::int(-4));
     check(Expr::binary(Rem, Expr::int(-7), Expr::int(3)), Expr::int(2));
-    check(
-        Expr::binary(Lt, f32(1.0), f32(f64::NAN)),
-        bool_literal(false),
-    );
-    check(
-        Expr::binary(Le, Expr::int(2), Expr::int(2)),
-        bool_literal(true),
-    );
+    check(Expr::binary(Lt, f32(1.0), f32(f64::NAN)), bool_literal(false));
+    check(Expr::binary(Le, Expr::int(2), Expr::int(2)), bool_literal(true));
     let max = Expr::int(i64::from(i32::MAX));
-    check(
-        Expr::binary(Add, max, Expr::int(1)),
-        Expr::int(i64::from(i32::MIN)),
-    );
+    check(Expr::binary(Add, max, Expr::int(1)), Expr::int(i64::from(i32::MIN)));
 }
 
 #[test]
 fn selects_and_logic() {
     let f = fixture();
     let c = Expr::binary(Lt, load(f.x), f32(1.0));
-    check(
-        Expr::select(bool_literal(true), load(f.x), f32(2.0)),
-        load(f.x),
-    );
+    check(Expr::select(bool_literal(true), load(f.x), f32(2.0)), load(f.x));
     check(Expr::select(c.clone(), load(f.x), load(f.x)), load(f.x));
     let not = Expr::unary(UnaryOp::Not, c.clone());
-    check(
-        Expr::select(not, f32(2.0), load(f.x)),
-        Expr::select(c.clone(), load(f.x), f32(2.0)),
-    );
+    check(Expr::select(not, f32(2.0), load(f.x)), Expr::select(c.clone(), load(f.x), f32(2.0)));
     check(Expr::binary(And, bool_literal(true), c.clone()), c.clone());
-    check(
-        Expr::binary(Or, c.clone(), bool_literal(true)),
-        bool_literal(true),
-    );
-    check(
-        Expr::select(c.clone(), bool_literal(true), bool_literal(false)),
-        c,
-    );
+    check(Expr::binary(Or, c.clone(), bool_literal(true)), bool_literal(true));
+    check(Expr::select(c.clone(), bool_literal(true), bool_literal(false)), c);
 }
 
 #[test]
@@ -148,15 +114,9 @@ fn casts_that_change_nothing_vanish() {
     check(Expr::cast(DType::F32, Expr::int(3)), f32(3.0));
     unchanged(Expr::cast(DType::F32, Expr::int(16_777_217)));
     check(Expr::cast(DType::I32, f32(-2.75)), Expr::int(-2));
-    check(
-        Expr::cast(DType::I32, f32(1e20)),
-        Expr::int(i64::from(i32::MAX)),
-    );
+    check(Expr::cast(DType::I32, f32(1e20)), Expr::int(i64::from(i32::MAX)));
     check(Expr::cast(DType::I32, f32(f64::NAN)), Expr::int(0));
-    check(
-        Expr::cast(DType::Bf16, f32(1.5)),
-        Expr::float(DType::Bf16, 1.5),
-    );
+    check(Expr::cast(DType::Bf16, f32(1.5)), Expr::float(DType::Bf16, 1.5));
     unchanged(Expr::cast(DType::Bf16, f32(1.001_953_125)));
 }
 
@@ -171,9 +131,7 @@ fn affine_sums_get_shorter() {
 #[test]
 fn the_scope_decides_guards_and_bounds() {
     let f = fixture();
-    let crate::program::Op::Compute(c) = &f.program.body.ops[0] else {
-        unreachable!()
-    };
+    let crate::program::Op::Compute(c) = &f.program.body.ops[0] else { unreachable!() };
     let mut c = c.clone();
     c.guard = Some(Expr::binary(Lt, index(), Expr::int(5)));
     c.body = Expr::Load(Load {

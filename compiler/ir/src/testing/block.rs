@@ -29,20 +29,9 @@ pub(super) struct Gen<'o> {
 
 impl<'o> Gen<'o> {
     pub fn new(seed: u64, options: &'o GenerateOptions) -> Gen<'o> {
-        let program = Program {
-            name: format!("random_{seed}"),
-            ..Program::default()
-        };
+        let program = Program { name: format!("random_{seed}"), ..Program::default() };
         let (known, ops, loops, specs) = Default::default();
-        Gen {
-            random: Random::new(seed),
-            options,
-            program,
-            known,
-            ops,
-            loops,
-            specs,
-        }
+        Gen { random: Random::new(seed), options, program, known, ops, loops, specs }
     }
 
     pub fn extent(&self, dim: DimId) -> u64 {
@@ -68,31 +57,15 @@ impl<'o> Gen<'o> {
         let max = self.options.max_extent;
         for name in ["B", "T", "D", "H", "K", "L"] {
             // Extents of 1 are where broadcasting and slicing go wrong.
-            let extent = if self.random.chance(12) {
-                1
-            } else {
-                1 + self.random.below(max)
-            };
-            let dim = Dim {
-                name: name.to_owned(),
-                extent,
-                role_of: None,
-            };
+            let extent = if self.random.chance(12) { 1 } else { 1 + self.random.below(max) };
+            let dim = Dim { name: name.to_owned(), extent, role_of: None };
             self.program.dims.push(dim);
         }
         let role_of = Some(DimId(1));
         let extent = self.extent(DimId(1));
-        self.program.dims.push(Dim {
-            name: "U".to_owned(),
-            extent,
-            role_of,
-        });
+        self.program.dims.push(Dim { name: "U".to_owned(), extent, role_of });
         let extent = 1 + self.random.below(3);
-        self.program.dims.push(Dim {
-            name: extent.to_string(),
-            extent,
-            role_of: None,
-        });
+        self.program.dims.push(Dim { name: extent.to_string(), extent, role_of: None });
     }
 
     /// Up to `most` distinct dims that together have not too many elements.
@@ -120,26 +93,14 @@ impl<'o> Gen<'o> {
     }
 
     pub fn int_dtype(&mut self) -> DType {
-        if self.options.wide && self.random.chance(20) {
-            DType::I64
-        } else {
-            DType::I32
-        }
+        if self.options.wide && self.random.chance(20) { DType::I64 } else { DType::I32 }
     }
 
     pub fn inputs(&mut self) {
         for n in 0..4 {
-            let dtype = if n == 0 {
-                DType::F32
-            } else {
-                self.float_dtype()
-            };
+            let dtype = if n == 0 { DType::F32 } else { self.float_dtype() };
             let whole = self.is_exact() || self.random.chance(25);
-            let fill = if whole {
-                Fill::Whole { low: -4, high: 4 }
-            } else {
-                Fill::Unit
-            };
+            let fill = if whole { Fill::Whole { low: -4, high: 4 } } else { Fill::Unit };
             let dims = self.some_dims(4);
             self.input("x", dtype, dims, fill);
         }
@@ -151,15 +112,7 @@ impl<'o> Gen<'o> {
         let dims = self.some_dims(3);
         self.input("keep", DType::Bool, dims, Fill::Whole { low: 0, high: 1 });
         if self.options.random {
-            self.input(
-                "seed",
-                DType::Key,
-                Vec::new(),
-                Fill::Whole {
-                    low: 0,
-                    high: 1 << 40,
-                },
-            );
+            self.input("seed", DType::Key, Vec::new(), Fill::Whole { low: 0, high: 1 << 40 });
         }
     }
 
@@ -179,23 +132,12 @@ impl<'o> Gen<'o> {
         self.specs.push(InputSpec { dtype, shape, fill });
         let exact = fill != Fill::Unit;
         let bound = if exact { 4.0 } else { 1.0 };
-        self.known.push(Known {
-            value,
-            dtype,
-            dims,
-            exact,
-            bound,
-        });
+        self.known.push(Known { value, dtype, dims, exact, bound });
     }
 
     pub fn value(&mut self, name: &str, dtype: DType, dims: &[DimId]) -> ValueId {
         let (name, dims, origin) = (name.to_owned(), dims.to_vec(), Origin::default());
-        self.program.values.push(Value {
-            name,
-            dtype,
-            dims,
-            origin,
-        })
+        self.program.values.push(Value { name, dtype, dims, origin })
     }
 
     /// Appends one operation.
@@ -230,19 +172,9 @@ impl<'o> Gen<'o> {
         let input = self.random.pick(&candidates);
         let position = self.random.below(input.dims.len() as u64) as usize;
         let out = self.value("order", DType::I32, &input.dims);
-        self.ops.push(Op::Argsort(Argsort {
-            out,
-            input: input.value,
-            position,
-        }));
+        self.ops.push(Op::Argsort(Argsort { out, input: input.value, position }));
         let (dtype, dims) = (DType::I32, input.dims);
-        self.known.push(Known {
-            value: out,
-            dtype,
-            dims,
-            exact: true,
-            bound: 0.0,
-        });
+        self.known.push(Known { value: out, dtype, dims, exact: true, bound: 0.0 });
         true
     }
 
@@ -269,12 +201,7 @@ impl<'o> Gen<'o> {
             let entry = self.value("state", init.dtype, &init.dims);
             // The state is kept within the bound it may start from.
             let (bound, exact) = (init.bound.max(64.0), self.is_exact());
-            let state = Known {
-                value: entry,
-                bound,
-                exact,
-                ..init.clone()
-            };
+            let state = Known { value: entry, bound, exact, ..init.clone() };
             self.known.push(state.clone());
             states.push((init.value, state));
         }
@@ -289,61 +216,30 @@ impl<'o> Gen<'o> {
             })
             .collect();
         let collectable = |k: &Known| k.dtype != DType::Key && !k.dims.contains(&dim);
-        let candidates: Vec<Known> = self.known[outside..]
-            .iter()
-            .filter(|k| collectable(k))
-            .cloned()
-            .collect();
+        let candidates: Vec<Known> =
+            self.known[outside..].iter().filter(|k| collectable(k)).cloned().collect();
         let mut collected = Vec::new();
-        for _ in 0..if candidates.is_empty() {
-            0
-        } else {
-            self.random.below(3)
-        } {
+        for _ in 0..if candidates.is_empty() { 0 } else { self.random.below(3) } {
             collected.push(self.random.pick(&candidates));
         }
 
         self.loops.pop();
         self.known.truncate(outside);
-        let body = Block {
-            ops: std::mem::replace(&mut self.ops, before),
-        };
+        let body = Block { ops: std::mem::replace(&mut self.ops, before) };
         let reversed = self.random.chance(30);
-        let mut op = Loop {
-            var,
-            reversed,
-            carried: vec![],
-            collected: vec![],
-            body,
-        };
+        let mut op = Loop { var, reversed, carried: vec![], collected: vec![], body };
         for (init, state, exit) in carried {
             let result = self.value("state", state.dtype, &state.dims);
-            op.carried.push(Carried {
-                init,
-                entry: state.value,
-                exit,
-                result,
-            });
-            self.known.push(Known {
-                value: result,
-                ..state
-            });
+            op.carried.push(Carried { init, entry: state.value, exit, result });
+            self.known.push(Known { value: result, ..state });
         }
         for known in collected {
             let position = self.random.below(known.dims.len() as u64 + 1) as usize;
             let mut dims = known.dims.clone();
             dims.insert(position, dim);
             let result = self.value("all", known.dtype, &dims);
-            op.collected.push(Collected {
-                value: known.value,
-                result,
-                position,
-            });
-            self.known.push(Known {
-                value: result,
-                dims,
-                ..known
-            });
+            op.collected.push(Collected { value: known.value, result, position });
+            self.known.push(Known { value: result, dims, ..known });
         }
         self.ops.push(Op::Loop(op));
         true

@@ -23,10 +23,7 @@ pub(super) struct Number {
 
 impl Space {
     pub fn new() -> Space {
-        Space {
-            indices: Arena::new(),
-            points: 1,
-        }
+        Space { indices: Arena::new(), points: 1 }
     }
 }
 
@@ -42,11 +39,8 @@ impl Gen<'_> {
         }
         space.points *= extent;
         let name = self.program.dims[dim].name.to_lowercase();
-        let name = if name.starts_with(|c: char| c.is_ascii_digit()) {
-            "r".to_owned()
-        } else {
-            name
-        };
+        let name =
+            if name.starts_with(|c: char| c.is_ascii_digit()) { "r".to_owned() } else { name };
         Some(space.indices.push(Index { name, dim }))
     }
 
@@ -77,12 +71,7 @@ impl Gen<'_> {
     /// An integer subscript that may be out of range.
     pub fn wild_subscript(&mut self, space: &mut Space, dim: DimId) -> Expr {
         let plain = self.subscript(space, dim);
-        let ints: Vec<Known> = self
-            .known
-            .iter()
-            .filter(|k| k.dtype.is_int())
-            .cloned()
-            .collect();
+        let ints: Vec<Known> = self.known.iter().filter(|k| k.dtype.is_int()).cloned().collect();
         match self.random.below(6) {
             0 | 1 if self.options.gathers && !ints.is_empty() => {
                 let value = self.random.pick(&ints);
@@ -115,21 +104,10 @@ impl Gen<'_> {
             return self.plain_load(space, known);
         }
         let dims = known.dims.clone();
-        let subs: Vec<Expr> = dims
-            .into_iter()
-            .map(|d| self.wild_subscript(space, d))
-            .collect();
+        let subs: Vec<Expr> = dims.into_iter().map(|d| self.wild_subscript(space, d)).collect();
         let clamp = !self.options.affine || (self.options.gathers && self.random.chance(30));
-        let bounds = if clamp {
-            Bounds::Clamp
-        } else {
-            Bounds::Else(Box::new(default))
-        };
-        Expr::Load(Load {
-            value: known.value,
-            subs,
-            bounds,
-        })
+        let bounds = if clamp { Bounds::Clamp } else { Bounds::Else(Box::new(default)) };
+        Expr::Load(Load { value: known.value, subs, bounds })
     }
 
     /// The number kept between −limit and limit.
@@ -143,50 +121,31 @@ impl Gen<'_> {
         let high = Expr::float(dtype, edge);
         let below = Expr::binary(BinaryOp::Min, number.expr, high);
         let expr = Expr::binary(BinaryOp::Max, below, low);
-        Number {
-            expr,
-            bound: edge,
-            ..number
-        }
+        Number { expr, bound: edge, ..number }
     }
 
     /// A load of some float value, converted to `dtype`.
     pub fn float_load(&mut self, space: &mut Space, dtype: DType, limit: f64) -> Number {
-        let floats: Vec<Known> = self
-            .known
-            .iter()
-            .filter(|k| k.dtype.is_float())
-            .cloned()
-            .collect();
+        let floats: Vec<Known> =
+            self.known.iter().filter(|k| k.dtype.is_float()).cloned().collect();
         // There always is one: the first input.
         let known = self.random.pick(&floats);
         let default = self.random.between(-2, 2) as f64;
         let default = Expr::float(known.dtype, default);
         let expr = self.load(space, &known, default);
-        let number = Number {
-            expr,
-            exact: known.exact,
-            bound: known.bound.max(2.0),
-        };
+        let number = Number { expr, exact: known.exact, bound: known.bound.max(2.0) };
         // Narrowing must not lose bits of exact numbers, nor overflow.
         let limit = limit.min(self.limit(dtype));
         let number = self.clamp(number, known.dtype, limit);
         match known.dtype == dtype {
             true => number,
-            false => Number {
-                expr: Expr::cast(dtype, number.expr),
-                ..number
-            },
+            false => Number { expr: Expr::cast(dtype, number.expr), ..number },
         }
     }
 
     /// A float expression of at most `limit`.
     pub fn float(&mut self, space: &mut Space, dtype: DType, depth: u64, limit: f64) -> Number {
-        let exact = |expr, bound| Number {
-            expr,
-            exact: true,
-            bound,
-        };
+        let exact = |expr, bound| Number { expr, exact: true, bound };
         if depth == 0 || self.random.chance(20) {
             return match self.random.below(10) {
                 0 => {
@@ -210,11 +169,7 @@ impl Gen<'_> {
                 let a = self.float(space, dtype, depth - 1, limit);
                 let b = self.float(space, dtype, depth - 1, limit);
                 let expr = Expr::select(condition, a.expr, b.expr);
-                Number {
-                    expr,
-                    exact: a.exact && b.exact,
-                    bound: a.bound.max(b.bound),
-                }
+                Number { expr, exact: a.exact && b.exact, bound: a.bound.max(b.bound) }
             }
             1 | 2 => self.unary(space, dtype, depth, limit),
             3 if !self.is_exact() => self.quotient(space, dtype, depth, limit),
@@ -227,11 +182,7 @@ impl Gen<'_> {
         use BinaryOp::*;
         let op = self.random.pick(&[Add, Sub, Mul, Mul, Min, Max]);
         // A product of exact numbers must be a number of the dtype before it is clamped.
-        let most = if op == Mul {
-            self.limit(dtype).sqrt()
-        } else {
-            self.limit(dtype) / 2.0
-        };
+        let most = if op == Mul { self.limit(dtype).sqrt() } else { self.limit(dtype) / 2.0 };
         let a = self.float(space, dtype, depth - 1, limit.min(most));
         let b = self.float(space, dtype, depth - 1, limit.min(most));
         let bound = match op {
@@ -240,11 +191,7 @@ impl Gen<'_> {
             _ => a.bound.max(b.bound),
         };
         let exact = a.exact && b.exact;
-        Number {
-            expr: Expr::binary(op, a.expr, b.expr),
-            exact,
-            bound,
-        }
+        Number { expr: Expr::binary(op, a.expr, b.expr), exact, bound }
     }
 
     fn unary(&mut self, space: &mut Space, dtype: DType, depth: u64, limit: f64) -> Number {
@@ -256,32 +203,21 @@ impl Gen<'_> {
                 true => self.random.pick(&steps),
                 false => Neg,
             };
-            return Number {
-                expr: Expr::unary(op, a.expr),
-                ..a
-            };
+            return Number { expr: Expr::unary(op, a.expr), ..a };
         }
         let one = || Expr::float(dtype, 1.0);
         let at_least_one = |x: Expr| Expr::binary(BinaryOp::Add, Expr::unary(Abs, x), one());
-        let op = self.random.pick(&[
-            Neg, Abs, Exp, Expm1, Log, Log1p, Sqrt, Rsqrt, Sin, Cos, Tanh, Erf,
-        ]);
+        let op =
+            self.random.pick(&[Neg, Abs, Exp, Expm1, Log, Log1p, Sqrt, Rsqrt, Sin, Cos, Tanh, Erf]);
         let (argument, bound) = match op {
             // e³ is about 20.
-            Exp | Expm1 => (
-                Expr::binary(BinaryOp::Min, a.expr, Expr::float(dtype, 3.0)),
-                21.0,
-            ),
+            Exp | Expm1 => (Expr::binary(BinaryOp::Min, a.expr, Expr::float(dtype, 3.0)), 21.0),
             Log | Sqrt | Rsqrt => (at_least_one(a.expr), a.bound + 1.0),
             Log1p => (Expr::unary(Abs, a.expr), a.bound),
             Sin | Cos | Tanh | Erf => (self.clamp(a, dtype, 8.0).expr, 1.0),
             _ => (a.expr, a.bound),
         };
-        Number {
-            expr: Expr::unary(op, argument),
-            exact: false,
-            bound,
-        }
+        Number { expr: Expr::unary(op, argument), exact: false, bound }
     }
 
     /// A quotient or power that is far from its poles.
@@ -292,23 +228,11 @@ impl Gen<'_> {
         let positive = |x| Expr::binary(BinaryOp::Add, Expr::unary(UnaryOp::Abs, x), one());
         if self.random.chance(70) {
             let expr = Expr::binary(BinaryOp::Div, a.expr, positive(b.expr));
-            return Number {
-                expr,
-                exact: false,
-                bound: a.bound,
-            };
+            return Number { expr, exact: false, bound: a.bound };
         }
         let exponent = self.random.pick(&[-1.0, 0.5, 1.5, 2.0]);
-        let expr = Expr::binary(
-            BinaryOp::Pow,
-            positive(a.expr),
-            Expr::float(dtype, exponent),
-        );
-        Number {
-            expr,
-            exact: false,
-            bound: (a.bound + 1.0).powi(2),
-        }
+        let expr = Expr::binary(BinaryOp::Pow, positive(a.expr), Expr::float(dtype, exponent));
+        Number { expr, exact: false, bound: (a.bound + 1.0).powi(2) }
     }
 
     /// A condition.
@@ -334,12 +258,8 @@ impl Gen<'_> {
                 }
             }
             3 | 4 => {
-                let masks: Vec<Known> = self
-                    .known
-                    .iter()
-                    .filter(|k| k.dtype == DType::Bool)
-                    .cloned()
-                    .collect();
+                let masks: Vec<Known> =
+                    self.known.iter().filter(|k| k.dtype == DType::Bool).cloned().collect();
                 let known = self.random.pick(&masks);
                 self.load(space, &known, Expr::Literal(Literal::Bool(false)))
             }
@@ -374,11 +294,7 @@ impl Gen<'_> {
     pub fn int(&mut self, space: &mut Space, dtype: DType, depth: u64) -> Expr {
         use BinaryOp::*;
         let typed = |expr, is: DType| {
-            if is == dtype {
-                expr
-            } else {
-                Expr::cast(dtype, expr)
-            }
+            if is == dtype { expr } else { Expr::cast(dtype, expr) }
         };
         if depth > 0 && self.random.chance(60) {
             let op = self.random.pick(&[Add, Sub, Mul, FloorDiv, Rem, Min, Max]);
@@ -391,12 +307,7 @@ impl Gen<'_> {
                 _ => Expr::binary(op, a, b),
             };
         }
-        let ints: Vec<Known> = self
-            .known
-            .iter()
-            .filter(|k| k.dtype.is_int())
-            .cloned()
-            .collect();
+        let ints: Vec<Known> = self.known.iter().filter(|k| k.dtype.is_int()).cloned().collect();
         let ids: Vec<IndexId> = space.indices.ids().collect();
         match self.random.below(6) {
             0 => Expr::Literal(Literal::Int(dtype, self.random.between(-5, 5))),

@@ -23,11 +23,8 @@ impl Gen<'_> {
     pub fn contraction(&mut self) -> bool {
         let mut space = Space::new();
         let factors = 1 + self.random.below(4);
-        let dtype = if self.options.wide && self.random.chance(15) {
-            DType::F64
-        } else {
-            DType::F32
-        };
+        let dtype =
+            if self.options.wide && self.random.chance(15) { DType::F64 } else { DType::F32 };
         // Whatever the space becomes, the sum of products stays within the limit.
         let share = self.limit(dtype) / self.options.max_points as f64;
         let limit = share.powf(1.0 / factors as f64).max(1.0);
@@ -43,26 +40,13 @@ impl Gen<'_> {
                 },
             });
         }
-        let Some(Number {
-            expr: body,
-            exact,
-            bound,
-        }) = product
-        else {
+        let Some(Number { expr: body, exact, bound }) = product else {
             return false;
         };
         let guard = self.guard(&mut space);
         let bound = bound * space.points as f64;
         let (reducer, guarded) = (Reducer::Sum, guard);
-        let draft = Draft {
-            space,
-            body,
-            guard: guarded,
-            reducer,
-            dtype,
-            exact,
-            bound,
-        };
+        let draft = Draft { space, body, guard: guarded, reducer, dtype, exact, bound };
         let free = self.choose_free(&draft.space, 60);
         self.emit("sum", draft, free);
         true
@@ -72,14 +56,10 @@ impl Gen<'_> {
     pub fn reduction(&mut self) -> bool {
         use Reducer::*;
         let mut space = Space::new();
-        let reducer = self.random.pick(&[
-            Sum, Prod, Max, Max, Min, Any, All, ArgMax, ArgMin, LogSumExp,
-        ]);
-        let dtype = if self.options.wide && self.random.chance(15) {
-            DType::F64
-        } else {
-            DType::F32
-        };
+        let reducer =
+            self.random.pick(&[Sum, Prod, Max, Max, Min, Any, All, ArgMax, ArgMin, LogSumExp]);
+        let dtype =
+            if self.options.wide && self.random.chance(15) { DType::F64 } else { DType::F32 };
         let points = self.options.max_points as f64;
         let (body, body_dtype, exact, bound) = match reducer {
             Any | All => (self.mask(&mut space, 2), DType::Bool, true, 0.0),
@@ -103,12 +83,7 @@ impl Gen<'_> {
                     _ => 64.0,
                 };
                 let number = self.float(&mut space, dtype, 2, limit);
-                (
-                    number.expr,
-                    dtype,
-                    number.exact && reducer != LogSumExp,
-                    number.bound,
-                )
+                (number.expr, dtype, number.exact && reducer != LogSumExp, number.bound)
             }
         };
         let guard = self.guard(&mut space);
@@ -137,15 +112,7 @@ impl Gen<'_> {
             }
             _ => body_dtype,
         };
-        let draft = Draft {
-            space,
-            body,
-            guard,
-            reducer,
-            dtype,
-            exact,
-            bound,
-        };
+        let draft = Draft { space, body, guard, reducer, dtype, exact, bound };
         self.emit("red", draft, free);
         true
     }
@@ -166,28 +133,13 @@ impl Gen<'_> {
                 (number.expr, dtype, number.exact, number.bound)
             }
         };
-        let guard = if self.random.chance(50) {
-            None
-        } else {
-            self.guard(&mut space)
-        };
+        let guard = if self.random.chance(50) { None } else { self.guard(&mut space) };
         if self.random.chance(20) {
             let dims: Vec<DimId> = self.program.dims.ids().collect();
             let dim = self.random.pick(&dims);
             self.index(&mut space, dim);
         }
-        self.map(
-            "map",
-            Draft {
-                space,
-                body,
-                guard,
-                reducer: Reducer::None,
-                dtype,
-                exact,
-                bound,
-            },
-        )
+        self.map("map", Draft { space, body, guard, reducer: Reducer::None, dtype, exact, bound })
     }
 
     /// A conversion between dtypes.
@@ -212,26 +164,14 @@ impl Gen<'_> {
                 (number.expr, dtype, number.exact, number.bound)
             }
         };
-        let draft = Draft {
-            space,
-            body,
-            guard: None,
-            reducer: Reducer::None,
-            dtype,
-            exact,
-            bound,
-        };
+        let draft = Draft { space, body, guard: None, reducer: Reducer::None, dtype, exact, bound };
         self.map("cast", draft)
     }
 
     /// Random numbers: of 16 levels in exact mode.
     pub fn noise(&mut self) -> bool {
-        let keys: Vec<Known> = self
-            .known
-            .iter()
-            .filter(|k| k.dtype == DType::Key)
-            .cloned()
-            .collect();
+        let keys: Vec<Known> =
+            self.known.iter().filter(|k| k.dtype == DType::Key).cloned().collect();
         let mut space = Space::new();
         let dims = self.some_dims(3);
         let mut position = Expr::Literal(Literal::Int(DType::I64, self.random.between(0, 9)));
@@ -254,18 +194,7 @@ impl Gen<'_> {
         let level = Expr::unary(UnaryOp::Floor, scaled);
         let body = Expr::binary(BinaryOp::Sub, level, Expr::float(DType::F32, 8.0));
         let (dtype, reducer, guard) = (DType::F32, Reducer::None, None);
-        self.map(
-            "noise",
-            Draft {
-                space,
-                body,
-                guard,
-                reducer,
-                dtype,
-                exact: true,
-                bound: 8.0,
-            },
-        )
+        self.map("noise", Draft { space, body, guard, reducer, dtype, exact: true, bound: 8.0 })
     }
 
     pub fn guard(&mut self, space: &mut Space) -> Option<Expr> {
@@ -280,11 +209,8 @@ impl Gen<'_> {
 
     /// Some of the indices, in random order, no two over the same dim.
     fn choose_free(&mut self, space: &Space, percent: u64) -> Vec<IndexId> {
-        let mut free: Vec<IndexId> = space
-            .indices
-            .ids()
-            .filter(|_| self.random.chance(percent))
-            .collect();
+        let mut free: Vec<IndexId> =
+            space.indices.ids().filter(|_| self.random.chance(percent)).collect();
         self.random.shuffle(&mut free);
         let mut dims = Vec::new();
         free.retain(|id| {
@@ -309,15 +235,7 @@ impl Gen<'_> {
 
     /// Appends a comprehension with these free indices, in this order; the others are reduced.
     pub fn emit(&mut self, name: &str, draft: Draft, free: Vec<IndexId>) -> ValueId {
-        let Draft {
-            space,
-            body,
-            guard,
-            reducer,
-            dtype,
-            exact,
-            bound,
-        } = draft;
+        let Draft { space, body, guard, reducer, dtype, exact, bound } = draft;
         let reduced = space.indices.ids().filter(|id| !free.contains(id));
         let order: Vec<IndexId> = free.iter().copied().chain(reduced).collect();
         let renumber = |expr: Expr| {
@@ -333,30 +251,12 @@ impl Gen<'_> {
             order.iter().map(|id| space.indices[*id].clone()).collect();
         let dims: Vec<DimId> = free.iter().map(|id| space.indices[*id].dim).collect();
         let out = self.value(name, dtype, &dims);
-        let reducer = if free.len() == indices.len() {
-            Reducer::None
-        } else {
-            reducer
-        };
+        let reducer = if free.len() == indices.len() { Reducer::None } else { reducer };
         let (body, guard) = (renumber(body), guard.map(renumber));
         let free = free.len();
-        let c = Comprehension {
-            out,
-            indices,
-            free,
-            reducer,
-            guard,
-            body,
-            store: None,
-        };
+        let c = Comprehension { out, indices, free, reducer, guard, body, store: None };
         self.ops.push(Op::Compute(c));
-        self.known.push(Known {
-            value: out,
-            dtype,
-            dims,
-            exact,
-            bound,
-        });
+        self.known.push(Known { value: out, dtype, dims, exact, bound });
         out
     }
 }

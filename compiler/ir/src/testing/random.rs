@@ -11,9 +11,7 @@ pub struct Random {
 impl Random {
     /// The sequence of a seed.
     pub fn new(seed: u64) -> Random {
-        Random {
-            state: rng::mix(seed),
-        }
+        Random { state: rng::mix(seed) }
     }
 
     /// The next number.

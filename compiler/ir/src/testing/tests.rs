@@ -6,11 +6,7 @@ use crate::text::{parse, print};
 use crate::verify;
 
 fn options(mode: Mode) -> GenerateOptions {
-    GenerateOptions {
-        mode,
-        size: 8,
-        ..GenerateOptions::default()
-    }
+    GenerateOptions { mode, size: 8, ..GenerateOptions::default() }
 }
 
 #[test]
@@ -32,16 +28,10 @@ fn programs_verify_and_round_trip_through_text() {
 
 #[test]
 fn generation_is_reproducible_and_grows_by_one_operation() {
-    let smaller = GenerateOptions {
-        size: 7,
-        ..options(Mode::Exact)
-    };
+    let smaller = GenerateOptions { size: 7, ..options(Mode::Exact) };
     for seed in 0..50 {
         let (program, specs) = generate(seed, &options(Mode::Exact));
-        assert_eq!(
-            generate(seed, &options(Mode::Exact)),
-            (program.clone(), specs.clone())
-        );
+        assert_eq!(generate(seed, &options(Mode::Exact)), (program.clone(), specs.clone()));
         let (prefix, same) = generate(seed, &smaller);
         assert_eq!(same, specs);
         assert_eq!(prefix.body.ops[..], program.body.ops[..7]);
@@ -72,9 +62,7 @@ fn count(options: &GenerateOptions, has: impl Fn(&Program, &[&Comprehension]) ->
 
 fn any_expr(all: &[&Comprehension], wanted: impl Fn(&Expr) -> bool) -> bool {
     let mut found = false;
-    all.iter()
-        .flat_map(|c| c.exprs())
-        .for_each(|e| e.walk(&mut |e| found |= wanted(e)));
+    all.iter().flat_map(|c| c.exprs()).for_each(|e| e.walk(&mut |e| found |= wanted(e)));
     found
 }
 
@@ -93,46 +81,17 @@ fn every_construct_occurs() {
         Reducer::LogSumExp,
     ];
     for reducer in reducers {
-        assert!(
-            count(&o, |_, all| all.iter().any(|c| c.reducer == reducer)) > 5,
-            "{reducer:?}"
-        );
+        assert!(count(&o, |_, all| all.iter().any(|c| c.reducer == reducer)) > 5, "{reducer:?}");
     }
-    for combine in [
-        Reducer::None,
-        Reducer::Sum,
-        Reducer::Max,
-        Reducer::Min,
-        Reducer::Any,
-    ] {
+    for combine in [Reducer::None, Reducer::Sum, Reducer::Max, Reducer::Min, Reducer::Any] {
         let stores = |c: &&Comprehension| c.store.as_ref().is_some_and(|s| s.combine == combine);
-        assert!(
-            count(&o, |_, all| all.iter().any(stores)) > 1,
-            "{combine:?}"
-        );
+        assert!(count(&o, |_, all| all.iter().any(stores)) > 1, "{combine:?}");
     }
     let looped = |l: &Loop| !l.carried.is_empty() && !l.collected.is_empty();
-    let has_loop = |p: &Program| {
-        p.body
-            .ops
-            .iter()
-            .any(|op| matches!(op, Op::Loop(l) if looped(l)))
-    };
+    let has_loop = |p: &Program| p.body.ops.iter().any(|op| matches!(op, Op::Loop(l) if looped(l)));
     assert!(count(&o, |p, _| has_loop(p)) > 20);
-    assert!(
-        count(&o, |_, all| any_expr(all, |e| matches!(
-            e,
-            Expr::LoopVar(_)
-        ))) > 20
-    );
-    assert!(
-        count(&o, |p, _| p
-            .body
-            .ops
-            .iter()
-            .any(|op| matches!(op, Op::Argsort(_))))
-            > 20
-    );
+    assert!(count(&o, |_, all| any_expr(all, |e| matches!(e, Expr::LoopVar(_)))) > 20);
+    assert!(count(&o, |p, _| p.body.ops.iter().any(|op| matches!(op, Op::Argsort(_)))) > 20);
     assert!(count(&o, |_, all| all.iter().any(|c| c.guard.is_some())) > 50);
     let draws = |e: &Expr| matches!(e, Expr::Binary(BinaryOp::Uniform, ..));
     assert!(count(&o, |_, all| any_expr(all, draws)) > 20);
@@ -163,10 +122,7 @@ fn options_exclude_what_they_name() {
     let clean = count(&plain, |p, all| {
         let unguarded = all.iter().all(|c| c.guard.is_none() && c.store.is_none());
         let narrow = |d| matches!(d, DType::F32 | DType::I32 | DType::Bool);
-        let proven = !any_expr(
-            all,
-            |e| matches!(e, Expr::Load(l) if l.bounds != Bounds::Proven),
-        );
+        let proven = !any_expr(all, |e| matches!(e, Expr::Load(l) if l.bounds != Bounds::Proven));
         let simple = p.body.ops.iter().all(|op| matches!(op, Op::Compute(_)));
         unguarded && proven && simple && p.values.values().all(|v| narrow(v.dtype))
     });

@@ -19,11 +19,8 @@ impl Gen<'_> {
                 let extent = self.extent(*dim);
                 space.points *= extent;
                 let name = self.program.dims[*dim].name.to_lowercase();
-                let name = if name.starts_with(|c: char| c.is_ascii_digit()) {
-                    "r".into()
-                } else {
-                    name
-                };
+                let name =
+                    if name.starts_with(|c: char| c.is_ascii_digit()) { "r".into() } else { name };
                 Expr::Index(space.indices.push(Index { name, dim: *dim }))
             })
             .collect();
@@ -46,14 +43,8 @@ impl Gen<'_> {
             (Expr::binary(BinaryOp::Sub, other, own), true)
         };
         // Dims of extent 1 may have been added: they do not change the number of points.
-        let extra: Vec<IndexId> = space
-            .indices
-            .ids()
-            .filter(|id| !free.contains(id))
-            .collect();
-        let body = extra
-            .iter()
-            .fold(body, |body, id| replace(body, *id, &Expr::int(0)));
+        let extra: Vec<IndexId> = space.indices.ids().filter(|id| !free.contains(id)).collect();
+        let body = extra.iter().fold(body, |body, id| replace(body, *id, &Expr::int(0)));
         let mut kept = Space::new();
         for id in &free {
             kept.indices.push(space.indices[*id].clone());
@@ -77,24 +68,15 @@ impl Gen<'_> {
             true => k.bound <= self.limit(k.dtype) / 4.0,
             false => k.dtype.is_int() || k.dtype == DType::Bool,
         };
-        let bases: Vec<Known> = self
-            .known
-            .iter()
-            .filter(fits)
-            .filter(|k| !k.dims.is_empty())
-            .cloned()
-            .collect();
+        let bases: Vec<Known> =
+            self.known.iter().filter(fits).filter(|k| !k.dims.is_empty()).cloned().collect();
         if bases.is_empty() {
             return false;
         }
         let base = self.random.pick(&bases);
         let mut space = Space::new();
-        let subs: Vec<Expr> = base
-            .dims
-            .clone()
-            .into_iter()
-            .map(|d| self.wild_subscript(&mut space, d))
-            .collect();
+        let subs: Vec<Expr> =
+            base.dims.clone().into_iter().map(|d| self.wild_subscript(&mut space, d)).collect();
         let stored: Vec<IndexId> = space.indices.ids().collect();
         let share = self.limit(base.dtype) / 4.0 / self.options.max_points as f64;
         let (body, exact, size) = if base.dtype.is_float() {
@@ -121,41 +103,20 @@ impl Gen<'_> {
             _ => base.bound.max(size),
         };
         let out = self.value("stored", base.dtype, &base.dims);
-        let store = Store {
-            base: base.value,
-            subs,
-            combine,
-        };
+        let store = Store { base: base.value, subs, combine };
         let (free, reducer) = (free.len(), Reducer::None);
         let (indices, store) = (space.indices, Some(store));
-        let c = Comprehension {
-            out,
-            indices,
-            free,
-            reducer,
-            guard,
-            body,
-            store,
-        };
+        let c = Comprehension { out, indices, free, reducer, guard, body, store };
         self.ops.push(Op::Compute(c));
         let exact = exact && base.exact;
-        self.known.push(Known {
-            value: out,
-            exact,
-            bound,
-            ..base
-        });
+        self.known.push(Known { value: out, exact, bound, ..base });
         true
     }
 }
 
 fn replace(expr: Expr, index: IndexId, by: &Expr) -> Expr {
     expr.map(&mut |e| {
-        if e == Expr::Index(index) {
-            by.clone()
-        } else {
-            e
-        }
+        if e == Expr::Index(index) { by.clone() } else { e }
     })
 }
 

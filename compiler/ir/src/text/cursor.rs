@@ -25,17 +25,11 @@ impl Parser {
     }
 
     pub(super) fn error<T>(&self, message: impl Into<String>) -> Parsed<T> {
-        Err(ParseError {
-            line: self.tokens[self.at].1,
-            message: message.into(),
-        })
+        Err(ParseError { line: self.tokens[self.at].1, message: message.into() })
     }
 
     pub(super) fn error_at<T>(&self, position: usize, message: String) -> Parsed<T> {
-        Err(ParseError {
-            line: self.tokens[position].1,
-            message,
-        })
+        Err(ParseError { line: self.tokens[position].1, message })
     }
 
     pub(super) fn unexpected<T>(&self, expected: &str) -> Parsed<T> {
@@ -57,11 +51,7 @@ impl Parser {
     }
 
     pub(super) fn expect(&mut self, symbol: &str) -> Parsed<()> {
-        if self.eat(symbol) {
-            Ok(())
-        } else {
-            self.unexpected(&format!("`{symbol}`"))
-        }
+        if self.eat(symbol) { Ok(()) } else { self.unexpected(&format!("`{symbol}`")) }
     }
 
     /// Takes the keyword, if it comes next.
@@ -72,11 +62,7 @@ impl Parser {
     }
 
     pub(super) fn expect_word(&mut self, word: &str) -> Parsed<()> {
-        if self.eat_word(word) {
-            Ok(())
-        } else {
-            self.unexpected(&format!("`{word}`"))
-        }
+        if self.eat_word(word) { Ok(()) } else { self.unexpected(&format!("`{word}`")) }
     }
 
     /// An identifier, a number or a quoted text, as a name.
@@ -92,11 +78,7 @@ impl Parser {
 
     /// The id after `mark`, if there is one.
     pub(super) fn id(&mut self, mark: &str) -> Parsed<Option<u32>> {
-        if self.eat(mark) {
-            Ok(Some(self.number()?))
-        } else {
-            Ok(None)
-        }
+        if self.eat(mark) { Ok(Some(self.number()?)) } else { Ok(None) }
     }
 
     pub(super) fn number<T: std::str::FromStr>(&mut self) -> Parsed<T> {
@@ -104,11 +86,7 @@ impl Parser {
         let Token::Number(digits) = self.peek().clone() else {
             return self.unexpected("a number");
         };
-        let signed = if negative {
-            format!("-{digits}")
-        } else {
-            digits
-        };
+        let signed = if negative { format!("-{digits}") } else { digits };
         match signed.parse() {
             Ok(number) => {
                 self.next();

@@ -29,10 +29,7 @@ const SYMBOLS: [&str; 29] = [
 pub fn lex(source: &str) -> Result<Vec<(Token, usize)>, ParseError> {
     let mut tokens = Vec::new();
     for (number, line) in source.lines().enumerate() {
-        let mut lexer = Lexer {
-            rest: line,
-            line: number + 1,
-        };
+        let mut lexer = Lexer { rest: line, line: number + 1 };
         while let Some(token) = lexer.next()? {
             tokens.push((token, number + 1));
         }
@@ -48,10 +45,7 @@ struct Lexer<'s> {
 
 impl<'s> Lexer<'s> {
     fn error<T>(&self, message: impl Into<String>) -> Result<T, ParseError> {
-        Err(ParseError {
-            line: self.line,
-            message: message.into(),
-        })
+        Err(ParseError { line: self.line, message: message.into() })
     }
 
     /// Takes the longest prefix of characters that `accept`.
@@ -131,15 +125,9 @@ impl<'s> Lexer<'s> {
 
     fn value(&mut self) -> Result<Token, ParseError> {
         self.rest = &self.rest[1..];
-        let quoted = if self.rest.starts_with('"') {
-            Some(self.text()?)
-        } else {
-            None
-        };
+        let quoted = if self.rest.starts_with('"') { Some(self.text()?) } else { None };
         let tail = self.take(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-        let parts = tail
-            .rsplit_once('.')
-            .and_then(|(name, id)| Some((name, id.parse().ok()?)));
+        let parts = tail.rsplit_once('.').and_then(|(name, id)| Some((name, id.parse().ok()?)));
         match (parts, quoted) {
             (Some((name, id)), None) => Ok(Token::Value(name.to_owned(), id)),
             (Some(("", id)), Some(name)) => Ok(Token::Value(name, id)),

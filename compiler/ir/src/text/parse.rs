@@ -30,24 +30,10 @@ pub fn parse(source: &str) -> Result<Program, ParseError> {
 /// # Errors
 /// With the line of the first mistake.
 pub fn parse_spmd(source: &str) -> Result<SpmdProgram, ParseError> {
-    let Parser {
-        program,
-        mesh,
-        inputs,
-        outputs,
-        ..
-    } = Parser::run(source)?;
+    let Parser { program, mesh, inputs, outputs, .. } = Parser::run(source)?;
     match mesh {
-        Some(mesh) => Ok(SpmdProgram {
-            program,
-            mesh,
-            inputs,
-            outputs,
-        }),
-        None => Err(ParseError {
-            line: 1,
-            message: "the program has no mesh".to_owned(),
-        }),
+        Some(mesh) => Ok(SpmdProgram { program, mesh, inputs, outputs }),
+        None => Err(ParseError { line: 1, message: "the program has no mesh".to_owned() }),
     }
 }
 
@@ -113,9 +99,7 @@ impl Parser {
         match (same.next(), same.next()) {
             (Some((dim, _)), None) => Ok(dim),
             (None, _) => self.error(format!("there is no dim `{name}`")),
-            _ => self.error(format!(
-                "several dims are called `{name}`: write `{name}'id`"
-            )),
+            _ => self.error(format!("several dims are called `{name}`: write `{name}'id`")),
         }
     }
 
@@ -141,22 +125,10 @@ impl Parser {
             return self.unexpected("a dtype");
         };
         self.next();
-        let dims = if self.eat("[") {
-            self.list("]", Parser::type_dim)?
-        } else {
-            Vec::new()
-        };
+        let dims = if self.eat("[") { self.list("]", Parser::type_dim)? } else { Vec::new() };
         let ids = dims.iter().map(|(_, dim)| *dim).collect();
         let origin = Origin::default();
-        self.values.insert(
-            id,
-            Value {
-                name,
-                dtype,
-                dims: ids,
-                origin,
-            },
-        );
+        self.values.insert(id, Value { name, dtype, dims: ids, origin });
         Ok((ValueId(id), dims))
     }
 
@@ -232,10 +204,7 @@ impl Parser {
         while matches!(self.peek_second(), Token::Symbol("=")) {
             let name = self.name()?;
             self.expect("=")?;
-            mesh.axes.push(MeshAxis {
-                name,
-                size: self.number()?,
-            });
+            mesh.axes.push(MeshAxis { name, size: self.number()? });
             if !self.eat(",") {
                 break;
             }
@@ -257,11 +226,7 @@ impl Parser {
             }
             self.expect("=")?;
             let extent = self.number()?;
-            self.program.dims.push(Dim {
-                name,
-                extent,
-                role_of: None,
-            });
+            self.program.dims.push(Dim { name, extent, role_of: None });
             if !self.eat(",") {
                 break;
             }
@@ -318,23 +283,12 @@ impl Parser {
         self.next();
         let (value, _) = self.declared()?;
         let (path, tensor, axes) = self.leaf(value)?;
-        let records = if self.eat_word("of") {
-            self.path()?
-        } else {
-            Vec::new()
-        };
+        let records = if self.eat_word("of") { self.path()? } else { Vec::new() };
         let donated = self.eat_word("donated");
         let layout = self.layout()?;
         self.inputs.extend(layout);
         self.scope(value)?;
-        self.program.inputs.push(Input {
-            value,
-            path,
-            tensor,
-            records,
-            axes,
-            donated,
-        });
+        self.program.inputs.push(Input { value, path, tensor, records, axes, donated });
         Ok(())
     }
 
@@ -344,12 +298,7 @@ impl Parser {
         let (path, tensor, axes) = self.leaf(value)?;
         let layout = self.layout()?;
         self.outputs.extend(layout);
-        self.program.outputs.push(Output {
-            value,
-            path,
-            tensor,
-            axes,
-        });
+        self.program.outputs.push(Output { value, path, tensor, axes });
         Ok(())
     }
 
@@ -361,16 +310,8 @@ impl Parser {
         let dims = self.list("]", |p| {
             let local = p.number()?;
             let global = if p.eat_word("of") { p.number()? } else { local };
-            let axes = if p.eat_word("on") {
-                p.axes()?
-            } else {
-                Vec::new()
-            };
-            Ok(DimLayout {
-                global,
-                local,
-                axes,
-            })
+            let axes = if p.eat_word("on") { p.axes()? } else { Vec::new() };
+            Ok(DimLayout { global, local, axes })
         })?;
         Ok(Some(Layout { dims }))
     }

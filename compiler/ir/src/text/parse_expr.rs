@@ -23,9 +23,7 @@ impl Parser {
     fn infix(&mut self, indices: &Indices, level: u8) -> Parsed<Expr> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return self.error(format!(
-                "the expression is nested more than {MAX_DEPTH} deep"
-            ));
+            return self.error(format!("the expression is nested more than {MAX_DEPTH} deep"));
         }
         let mut left = self.signed(indices)?;
         while let Some((op, binding)) = self.operator().filter(|(_, b)| *b >= level) {
@@ -46,10 +44,7 @@ impl Parser {
             Token::Word(word) => word.as_str(),
             _ => return None,
         };
-        INFIX
-            .iter()
-            .find(|(_, s, _)| *s == symbol)
-            .map(|(op, _, binding)| (*op, *binding))
+        INFIX.iter().find(|(_, s, _)| *s == symbol).map(|(op, _, binding)| (*op, *binding))
     }
 
     fn signed(&mut self, indices: &Indices) -> Parsed<Expr> {
@@ -137,9 +132,8 @@ impl Parser {
         match (same.next(), same.next()) {
             (Some((index, _)), None) => return Ok(Expr::Index(index)),
             (Some(_), _) => {
-                return self.error(format!(
-                    "several indices are called `{name}`: write `{name}'id`"
-                ));
+                return self
+                    .error(format!("several indices are called `{name}`: write `{name}'id`"));
             }
             (None, _) => {}
         }
@@ -170,11 +164,7 @@ impl Parser {
             }
             self.expect("]")?;
         }
-        Ok(Expr::Load(Load {
-            value,
-            subs,
-            bounds,
-        }))
+        Ok(Expr::Load(Load { value, subs, bounds }))
     }
 
     fn call(&mut self, indices: &Indices, function: &str) -> Parsed<Expr> {
@@ -187,12 +177,7 @@ impl Parser {
             return Ok(Expr::Coord(axis));
         }
         let mut arguments = self.list(")", |p| p.expr(indices))?.into_iter();
-        let taken = (
-            arguments.next(),
-            arguments.next(),
-            arguments.next(),
-            arguments.next(),
-        );
+        let taken = (arguments.next(), arguments.next(), arguments.next(), arguments.next());
         let built = match taken {
             (Some(a), None, ..) => match (named(&UNARY, function), self.dtype_of(function)) {
                 (Some(op), _) => Some(Expr::unary(op, a)),
@@ -219,26 +204,17 @@ impl Parser {
         let mut dtypes = DType::ALL.into_iter();
         let suffix = dtypes.find(|d| number.ends_with(d.name()));
         let digits = suffix.map_or(number, |d| &number[..number.len() - d.name().len()]);
-        let signed = if negative {
-            format!("-{digits}")
-        } else {
-            digits.to_owned()
-        };
+        let signed = if negative { format!("-{digits}") } else { digits.to_owned() };
         let float = digits.contains(['.', 'e']);
         let literal = match (float, suffix.unwrap_or(DType::F32)) {
             // Through f64 it could be rounded twice.
-            (true, DType::F32) => signed
-                .parse::<f32>()
-                .ok()
-                .map(|x| Literal::Float(DType::F32, x.into())),
-            (true, dtype) => signed
-                .parse()
-                .ok()
-                .map(|x| Literal::Float(dtype, dtype.round(x))),
-            (false, _) => signed
-                .parse()
-                .ok()
-                .map(|x| Literal::Int(suffix.unwrap_or(DType::I32), x)),
+            (true, DType::F32) => {
+                signed.parse::<f32>().ok().map(|x| Literal::Float(DType::F32, x.into()))
+            }
+            (true, dtype) => signed.parse().ok().map(|x| Literal::Float(dtype, dtype.round(x))),
+            (false, _) => {
+                signed.parse().ok().map(|x| Literal::Int(suffix.unwrap_or(DType::I32), x))
+            }
         };
         match literal {
             Some(literal) => Ok(Expr::Literal(literal)),

@@ -8,13 +8,8 @@ use crate::expr::IndexId;
 use crate::program::*;
 use crate::spmd::*;
 
-const COLLECTIVES: [&str; 5] = [
-    "all_reduce",
-    "all_gather",
-    "reduce_scatter",
-    "all_to_all",
-    "collective_permute",
-];
+const COLLECTIVES: [&str; 5] =
+    ["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "collective_permute"];
 
 impl Parser {
     /// Statements until the closing brace, or until a loop's `yield` or `collect`.
@@ -48,20 +43,8 @@ impl Parser {
         let var = LoopVarId(id);
         self.expect_word("in")?;
         let dim = self.dim()?;
-        if self
-            .counters
-            .insert(
-                id,
-                LoopVar {
-                    name: name.clone(),
-                    dim,
-                },
-            )
-            .is_some()
-        {
-            return self.error(format!(
-                "there are two loops with the counter `{name}~{id}`"
-            ));
+        if self.counters.insert(id, LoopVar { name: name.clone(), dim }).is_some() {
+            return self.error(format!("there are two loops with the counter `{name}~{id}`"));
         }
         let reversed = self.eat_word("reversed");
         self.expect("{")?;
@@ -82,12 +65,7 @@ impl Parser {
             self.expect("->")?;
             let (result, _) = self.declared()?;
             self.scope(result)?;
-            carried.push(Carried {
-                init,
-                entry,
-                exit,
-                result,
-            });
+            carried.push(Carried { init, entry, exit, result });
         }
         let mut collected = Vec::new();
         while self.eat_word("collect") {
@@ -95,21 +73,11 @@ impl Parser {
             self.expect("->")?;
             let (result, _) = self.declared()?;
             self.expect_word("at")?;
-            collected.push(Collected {
-                value,
-                result,
-                position: self.number()?,
-            });
+            collected.push(Collected { value, result, position: self.number()? });
             self.scope(result)?;
         }
         self.expect("}")?;
-        Ok(Op::Loop(Loop {
-            var,
-            reversed,
-            carried,
-            collected,
-            body,
-        }))
+        Ok(Op::Loop(Loop { var, reversed, carried, collected, body }))
     }
 
     pub(super) fn assignment(&mut self) -> Parsed<Op> {
@@ -122,11 +90,7 @@ impl Parser {
                 self.next();
                 let input = self.value()?;
                 self.expect_word("at")?;
-                Op::Argsort(Argsort {
-                    out,
-                    input,
-                    position: self.number()?,
-                })
+                Op::Argsort(Argsort { out, input, position: self.number()? })
             }
             Token::Word(w) if parenthesis && COLLECTIVES.contains(&w.as_str()) => {
                 Op::Collective(self.collective(out)?)
@@ -152,10 +116,7 @@ impl Parser {
         let name = self.name()?;
         self.id("'")?;
         if self.eat(":") {
-            return Ok(Index {
-                name,
-                dim: self.dim()?,
-            });
+            return Ok(Index { name, dim: self.dim()? });
         }
         let dims = self.program.dims.iter();
         let mut alike = dims.filter(|(_, dim)| dim.name.to_lowercase() == name);
@@ -163,9 +124,7 @@ impl Parser {
             (Some((dim, _)), None) => Ok(Index { name, dim }),
             _ => {
                 self.at = start;
-                self.error(format!(
-                    "`{name}` does not tell its dim: write `{name}:Dim`"
-                ))
+                self.error(format!("`{name}` does not tell its dim: write `{name}:Dim`"))
             }
         }
     }
@@ -207,15 +166,7 @@ impl Parser {
         if !word.is_empty() {
             self.expect(")")?;
         }
-        Ok(Comprehension {
-            out,
-            indices,
-            free,
-            reducer,
-            guard,
-            body,
-            store: None,
-        })
+        Ok(Comprehension { out, indices, free, reducer, guard, body, store: None })
     }
 
     pub(super) fn store(&mut self, out: ValueId) -> Parsed<Comprehension> {
@@ -239,14 +190,7 @@ impl Parser {
             }
         };
         let comprehension = self.comprehension(out, indices)?;
-        Ok(Comprehension {
-            store: Some(Store {
-                base,
-                subs,
-                combine,
-            }),
-            ..comprehension
-        })
+        Ok(Comprehension { store: Some(Store { base, subs, combine }), ..comprehension })
     }
 
     pub(super) fn collective(&mut self, out: ValueId) -> Parsed<Collective> {
@@ -254,24 +198,16 @@ impl Parser {
         self.expect("(")?;
         let kind = match name.as_str() {
             "all_reduce" => CollectiveKind::AllReduce(self.reducer()?),
-            "all_gather" => CollectiveKind::AllGather {
-                position: self.labelled("at")?,
-            },
+            "all_gather" => CollectiveKind::AllGather { position: self.labelled("at")? },
             "reduce_scatter" => {
                 let reducer = self.reducer()?;
                 self.expect(",")?;
-                CollectiveKind::ReduceScatter {
-                    reducer,
-                    position: self.labelled("at")?,
-                }
+                CollectiveKind::ReduceScatter { reducer, position: self.labelled("at")? }
             }
             "all_to_all" => {
                 let split = self.labelled("split")?;
                 self.expect(",")?;
-                CollectiveKind::AllToAll {
-                    split,
-                    concat: self.labelled("concat")?,
-                }
+                CollectiveKind::AllToAll { split, concat: self.labelled("concat")? }
             }
             _ => {
                 let shift = self.labelled("shift")?;
@@ -286,11 +222,7 @@ impl Parser {
             }
         };
         self.expect(",")?;
-        let axes = if *self.peek() == Token::Symbol(")") {
-            Vec::new()
-        } else {
-            self.axes()?
-        };
+        let axes = if *self.peek() == Token::Symbol(")") { Vec::new() } else { self.axes()? };
         self.expect(")")?;
         let input = self.value()?;
         let mut provenance = Provenance::default();
@@ -301,13 +233,7 @@ impl Parser {
                 provenance.origin.scope = self.path()?.into();
             }
         }
-        Ok(Collective {
-            kind,
-            axes,
-            input,
-            out,
-            provenance,
-        })
+        Ok(Collective { kind, axes, input, out, provenance })
     }
 
     pub(super) fn reducer(&mut self) -> Parsed<Reducer> {

@@ -41,22 +41,11 @@ impl<'a> Printer<'a> {
         collect_counters(&program.body, &mut counters);
         let counters_in_order = counters.into_iter().eq(program.loop_vars.ids());
         let (out, loops) = (String::new(), Vec::new());
-        Printer {
-            program,
-            mesh,
-            out,
-            depth: 0,
-            loops,
-            counters_in_order,
-        }
+        Printer { program, mesh, out, depth: 0, loops, counters_in_order }
     }
 
     fn names(&self) -> Names<'_> {
-        Names {
-            program: self.program,
-            mesh: self.mesh,
-            loops: &self.loops,
-        }
+        Names { program: self.program, mesh: self.mesh, loops: &self.loops }
     }
 
     fn line(&mut self, line: &str) {
@@ -105,9 +94,9 @@ impl<'a> Printer<'a> {
         let mut line = String::new();
         for (id, dim) in program.dims.iter() {
             let name = self.program.name_of_dim(id);
-            let role = dim.role_of.map_or(String::new(), |of| {
-                format!(": {}", self.program.name_of_dim(of))
-            });
+            let role = dim
+                .role_of
+                .map_or(String::new(), |of| format!(": {}", self.program.name_of_dim(of)));
             let next = format!("{name}{role} = {}", dim.extent);
             if line.is_empty() {
                 line = format!("dim {next}");
@@ -129,25 +118,13 @@ impl<'a> Printer<'a> {
         let mut defined: Vec<ValueId> = program.inputs.iter().map(|i| i.value).collect();
         collect_values(&program.body, &mut defined);
         defined.sort();
-        for value in program
-            .values
-            .ids()
-            .filter(|v| defined.binary_search(v).is_err())
-        {
-            let line = format!(
-                "unused {}{}",
-                self.program.signature_of(value),
-                self.scope(value)
-            );
+        for value in program.values.ids().filter(|v| defined.binary_search(v).is_err()) {
+            let line = format!("unused {}{}", self.program.signature_of(value), self.scope(value));
             self.line(&line);
         }
         let mut counters = Vec::new();
         collect_counters(&program.body, &mut counters);
-        for (id, var) in program
-            .loop_vars
-            .iter()
-            .filter(|(id, _)| !counters.contains(id))
-        {
+        for (id, var) in program.loop_vars.iter().filter(|(id, _)| !counters.contains(id)) {
             let (name, dim) = (quoted(&var.name), self.program.name_of_dim(var.dim));
             self.line(&format!("unused {name}~{} in {dim}", id.index()));
         }
@@ -225,10 +202,7 @@ impl<'a> Printer<'a> {
                 Op::Argsort(sort) => {
                     let (out, scope) = (self.program.signature_of(sort.out), self.scope(sort.out));
                     let input = self.program.name_of(sort.input);
-                    self.line(&format!(
-                        "{out} = argsort {input} at {}{scope}",
-                        sort.position
-                    ));
+                    self.line(&format!("{out} = argsort {input} at {}{scope}", sort.position));
                 }
                 Op::Collective(c) => self.collective(c),
             }
@@ -240,12 +214,8 @@ impl<'a> Printer<'a> {
         let free = c.free.min(c.indices.len());
         let mut line = match &c.store {
             Some(store) => {
-                let indices: Vec<String> = c
-                    .indices
-                    .ids()
-                    .take(free)
-                    .map(|i| self.declared(c, i))
-                    .collect();
+                let indices: Vec<String> =
+                    c.indices.ids().take(free).map(|i| self.declared(c, i)).collect();
                 let base = self.program.name_of(store.base);
                 let subs = names.subs(c, &store.subs);
                 let combine = match store.combine {
@@ -255,20 +225,13 @@ impl<'a> Printer<'a> {
                     other => format!("{}=", name_in(&REDUCERS, other)),
                 };
                 let out = self.program.signature_of(c.out);
-                format!(
-                    "{out} = store[{}] {base}[{subs}] {combine} ",
-                    indices.join(",")
-                )
+                format!("{out} = store[{}] {base}[{subs}] {combine} ", indices.join(","))
             }
             None => format!("{} = ", self.typed_with_indices(c)),
         };
         let body = names.expr(c, &c.body);
-        let reduced: Vec<String> = c
-            .indices
-            .ids()
-            .skip(free)
-            .map(|i| self.declared(c, i))
-            .collect();
+        let reduced: Vec<String> =
+            c.indices.ids().skip(free).map(|i| self.declared(c, i)).collect();
         let guard = c.guard.as_ref().map(|g| names.expr(c, g));
         line.push_str(&match (c.reducer, reduced.is_empty(), guard) {
             (Reducer::None, true, None) => body,
@@ -287,11 +250,7 @@ impl<'a> Printer<'a> {
     fn declared(&self, c: &Comprehension, index: IndexId) -> String {
         let name = self.names().index(c, index);
         let dim = c.indices[index].dim;
-        let mut alike = self
-            .program
-            .dims
-            .iter()
-            .filter(|(_, d)| d.name.to_lowercase() == name);
+        let mut alike = self.program.dims.iter().filter(|(_, d)| d.name.to_lowercase() == name);
         match (alike.next(), alike.next()) {
             (Some((only, _)), None) if only == dim => name,
             _ => format!("{name}:{}", self.program.name_of_dim(dim)),
@@ -332,36 +291,21 @@ impl<'a> Printer<'a> {
         self.depth += 1;
         self.loops.push(l.var);
         for carried in &l.carried {
-            let (entry, init) = (
-                self.program.signature_of(carried.entry),
-                self.program.name_of(carried.init),
-            );
-            self.line(&format!(
-                "carry {entry} = {init}{}",
-                self.scope(carried.entry)
-            ));
+            let (entry, init) =
+                (self.program.signature_of(carried.entry), self.program.name_of(carried.init));
+            self.line(&format!("carry {entry} = {init}{}", self.scope(carried.entry)));
         }
         self.block(&l.body);
         for carried in &l.carried {
-            let (exit, result) = (
-                self.program.name_of(carried.exit),
-                self.program.signature_of(carried.result),
-            );
-            self.line(&format!(
-                "yield {exit} -> {result}{}",
-                self.scope(carried.result)
-            ));
+            let (exit, result) =
+                (self.program.name_of(carried.exit), self.program.signature_of(carried.result));
+            self.line(&format!("yield {exit} -> {result}{}", self.scope(carried.result)));
         }
         for c in &l.collected {
-            let (value, result) = (
-                self.program.name_of(c.value),
-                self.program.signature_of(c.result),
-            );
+            let (value, result) =
+                (self.program.name_of(c.value), self.program.signature_of(c.result));
             let scope = self.scope(c.result);
-            self.line(&format!(
-                "collect {value} -> {result} at {}{scope}",
-                c.position
-            ));
+            self.line(&format!("collect {value} -> {result} at {}{scope}", c.position));
         }
         self.loops.pop();
         self.depth -= 1;
@@ -376,10 +320,7 @@ impl<'a> Printer<'a> {
             }
             CollectiveKind::AllGather { position } => format!("all_gather(at {position}, {axes})"),
             CollectiveKind::ReduceScatter { reducer, position } => {
-                format!(
-                    "reduce_scatter({}, at {position}, {axes})",
-                    name_in(&REDUCERS, reducer)
-                )
+                format!("reduce_scatter({}, at {position}, {axes})", name_in(&REDUCERS, reducer))
             }
             CollectiveKind::AllToAll { split, concat } => {
                 format!("all_to_all(split {split}, concat {concat}, {axes})")
@@ -407,11 +348,7 @@ impl<'a> Printer<'a> {
 
 fn print_scope(prefix: &str, origin: &Origin) -> String {
     let names: Vec<String> = origin.scope.iter().map(|name| quoted(name)).collect();
-    if names.is_empty() {
-        String::new()
-    } else {
-        format!("{prefix}{}", names.join("."))
-    }
+    if names.is_empty() { String::new() } else { format!("{prefix}{}", names.join(".")) }
 }
 
 /// One dim per axis, after the stacked ones.

@@ -10,11 +10,7 @@ use crate::program::{Comprehension, DimId, LoopVarId, Program, ValueId};
 /// An expression of a comprehension as text; loop counters by their names alone.
 pub fn print_expr(program: &Program, comprehension: &Comprehension, expr: &Expr) -> String {
     let loops: Vec<LoopVarId> = program.loop_vars.ids().collect();
-    let names = Names {
-        program,
-        mesh: None,
-        loops: &loops,
-    };
+    let names = Names { program, mesh: None, loops: &loops };
     names.expr(comprehension, expr)
 }
 
@@ -22,14 +18,8 @@ impl Program {
     /// A value as texts and messages write it: `%name.3`.
     pub fn name_of(&self, value: ValueId) -> String {
         let name = self.values.get(value).map_or("", |v| v.name.as_str());
-        let plain = name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
-        let name = if plain {
-            name.to_owned()
-        } else {
-            super::text(name)
-        };
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
+        let name = if plain { name.to_owned() } else { super::text(name) };
         format!("%{name}.{}", value.index())
     }
 
@@ -42,11 +32,7 @@ impl Program {
     /// A value with its type, the dims written as given.
     pub(super) fn signature_with(&self, value: ValueId, dims: Vec<String>) -> String {
         let dtype = self.values.get(value).map_or("?", |v| v.dtype.name());
-        let dims = if dims.is_empty() {
-            String::new()
-        } else {
-            format!("[{}]", dims.join(","))
-        };
+        let dims = if dims.is_empty() { String::new() } else { format!("[{}]", dims.join(",")) };
         format!("{}: {dtype}{dims}", self.name_of(value))
     }
 
@@ -106,10 +92,7 @@ impl Names<'_> {
     }
 
     pub fn axes(&self, axes: &[MeshAxisId]) -> String {
-        axes.iter()
-            .map(|a| self.axis(*a))
-            .collect::<Vec<_>>()
-            .join("+")
+        axes.iter().map(|a| self.axis(*a)).collect::<Vec<_>>().join("+")
     }
 
     pub fn expr(&self, c: &Comprehension, expr: &Expr) -> String {
@@ -179,10 +162,7 @@ impl Names<'_> {
     }
 
     pub fn subs(&self, c: &Comprehension, subs: &[Expr]) -> String {
-        subs.iter()
-            .map(|s| self.expr(c, s))
-            .collect::<Vec<_>>()
-            .join(",")
+        subs.iter().map(|s| self.expr(c, s)).collect::<Vec<_>>().join(",")
     }
 }
 

@@ -97,11 +97,7 @@ fn operators_keep_their_structure() {
         "erf(rsqrt(log1p(expm1(%x.0))))",
     ];
     for body in bodies {
-        let dtype = if body.starts_with("isfinite") {
-            "bool"
-        } else {
-            "f32"
-        };
+        let dtype = if body.starts_with("isfinite") { "bool" } else { "f32" };
         round_trips(&format!(
             "program p {{\n\n  input %x.0: f32\n\n  %y.1: {dtype} = {body}\n\n  output %y.1\n}}\n"
         ));
@@ -169,10 +165,7 @@ fn long_declarations_are_broken_over_lines() {
         builder.dim(&format!("Dim{n}"), n);
     }
     let text = print(&builder.finish());
-    assert!(
-        text.lines().count() > 5 && text.lines().all(|line| line.len() <= 100),
-        "{text}"
-    );
+    assert!(text.lines().count() > 5 && text.lines().all(|line| line.len() <= 100), "{text}");
     round_trips(&text);
 }
 
@@ -180,40 +173,20 @@ fn long_declarations_are_broken_over_lines() {
 fn errors_name_their_line() {
     let error = |source: &str| parse(source).unwrap_err().to_string();
     let within = |line: &str| {
-        error(&format!(
-            "program p {{\n  dim T = 4, U = 4\n  input %x.0: f32[T]\n  {line}\n}}\n"
-        ))
+        error(&format!("program p {{\n  dim T = 4, U = 4\n  input %x.0: f32[T]\n  {line}\n}}\n"))
     };
     assert_eq!(error(""), "line 1: expected `program`, got the end");
-    assert_eq!(
-        error("program p {\n  dim T\n}"),
-        "line 3: expected `=`, got `}`"
-    );
+    assert_eq!(error("program p {\n  dim T\n}"), "line 3: expected `=`, got `}`");
     assert_eq!(
         within("%y.1: f32[T] = %x.0[v]"),
         "line 4: there is no index or loop counter `v` here"
     );
     assert_eq!(within("%y.1: f32[W] = 1.0"), "line 4: there is no dim `W`");
-    assert_eq!(
-        within("%y.1: f33[T] = 1.0"),
-        "line 4: expected a dtype, got `f33`"
-    );
-    assert_eq!(
-        within("%y.1: f32[T] = %z.7[t]"),
-        "line 4: %z.7 is not assigned anywhere"
-    );
-    assert_eq!(
-        within("%y.1: f32[T] = %z.0[t]"),
-        "line 4: %z.0 is called %x.0"
-    );
-    assert_eq!(
-        within("%x.0: f32[T] = 1.0"),
-        "line 4: there are two values with the id 0"
-    );
-    assert_eq!(
-        within("%y.2: f32[T] = 1.0"),
-        "line 5: the ids of values skip 1"
-    );
+    assert_eq!(within("%y.1: f33[T] = 1.0"), "line 4: expected a dtype, got `f33`");
+    assert_eq!(within("%y.1: f32[T] = %z.7[t]"), "line 4: %z.7 is not assigned anywhere");
+    assert_eq!(within("%y.1: f32[T] = %z.0[t]"), "line 4: %z.0 is called %x.0");
+    assert_eq!(within("%x.0: f32[T] = 1.0"), "line 4: there are two values with the id 0");
+    assert_eq!(within("%y.2: f32[T] = 1.0"), "line 5: the ids of values skip 1");
     assert_eq!(
         within("%y.1: f32 = 1 < 2 < 3"),
         "line 4: comparisons do not chain: use parentheses"
@@ -222,27 +195,15 @@ fn errors_name_their_line() {
         within("%y.1: f32 = foo(1)"),
         "line 4: there is no function `foo` of that many arguments"
     );
-    assert_eq!(
-        within("%y.1: f32 = 1.5.2"),
-        "line 4: expected a statement, got `.`"
-    );
+    assert_eq!(within("%y.1: f32 = 1.5.2"), "line 4: expected a statement, got `.`");
     assert_eq!(
         within("%y.1: f32 = sum[q](1.0)"),
         "line 4: `q` does not tell its dim: write `q:Dim`"
     );
     assert_eq!(within("%y.1: f32 = $"), "line 4: unexpected character `$`");
-    assert_eq!(
-        within("%y: f32 = 1.0"),
-        "line 4: a value is written %name.id"
-    );
-    assert_eq!(
-        within("output %x.0 path \"x"),
-        "line 4: a quoted text does not end"
-    );
-    assert_eq!(
-        within("%y.1: f32 = coord(data)"),
-        "line 4: there is no mesh axis `data`"
-    );
+    assert_eq!(within("%y: f32 = 1.0"), "line 4: a value is written %name.id");
+    assert_eq!(within("output %x.0 path \"x"), "line 4: a quoted text does not end");
+    assert_eq!(within("%y.1: f32 = coord(data)"), "line 4: there is no mesh axis `data`");
     let deep = format!("%y.1: f32 = {}1.0", "(".repeat(100_000));
     assert!(within(&deep).contains("nested more than"));
     let deep = format!("%y.1: f32 = {}%x.0", "-".repeat(100_000));
@@ -286,17 +247,10 @@ fn damaged_texts_never_panic() {
                     continue;
                 }
             };
-            *if found.is_empty() {
-                &mut valid
-            } else {
-                &mut invalid
-            } += 1;
+            *if found.is_empty() { &mut valid } else { &mut invalid } += 1;
         }
     }
-    assert!(
-        refused > 100 && invalid > 100 && valid > 100,
-        "{refused} {invalid} {valid}"
-    );
+    assert!(refused > 100 && invalid > 100 && valid > 100, "{refused} {invalid} {valid}");
 }
 
 #[test]

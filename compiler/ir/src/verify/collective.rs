@@ -20,12 +20,8 @@ impl Ctx<'_> {
         }
         let mut seen = BTreeSet::new();
         let distinct = c.axes.iter().all(|a| seen.insert(*a));
-        self.check(distinct, || {
-            "a collective is over the same mesh axis twice".to_owned()
-        });
-        self.check(!c.axes.is_empty(), || {
-            "a collective is over no mesh axis".to_owned()
-        });
+        self.check(distinct, || "a collective is over the same mesh axis twice".to_owned());
+        self.check(!c.axes.is_empty(), || "a collective is over no mesh axis".to_owned());
 
         let program = self.program;
         let (input, out) = (&program.values[c.input], &program.values[c.out]);
@@ -44,9 +40,7 @@ impl Ctx<'_> {
         let given = program.extents(c.input);
         let Some(expected) = shape_after(&c.kind, &given, members) else {
             let kind = &c.kind;
-            return self.report(format!(
-                "{kind:?} over {members} devices of shape {given:?}"
-            ));
+            return self.report(format!("{kind:?} over {members} devices of shape {given:?}"));
         };
         let got = program.extents(c.out);
         self.check(expected == got, || {

@@ -21,9 +21,7 @@ impl Ctx<'_> {
             }
             Expr::LoopVar(var) => {
                 let inside = self.loops.contains(var);
-                self.check(inside, || {
-                    format!("loop counter {var:?} is used outside of its loop")
-                });
+                self.check(inside, || format!("loop counter {var:?} is used outside of its loop"));
                 Some(DType::I32)
             }
             Expr::Coord(axis) => {
@@ -63,9 +61,7 @@ impl Ctx<'_> {
             }
             Expr::Cast(to, a) => {
                 let from = self.expression(c, a)?;
-                self.check(typing::accepts_cast(*to, from), || {
-                    format!("a cast of {from} to {to}")
-                });
+                self.check(typing::accepts_cast(*to, from), || format!("a cast of {from} to {to}"));
                 Some(*to)
             }
         }
@@ -79,9 +75,7 @@ impl Ctx<'_> {
             }
             Literal::Bool(_) => true,
         };
-        self.check(proper, || {
-            format!("{literal:?} is not a number of its dtype")
-        });
+        self.check(proper, || format!("{literal:?} is not a number of its dtype"));
         literal.dtype()
     }
 
@@ -127,15 +121,8 @@ impl Ctx<'_> {
     fn is_empty(&self, c: &Comprehension) -> bool {
         let dims = &self.program.dims;
         let index = |i: &Index| dims[i.dim].extent;
-        let counters = self
-            .loops
-            .iter()
-            .map(|l| dims[self.program.loop_vars[*l].dim].extent);
-        c.indices
-            .values()
-            .map(index)
-            .chain(counters)
-            .any(|n| n == 0)
+        let counters = self.loops.iter().map(|l| dims[self.program.loop_vars[*l].dim].extent);
+        c.indices.values().map(index).chain(counters).any(|n| n == 0)
     }
 
     /// Refutes a claim that subscripts are in range, where they are affine and the guard does not
@@ -156,9 +143,7 @@ impl Ctx<'_> {
             let restricted = affine.terms().iter().any(|(atom, _)| {
                 let atom = atom.to_expr();
                 let mut found = false;
-                c.guard
-                    .iter()
-                    .for_each(|g| g.walk(&mut |e| found |= *e == atom));
+                c.guard.iter().for_each(|g| g.walk(&mut |e| found |= *e == atom));
                 found
             });
             self.check(within || restricted, || {

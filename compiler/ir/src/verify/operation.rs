@@ -67,9 +67,7 @@ impl Ctx<'_> {
         }
         if let Some(out) = self.program.values.get(c.out) {
             let (dims, subs) = (out.dims.len(), store.subs.len());
-            self.check(dims == subs, || {
-                format!("{subs} subscripts store into {dims} dims")
-            });
+            self.check(dims == subs, || format!("{subs} subscripts store into {dims} dims"));
             self.check(combines(store.combine, out.dtype), || {
                 format!("a store combines {} with {:?}", out.dtype, store.combine)
             });
@@ -80,9 +78,7 @@ impl Ctx<'_> {
                 "a store's subscript is not an integer".to_owned()
             });
             let free = c.reduced_indices().all(|i| !sub.mentions(i));
-            self.check(free, || {
-                "a store's subscript depends on a reduced index".to_owned()
-            });
+            self.check(free, || "a store's subscript depends on a reduced index".to_owned());
         }
     }
 
@@ -92,9 +88,7 @@ impl Ctx<'_> {
         };
         let (subject, span) = (self.subject.clone(), self.span);
         let first = self.counters.insert(l.var);
-        self.check(first, || {
-            format!("another loop has the counter `{}`", var.name)
-        });
+        self.check(first, || format!("another loop has the counter `{}`", var.name));
         for carried in &l.carried {
             self.read(carried.init);
         }
@@ -111,9 +105,7 @@ impl Ctx<'_> {
             for state in [carried.entry, carried.exit, carried.result] {
                 let same = self.same_type(carried.init, state);
                 let [a, b] = [carried.init, state].map(|v| self.program.signature_of(v));
-                self.check(same, || {
-                    format!("the loop's states {a} and {b} differ in type")
-                });
+                self.check(same, || format!("the loop's states {a} and {b} differ in type"));
             }
         }
         for collected in &l.collected {
@@ -142,15 +134,11 @@ impl Ctx<'_> {
         if within {
             dims.insert(collected.position, dim);
         }
-        self.check(
-            within && value.dtype == result.dtype && dims == result.dims,
-            || {
-                let [a, b] =
-                    [collected.value, collected.result].map(|v| self.program.signature_of(v));
-                let position = collected.position;
-                format!("{a} collected at position {position} does not give {b}")
-            },
-        );
+        self.check(within && value.dtype == result.dtype && dims == result.dims, || {
+            let [a, b] = [collected.value, collected.result].map(|v| self.program.signature_of(v));
+            let position = collected.position;
+            format!("{a} collected at position {position} does not give {b}")
+        });
     }
 
     pub(super) fn argsort(&mut self, sort: &Argsort) {
@@ -158,10 +146,7 @@ impl Ctx<'_> {
         if !self.assign(sort.out) || !input {
             return;
         }
-        let (input, out) = (
-            &self.program.values[sort.input],
-            &self.program.values[sort.out],
-        );
+        let (input, out) = (&self.program.values[sort.input], &self.program.values[sort.out]);
         let dims = input.dims.len();
         self.check(sort.position < dims, || {
             format!("argsort is along position {} of {dims} dims", sort.position)

@@ -11,9 +11,7 @@ fn intact() -> Builder {
     let mut b = Builder::new("test");
     let (i, j) = (b.dim("I", 4), b.dim("J", 6));
     let x = b.input("x", DType::F32, &[i, j]);
-    let y = b.compute("y", DType::F32, &[i], &[j], Reducer::Sum, |ix| {
-        Expr::load(x, ix.to_vec())
-    });
+    let y = b.compute("y", DType::F32, &[i], &[j], Reducer::Sum, |ix| Expr::load(x, ix.to_vec()));
     b.output(y);
     b
 }
@@ -30,10 +28,7 @@ fn broken(message: &str, damage: impl FnOnce(&mut Program)) {
     let mut program = intact().finish();
     damage(&mut program);
     let found = verify(&program);
-    assert!(
-        found.iter().any(|v| v.message.contains(message)),
-        "{found:#?}"
-    );
+    assert!(found.iter().any(|v| v.message.contains(message)), "{found:#?}");
     assert_eq!(found.len(), 1, "{found:#?}");
 }
 
@@ -50,28 +45,20 @@ fn assignment_and_dominance() {
     });
     broken("%x.0 is read before it is assigned", |p| p.inputs.clear());
     broken("%y.1 is read before it is assigned", |p| p.body.ops.clear());
-    broken("%9 is read but not declared", |p| {
-        p.outputs[0].value = ValueId(9)
-    });
+    broken("%9 is read but not declared", |p| p.outputs[0].value = ValueId(9));
 }
 
 #[test]
 fn declarations() {
-    broken("%x.0: f32[I,I] names a dim twice", |p| {
-        p.values[ValueId(0)].dims[1] = DimId(0)
-    });
+    broken("%x.0: f32[I,I] names a dim twice", |p| p.values[ValueId(0)].dims[1] = DimId(0));
     broken("%x.0 has too many elements", |p| {
         p.dims[DimId(0)].extent = 1 << 60;
         p.dims[DimId(1)].extent = 8;
         p.values[ValueId(1)].dims.clear();
     });
-    broken("has an unknown dim", |p| {
-        p.values[ValueId(0)].dims[1] = DimId(7)
-    });
+    broken("has an unknown dim", |p| p.values[ValueId(0)].dims[1] = DimId(7));
     broken("input `x` describes 1 dims", |p| p.inputs[0].axes = vec![1]);
-    broken("donated input `x` has no output", |p| {
-        p.inputs[0].donated = true
-    });
+    broken("donated input `x` has no output", |p| p.inputs[0].donated = true);
     broken("two outputs have the path `y`", |p| {
         let again = p.outputs[0].clone();
         p.outputs.push(again);
@@ -80,9 +67,7 @@ fn declarations() {
 
 #[test]
 fn shapes_of_comprehensions() {
-    broken("1 indices are reduced with None", |p| {
-        first(p).reducer = Reducer::None
-    });
+    broken("1 indices are reduced with None", |p| first(p).reducer = Reducer::None);
     broken("do not range over the dims of %y.1: f32[I]", |p| {
         first(p).indices[IndexId(0)].dim = DimId(1);
         first(p).body = Expr::float(DType::F32, 1.0);
@@ -91,12 +76,8 @@ fn shapes_of_comprehensions() {
         first(p).free = 5;
         p.outputs.clear();
     });
-    broken("ArgMax over f32 does not give f32", |p| {
-        first(p).reducer = Reducer::ArgMax
-    });
-    broken("Sum over i32 does not give f32", |p| {
-        first(p).body = Expr::int(1)
-    });
+    broken("ArgMax over f32 does not give f32", |p| first(p).reducer = Reducer::ArgMax);
+    broken("Sum over i32 does not give f32", |p| first(p).body = Expr::int(1));
 }
 
 #[test]
@@ -108,15 +89,11 @@ fn types_of_expressions() {
     broken("Exp of i32", |p| {
         first(p).body = Expr::cast(DType::F32, Expr::unary(UnaryOp::Exp, Expr::int(1)));
     });
-    broken("the guard is not a truth value", |p| {
-        first(p).guard = Some(Expr::int(1))
-    });
+    broken("the guard is not a truth value", |p| first(p).guard = Some(Expr::int(1)));
     broken("index i7 is not declared", |p| {
         first(p).body = Expr::cast(DType::F32, Expr::Index(IndexId(7)));
     });
-    broken("is not a number of its dtype", |p| {
-        first(p).body = Expr::float(DType::F32, 0.1)
-    });
+    broken("is not a number of its dtype", |p| first(p).body = Expr::float(DType::F32, 0.1));
     broken("is not a number of its dtype", |p| {
         let big = Expr::Literal(Literal::Int(DType::I32, 1 << 40));
         first(p).body = Expr::cast(DType::F32, big);
@@ -170,28 +147,14 @@ fn a_guard_may_prove_bounds() {
 fn stores() {
     let store = |combine| {
         let subs = vec![Expr::Index(IndexId(0))];
-        Store {
-            base: ValueId(2),
-            subs,
-            combine,
-        }
+        Store { base: ValueId(2), subs, combine }
     };
     let with_base = |p: &mut Program| {
-        let base = Value {
-            name: "base".to_owned(),
-            ..p.values[ValueId(1)].clone()
-        };
+        let base = Value { name: "base".to_owned(), ..p.values[ValueId(1)].clone() };
         let value = p.values.push(base);
         let [path, tensor] = ["base", "base"].map(str::to_owned);
         let (records, axes) = (vec![], vec![1]);
-        p.inputs.push(Input {
-            value,
-            path,
-            tensor,
-            records,
-            axes,
-            donated: false,
-        });
+        p.inputs.push(Input { value, path, tensor, records, axes, donated: false });
     };
     let mut program = intact().finish();
     with_base(&mut program);
@@ -211,16 +174,10 @@ fn stores() {
     broken("depends on a reduced index", |p| {
         with_base(p);
         let subs = vec![Expr::Index(IndexId(1))];
-        first(p).store = Some(Store {
-            subs,
-            ..store(Reducer::Sum)
-        });
+        first(p).store = Some(Store { subs, ..store(Reducer::Sum) });
     });
     broken("the base %x.0: f32[I,J] is of another type", |p| {
-        first(p).store = Some(Store {
-            base: ValueId(0),
-            ..store(Reducer::Sum)
-        });
+        first(p).store = Some(Store { base: ValueId(0), ..store(Reducer::Sum) });
     });
 }
 
@@ -231,10 +188,7 @@ fn looped() -> (Program, Loop) {
     let x = b.input("x", DType::F32, &[l, j]);
     let init = b.input("init", DType::F32, &[j]);
     let entry = b.value("s", DType::F32, &[j]);
-    let var = b.program.loop_vars.push(LoopVar {
-        name: "l".to_owned(),
-        dim: l,
-    });
+    let var = b.program.loop_vars.push(LoopVar { name: "l".to_owned(), dim: l });
     let exit = b.compute("s", DType::F32, &[j], &[], Reducer::None, |ix| {
         let state = Expr::load(entry, [ix[0].clone()]);
         let layer = Expr::load(x, [Expr::LoopVar(var), ix[0].clone()]);
@@ -243,28 +197,10 @@ fn looped() -> (Program, Loop) {
     let result = b.value("s", DType::F32, &[j]);
     let all = b.value("all", DType::F32, &[j, l]);
     let body = std::mem::take(&mut b.program.body);
-    let carried = vec![Carried {
-        init,
-        entry,
-        exit,
-        result,
-    }];
-    let collected = vec![Collected {
-        value: exit,
-        result: all,
-        position: 1,
-    }];
+    let carried = vec![Carried { init, entry, exit, result }];
+    let collected = vec![Collected { value: exit, result: all, position: 1 }];
     b.output(result);
-    (
-        b.finish(),
-        Loop {
-            var,
-            reversed: false,
-            carried,
-            collected,
-            body,
-        },
-    )
+    (b.finish(), Loop { var, reversed: false, carried, collected, body })
 }
 
 #[test]
@@ -275,32 +211,19 @@ fn loops() {
         program.body.ops.push(Op::Loop(l));
         let found = verify(&program);
         assert_eq!(found.is_empty(), message.is_empty(), "{found:#?}");
-        assert!(
-            found.iter().all(|v| v.message.contains(message)),
-            "{found:#?}"
-        );
+        assert!(found.iter().all(|v| v.message.contains(message)), "{found:#?}");
     };
     check("", &|_, _| {});
-    check("differ in type", &|p, l| {
-        p.values[l.carried[0].result].dtype = DType::F64
+    check("differ in type", &|p, l| p.values[l.carried[0].result].dtype = DType::F64);
+    check("collected at position 0 does not give %all.5: f32[J,L]", &|_, l| {
+        l.collected[0].position = 0;
     });
-    check(
-        "collected at position 0 does not give %all.5: f32[J,L]",
-        &|_, l| {
-            l.collected[0].position = 0;
-        },
-    );
     check("outside of the block that assigns it", &|p, l| {
         p.outputs[0].value = l.carried[0].exit;
     });
     check("another loop has the counter `l`", &|p, l| {
         let (carried, collected, body) = (vec![], vec![], Block::default());
-        p.body.ops.push(Op::Loop(Loop {
-            carried,
-            collected,
-            body,
-            ..l.clone()
-        }));
+        p.body.ops.push(Op::Loop(Loop { carried, collected, body, ..l.clone() }));
     });
 }
 
@@ -309,18 +232,11 @@ fn argsorts() {
     let check = |dtype, position, message: &str| {
         let mut b = intact();
         let out = b.value("order", dtype, &[DimId(0), DimId(1)]);
-        let sort = Argsort {
-            out,
-            input: ValueId(0),
-            position,
-        };
+        let sort = Argsort { out, input: ValueId(0), position };
         b.program.body.ops.push(Op::Argsort(sort));
         let found = verify(&b.finish());
         assert_eq!(found.is_empty(), message.is_empty(), "{found:#?}");
-        assert!(
-            found.iter().all(|v| v.message.contains(message)),
-            "{found:#?}"
-        );
+        assert!(found.iter().all(|v| v.message.contains(message)), "{found:#?}");
     };
     check(DType::I32, 1, "");
     check(DType::I32, 2, "along position 2 of 2 dims");
@@ -341,21 +257,10 @@ fn partitioned(kind: CollectiveKind, out_extent: u64, axes: &[u32]) -> SpmdProgr
     }));
     b.output(out);
     let mesh = Mesh::new([("data", 2), ("tensor", 3)]);
-    let layout = |global, local, axes| Layout {
-        dims: vec![DimLayout {
-            global,
-            local,
-            axes,
-        }],
-    };
+    let layout = |global, local, axes| Layout { dims: vec![DimLayout { global, local, axes }] };
     let inputs = vec![layout(7, 4, vec![MeshAxisId(0)])];
     let outputs = vec![layout(out_extent, out_extent, vec![])];
-    SpmdProgram {
-        program: b.finish(),
-        mesh,
-        inputs,
-        outputs,
-    }
+    SpmdProgram { program: b.finish(), mesh, inputs, outputs }
 }
 
 #[test]
@@ -363,72 +268,22 @@ fn collectives() {
     let check = |kind, out, axes: &[u32], message: &str| {
         let found = verify_spmd(&partitioned(kind, out, axes));
         assert_eq!(found.is_empty(), message.is_empty(), "{found:#?}");
-        assert!(
-            found.iter().all(|v| v.message.contains(message)),
-            "{found:#?}"
-        );
+        assert!(found.iter().all(|v| v.message.contains(message)), "{found:#?}");
     };
     let reducer = Reducer::Sum;
     check(CollectiveKind::AllGather { position: 0 }, 8, &[0], "");
     check(CollectiveKind::AllGather { position: 0 }, 24, &[0, 1], "");
-    check(
-        CollectiveKind::AllGather { position: 0 },
-        9,
-        &[0],
-        "gives shape [8], not [9]",
-    );
+    check(CollectiveKind::AllGather { position: 0 }, 9, &[0], "gives shape [8], not [9]");
     check(CollectiveKind::AllReduce(reducer), 4, &[1], "");
-    check(
-        CollectiveKind::AllReduce(Reducer::Any),
-        4,
-        &[1],
-        "combines f32 with Any",
-    );
-    check(
-        CollectiveKind::ReduceScatter {
-            reducer,
-            position: 0,
-        },
-        2,
-        &[0],
-        "",
-    );
-    check(
-        CollectiveKind::ReduceScatter {
-            reducer,
-            position: 0,
-        },
-        2,
-        &[1],
-        "over 3 devices of",
-    );
-    check(
-        CollectiveKind::AllToAll {
-            split: 0,
-            concat: 0,
-        },
-        4,
-        &[0],
-        "",
-    );
-    check(
-        CollectiveKind::AllReduce(reducer),
-        4,
-        &[0, 0],
-        "same mesh axis twice",
-    );
-    check(
-        CollectiveKind::AllReduce(reducer),
-        4,
-        &[9],
-        "unknown mesh axis",
-    );
+    check(CollectiveKind::AllReduce(Reducer::Any), 4, &[1], "combines f32 with Any");
+    check(CollectiveKind::ReduceScatter { reducer, position: 0 }, 2, &[0], "");
+    check(CollectiveKind::ReduceScatter { reducer, position: 0 }, 2, &[1], "over 3 devices of");
+    check(CollectiveKind::AllToAll { split: 0, concat: 0 }, 4, &[0], "");
+    check(CollectiveKind::AllReduce(reducer), 4, &[0, 0], "same mesh axis twice");
+    check(CollectiveKind::AllReduce(reducer), 4, &[9], "unknown mesh axis");
     let spmd = partitioned(CollectiveKind::AllReduce(reducer), 4, &[0]);
     let found = verify(&spmd.program);
-    assert!(
-        found[0].message.contains("is not partitioned"),
-        "{found:#?}"
-    );
+    assert!(found[0].message.contains("is not partitioned"), "{found:#?}");
 }
 
 #[test]
@@ -440,8 +295,5 @@ fn layouts() {
     assert!(found[0].message.contains(expected), "{found:#?}");
     spmd.inputs.clear();
     let found = verify_spmd(&spmd);
-    assert!(
-        found[0].message.contains("1 inputs have 0 layouts"),
-        "{found:#?}"
-    );
+    assert!(found[0].message.contains("1 inputs have 0 layouts"), "{found:#?}");
 }

@@ -22,8 +22,7 @@ impl Source {
     /// The diagnostics of parsing and of `more`, rendered.
     pub fn rendered(&self, more: &Diagnostics) -> String {
         let all = self.diagnostics.iter().chain(more.iter());
-        all.map(|d| format!("{}\n\n", render(d, &self.sources, false)))
-            .collect()
+        all.map(|d| format!("{}\n\n", render(d, &self.sources, false))).collect()
     }
 }
 
@@ -31,10 +30,7 @@ fn add(source: &mut Source, path: &str, text: &str) {
     let id = source.sources.add(path, text);
     let (file, diagnostics) = einmesh_syntax::parse(id, text);
     source.diagnostics.extend(diagnostics);
-    let more: Vec<String> = imports(&file)
-        .iter()
-        .map(|i| resolve(path, &i.text))
-        .collect();
+    let more: Vec<String> = imports(&file).iter().map(|i| resolve(path, &i.text)).collect();
     source.modules.files.insert(path.to_owned(), file);
     for import in more {
         if !source.modules.files.contains_key(&import)
@@ -54,9 +50,7 @@ pub fn from_text(path: &str, text: &str) -> Source {
     };
     let prelude = std::fs::read_to_string(repository().join("models/std/prelude.ein"))
         .expect("the prelude exists");
-    let id = source
-        .sources
-        .add("models/std/prelude.ein", prelude.as_str());
+    let id = source.sources.add("models/std/prelude.ein", prelude.as_str());
     let (file, diagnostics) = einmesh_syntax::parse(id, &prelude);
     source.diagnostics.extend(diagnostics);
     source.modules.prelude = file;
@@ -74,10 +68,7 @@ pub fn from_file(path: &str) -> Source {
 
 /// Options from `-D` texts such as `"B=4 T=8"`.
 pub fn options(entry: &str, defines: &str) -> Options {
-    let mut options = Options {
-        entry: entry.to_owned(),
-        ..Options::default()
-    };
+    let mut options = Options { entry: entry.to_owned(), ..Options::default() };
     for define in defines.split_whitespace() {
         let (name, value) = define.split_once('=').expect("NAME=VALUE");
         assert!(options.define(name, value), "{define}");
@@ -94,12 +85,7 @@ pub fn lowered(source: &Source, options: &Options) -> Lowered {
     let lowered = lowered.expect("a program without diagnostics");
     let violations = einmesh_ir::verify::verify(&lowered.program);
     let list: Vec<String> = violations.iter().map(|v| v.to_string()).collect();
-    assert!(
-        list.is_empty(),
-        "{}\n{:#?}",
-        list.join("\n"),
-        lowered.program.body
-    );
+    assert!(list.is_empty(), "{}\n{:#?}", list.join("\n"), lowered.program.body);
     // Names are unique where the text form needs it: what is printed can be read back.
     let text = einmesh_ir::text::print(&lowered.program);
     let again = einmesh_ir::text::parse(&text).unwrap_or_else(|e| panic!("{e:?}\n{text}"));

@@ -12,29 +12,19 @@ struct Cells([String; 6]);
 
 impl fmt::Display for PlanReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mesh: Vec<String> = self
-            .mesh
-            .iter()
-            .map(|(name, size)| format!("{name}={size}"))
-            .collect();
+        let mesh: Vec<String> =
+            self.mesh.iter().map(|(name, size)| format!("{name}={size}")).collect();
         match mesh.as_slice() {
             [] => writeln!(f, "plan of `{}` for one device", self.entry)?,
             axes => {
                 let mesh = axes.join(" × ");
-                writeln!(
-                    f,
-                    "plan of `{}` for {} devices, {mesh}",
-                    self.entry, self.devices
-                )?;
+                writeln!(f, "plan of `{}` for {} devices, {mesh}", self.entry, self.devices)?;
             }
         }
         writeln!(f)?;
         let decorators = self.decorators();
-        let lines: Vec<Result<Cells, String>> = self
-            .rows
-            .iter()
-            .map(|row| cells(row, &decorators))
-            .collect();
+        let lines: Vec<Result<Cells, String>> =
+            self.rows.iter().map(|row| cells(row, &decorators)).collect();
         let head = ["value", "type", "placement", "per device", "bytes", "by"].map(str::to_owned);
         let rows =
             || std::iter::once(&head).chain(lines.iter().flatten().map(|Cells(cells)| cells));
@@ -84,12 +74,7 @@ impl PlanReport {
             writeln!(f, "+axis  held as partial sums over the axis")?;
         }
         let (here, whole) = (self.argument_bytes_per_device, self.argument_bytes);
-        writeln!(
-            f,
-            "arguments: {} per device of {}",
-            human(here),
-            human(whole)
-        )?;
+        writeln!(f, "arguments: {} per device of {}", human(here), human(whole))?;
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }
@@ -100,26 +85,16 @@ impl PlanReport {
 /// The cells of a value's row, or a loop's heading.
 fn cells(row: &Row, decorators: &[&str]) -> Result<Cells, String> {
     match row {
-        Row::Loop {
-            depth,
-            var,
-            dim,
-            trips,
-        } => Err(format!(
-            "{}for {var} in {dim}    {trips} times",
-            "  ".repeat(*depth)
-        )),
+        Row::Loop { depth, var, dim, trips } => {
+            Err(format!("{}for {var} in {dim}    {trips} times", "  ".repeat(*depth)))
+        }
         Row::Value(v) => Ok(Cells([
             name(v),
             v.dtype.clone(),
             shorten(&placement(v), PLACEMENT),
             match v.local_shape.as_slice() {
                 [] => "scalar".to_owned(),
-                shape => shape
-                    .iter()
-                    .map(u64::to_string)
-                    .collect::<Vec<_>>()
-                    .join("×"),
+                shape => shape.iter().map(u64::to_string).collect::<Vec<_>>().join("×"),
             },
             human(v.bytes_per_device),
             reasons(v, decorators),
@@ -146,10 +121,7 @@ fn placement(v: &ValueRow) -> String {
     });
     let combined: String = v.combined.iter().map(|axis| format!(" <{axis}")).collect();
     let partial: String = v.partial.iter().map(|axis| format!(" +{axis}")).collect();
-    format!(
-        "[{}]{combined}{partial}",
-        dims.collect::<Vec<_>>().join(", ")
-    )
+    format!("[{}]{combined}{partial}", dims.collect::<Vec<_>>().join(", "))
 }
 
 /// The numbers of the decorators behind a row.

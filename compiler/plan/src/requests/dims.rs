@@ -80,10 +80,8 @@ impl Ctx<'_> {
         error = place(error, two.span, &format!("splits `{b}`"));
         error = mention(error, one.span, &format!("splits `{a}`"));
         error = mention(error, value.origin.span, "the value");
-        error = error.help(format!(
-            "one list says which goes first: `@shard({}: [{a}, {b}])`",
-            one.axis
-        ));
+        error = error
+            .help(format!("one list says which goes first: `@shard({}: [{a}, {b}])`", one.axis));
         self.found.push(error);
     }
 }

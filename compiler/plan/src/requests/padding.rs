@@ -69,11 +69,7 @@ impl Ctx<'_> {
         let extent = self.program.dims[dim].extent;
         let name = self.dim_name(dim);
         let message = format!("{parts} devices do not divide `{name}` = {extent} evenly");
-        let label = format!(
-            "{extent} = {} × {parts} + {}",
-            extent / parts,
-            extent % parts
-        );
+        let label = format!("{extent} = {} × {parts} + {}", extent / parts, extent % parts);
         let error = Diagnostic::error(codes::UNEVEN, message);
         let error = place(error, dim_span(rule, dim), &label);
         let error = mention(error, rule.span, "`pad: false` forbids padding");
@@ -87,15 +83,12 @@ impl Ctx<'_> {
         let extent = self.program.dims[dim].extent;
         let name = self.dim_name(dim);
         let busy = busy(extent, parts);
-        let message = format!(
-            "`{name}` = {extent} leaves {} of {parts} devices idle",
-            parts - busy
-        );
+        let message =
+            format!("`{name}` = {extent} leaves {} of {parts} devices idle", parts - busy);
         let part = extent.div_ceil(parts);
         let label = format!("in parts of {part}, {extent} positions are enough for {busy} devices");
         let warning = Diagnostic::warning(codes::IDLE_DEVICES, message);
-        self.found
-            .push(place(warning, dim_span(rule, dim).or(rule.span), &label));
+        self.found.push(place(warning, dim_span(rule, dim).or(rule.span), &label));
     }
 }
 

@@ -15,10 +15,8 @@ impl Ctx<'_> {
         let mut dims: Vec<(DimId, Vec<MeshAxisId>)> = Vec::new();
         let mut fine = true;
         for (dim, names) in &rule.dims {
-            let axes: Vec<Option<MeshAxisId>> = names
-                .iter()
-                .map(|name| self.axis(name, &rule.text, rule.span))
-                .collect();
+            let axes: Vec<Option<MeshAxisId>> =
+                names.iter().map(|name| self.axis(name, &rule.text, rule.span)).collect();
             fine &= axes.iter().all(Option::is_some);
             dims.push((*dim, axes.into_iter().flatten().collect()));
         }
@@ -29,11 +27,7 @@ impl Ctx<'_> {
         if rule.values.is_empty() {
             return self.warn_no_effect(&rule.text, rule.span, "no value has this name");
         }
-        let known = rule
-            .values
-            .iter()
-            .copied()
-            .filter(|v| self.groups.is_defined(*v));
+        let known = rule.values.iter().copied().filter(|v| self.groups.is_defined(*v));
         let known: Vec<ValueId> = known.collect();
         let Some(first) = known.first() else {
             let why = "the value is not computed by itself: rewriting merged it into others";
@@ -54,10 +48,8 @@ impl Ctx<'_> {
 
     /// An axis splits a value at most once.
     fn check_once(&mut self, rule: &ShardValue, dims: &[(DimId, Vec<MeshAxisId>)]) -> bool {
-        let uses: Vec<(DimId, MeshAxisId)> = dims
-            .iter()
-            .flat_map(|(d, axes)| axes.iter().map(|a| (*d, *a)))
-            .collect();
+        let uses: Vec<(DimId, MeshAxisId)> =
+            dims.iter().flat_map(|(d, axes)| axes.iter().map(|a| (*d, *a))).collect();
         for (position, (dim, axis)) in uses.iter().enumerate() {
             let Some((earlier, _)) = uses[..position].iter().find(|(_, a)| a == axis) else {
                 continue;
@@ -66,13 +58,9 @@ impl Ctx<'_> {
             let (first, second) = (self.dim_name(*earlier), self.dim_name(*dim));
             let message = format!("`{}` splits one value twice over `{axis}`", rule.text);
             let label = format!("both `{first}` and `{second}` ask for `{axis}`");
-            let error = place(
-                Diagnostic::error(codes::AXIS_TWICE, message),
-                rule.span,
-                &label,
-            )
-            .note("the devices of an axis can stand along one dim of a value only")
-            .help(format!("keep one: `[{first}: {axis}]`"));
+            let error = place(Diagnostic::error(codes::AXIS_TWICE, message), rule.span, &label)
+                .note("the devices of an axis can stand along one dim of a value only")
+                .help(format!("keep one: `[{first}: {axis}]`"));
             self.found.push(error);
             return false;
         }
@@ -82,11 +70,7 @@ impl Ctx<'_> {
     fn report_missing(&mut self, rule: &ShardValue, value: ValueId) {
         let value = &self.program.values[value];
         let dims: Vec<&str> = value.dims.iter().map(|d| self.dim_name(*d)).collect();
-        let missing = rule
-            .dims
-            .iter()
-            .map(|(d, _)| *d)
-            .find(|d| !value.dims.contains(d));
+        let missing = rule.dims.iter().map(|(d, _)| *d).find(|d| !value.dims.contains(d));
         let missing = missing.map_or("", |d| self.dim_name(d));
         let message = format!("`{}` has no dim `{missing}` to split", value.name);
         let mut error = place(
@@ -118,9 +102,7 @@ impl Ctx<'_> {
             };
             let slot = self.groups.slot(value, position);
             if axes.len() > 1 {
-                self.requests
-                    .own_order
-                    .insert((value, position), axes.clone());
+                self.requests.own_order.insert((value, position), axes.clone());
             }
             for (place, axis) in axes.iter().enumerate() {
                 mentioned.insert(*axis);
@@ -151,13 +133,9 @@ impl Ctx<'_> {
         let (name, dim) = (&self.program.values[value].name, self.dim_name(dim));
         let message = format!("`{name}` is collected along `{dim}`, which cannot be split");
         let label = format!("a loop over `{dim}` makes this value");
-        let error = place(
-            Diagnostic::error(codes::COLLECTED_DIM, message),
-            rule.span,
-            &label,
-        )
-        .note("every device runs every iteration, so each has all of the value")
-        .help(format!("split another dim of `{name}`"));
+        let error = place(Diagnostic::error(codes::COLLECTED_DIM, message), rule.span, &label)
+            .note("every device runs every iteration, so each has all of the value")
+            .help(format!("split another dim of `{name}`"));
         self.found.push(error);
     }
 
@@ -171,11 +149,7 @@ impl Ctx<'_> {
         span: Option<Span>,
         value: ValueId,
     ) {
-        let asked = Asked {
-            state,
-            text: text.to_owned(),
-            span,
-        };
+        let asked = Asked { state, text: text.to_owned(), span };
         let Some(known) = self.requests.asked.get(&(group, axis)) else {
             self.requests.asked.insert((group, axis), asked);
             return;

@@ -17,16 +17,7 @@ pub struct Config {
     pub l: u64,
 }
 
-pub const SMALL: Config = Config {
-    b: 8,
-    t: 64,
-    p: 128,
-    v: 50257,
-    d: 768,
-    h: 12,
-    f: 3072,
-    l: 12,
-};
+pub const SMALL: Config = Config { b: 8, t: 64, p: 128, v: 50257, d: 768, h: 12, f: 3072, l: 12 };
 
 struct Gpt {
     m: Make,
@@ -51,10 +42,7 @@ pub fn gpt(c: &Config, with_loss: bool) -> Program {
     let mut m = Make::new("forward", &dims);
     let (t, u, over) = (m.dim("T"), m.dim("U"), m.dim("L"));
     m.b.program.dims[u].role_of = Some(t);
-    let layer = m.b.program.loop_vars.push(LoopVar {
-        name: "l".to_owned(),
-        dim: over,
-    });
+    let layer = m.b.program.loop_vars.push(LoopVar { name: "l".to_owned(), dim: over });
     let mut g = Gpt { m, layer };
 
     let tokens = g.m.input("tokens", DType::I32, "b t");
@@ -87,10 +75,7 @@ pub fn gpt(c: &Config, with_loss: bool) -> Program {
             g.m.leaf("h.{}.mlp.c_proj.bias", "l d", block),
         ),
     };
-    let ln_f = (
-        g.m.leaf("ln_f.weight", "d", &["Params"]),
-        g.m.leaf("ln_f.bias", "d", &["Params"]),
-    );
+    let ln_f = (g.m.leaf("ln_f.weight", "d", &["Params"]), g.m.leaf("ln_f.bias", "d", &["Params"]));
 
     let embed = g.m.compute("embed", "b t d", Reducer::None, "", |l| {
         let row = Load {
@@ -102,8 +87,7 @@ pub fn gpt(c: &Config, with_loss: bool) -> Program {
     });
     let x = g.layers(embed, &weights);
     let y = g.norm("ln_f", x, ln_f, None);
-    let logits =
-        g.m.einsum("logits", "b t v", "d", (y, "b t d"), (wte, "v d"));
+    let logits = g.m.einsum("logits", "b t v", "d", (y, "b t d"), (wte, "v d"));
     if with_loss {
         let loss = g.loss(logits);
         g.m.b.output(loss);
@@ -146,12 +130,7 @@ impl Gpt {
         self.m.b.program.body.ops.push(Op::Loop(Loop {
             var: self.layer,
             reversed: false,
-            carried: vec![Carried {
-                init,
-                entry,
-                exit,
-                result,
-            }],
+            carried: vec![Carried { init, entry, exit, result }],
             collected: vec![],
             body: Block { ops },
         }));
@@ -166,16 +145,10 @@ impl Gpt {
         let project = |m: &mut Make, name: &str, part: usize, free: &str| {
             let t = if free.contains('u') { "u" } else { "t" };
             let product = m.compute(&format!("{name}0"), free, Reducer::Sum, "d", |l| {
-                mul(
-                    l(n1, &format!("b {t} d")),
-                    layer(l(w.c_attn.0, &format!("d {part} h k"))),
-                )
+                mul(l(n1, &format!("b {t} d")), layer(l(w.c_attn.0, &format!("d {part} h k"))))
             });
             m.compute(name, free, Reducer::None, "", |l| {
-                add(
-                    l(product, free),
-                    layer(l(w.c_attn.1, &format!("{part} h k"))),
-                )
+                add(l(product, free), layer(l(w.c_attn.1, &format!("{part} h k"))))
             })
         };
         let q = project(m, "q", 0, "b t h k");
@@ -199,9 +172,8 @@ impl Gpt {
         let attn = m.compute("attn", "b t d", Reducer::None, "", |l| {
             add(l(proj, "b t d"), layer(l(w.attn_proj.1, "d")))
         });
-        let y = m.compute("y", "b t d", Reducer::None, "", |l| {
-            add(l(x, "b t d"), l(attn, "b t d"))
-        });
+        let y =
+            m.compute("y", "b t d", Reducer::None, "", |l| add(l(x, "b t d"), l(attn, "b t d")));
         let n2 = self.norm("ln_2", y, w.ln_2, Some(self.layer));
         let m = &mut self.m;
         let fc = m.compute("fc", "b t f", Reducer::Sum, "d", |l| {
@@ -216,9 +188,7 @@ impl Gpt {
         let mlp = m.compute("mlp", "b t d", Reducer::None, "", |l| {
             add(l(down, "b t d"), layer(l(w.mlp_proj.1, "d")))
         });
-        m.compute("out", "b t d", Reducer::None, "", |l| {
-            add(l(y, "b t d"), l(mlp, "b t d"))
-        })
+        m.compute("out", "b t d", Reducer::None, "", |l| add(l(y, "b t d"), l(mlp, "b t d")))
     }
 
     fn norm(
@@ -230,9 +200,7 @@ impl Gpt {
     ) -> ValueId {
         let m = &mut self.m;
         let count = m.b.program.dims[m.dim("D")].extent as f64;
-        let sum = m.compute(&format!("{name}.sum"), "b t", Reducer::Sum, "d", |l| {
-            l(x, "b t d")
-        });
+        let sum = m.compute(&format!("{name}.sum"), "b t", Reducer::Sum, "d", |l| l(x, "b t d"));
         let mu = m.compute(&format!("{name}.mu"), "b t", Reducer::None, "", |l| {
             mul(l(sum, "b t"), float(1.0 / count))
         });
@@ -244,10 +212,7 @@ impl Gpt {
             let scale = Expr::unary(UnaryOp::Rsqrt, mul(l(sq, "b t"), float(1.0 / count)));
             let normal = mul(sub(l(x, "b t d"), l(mu, "b t")), scale);
             let parameter = |value| at_layer(l(value, "d"), layer);
-            add(
-                mul(normal, parameter(parameters.0)),
-                parameter(parameters.1),
-            )
+            add(mul(normal, parameter(parameters.0)), parameter(parameters.1))
         })
     }
 
@@ -261,11 +226,7 @@ impl Gpt {
         let nll = m.compute("ce", "b t", Reducer::None, "", |l| {
             let picked = Load {
                 value: z,
-                subs: vec![
-                    Expr::Index(IndexId(0)),
-                    Expr::Index(IndexId(1)),
-                    l(targets, "b t"),
-                ],
+                subs: vec![Expr::Index(IndexId(0)), Expr::Index(IndexId(1)), l(targets, "b t")],
                 bounds: Bounds::Clamp,
             };
             let lse = add(l(top, "b t"), Expr::unary(UnaryOp::Log, l(den, "b t")));

@@ -7,19 +7,13 @@ use einmesh_plan::Plan;
 pub fn shown(program: &Program, plan: &Plan, value: ValueId) -> String {
     let sharding = &plan.shardings[value];
     let axes = |axes: &[MeshAxisId]| -> String {
-        axes.iter()
-            .map(|a| format!("@{}", plan.mesh.axes[*a].name))
-            .collect()
+        axes.iter().map(|a| format!("@{}", plan.mesh.axes[*a].name)).collect()
     };
     let dims = program.values[value].dims.iter().zip(&sharding.spec);
-    let dims: Vec<String> = dims
-        .map(|(d, split)| format!("{}{}", program.dims[*d].name, axes(split)))
-        .collect();
-    let partial: String = sharding
-        .partial
-        .iter()
-        .map(|(a, _)| format!("+{}", plan.mesh.axes[*a].name))
-        .collect();
+    let dims: Vec<String> =
+        dims.map(|(d, split)| format!("{}{}", program.dims[*d].name, axes(split))).collect();
+    let partial: String =
+        sharding.partial.iter().map(|(a, _)| format!("+{}", plan.mesh.axes[*a].name)).collect();
     format!("[{}]{partial}", dims.join(", "))
 }
 
@@ -51,11 +45,7 @@ pub fn reductions(program: &Program, plan: &Plan, axis: &str) -> Vec<String> {
         if out.partial.contains(&(axis, Reducer::Sum)) {
             continue;
         }
-        let kind = if out.splits(axis) {
-            "reduce_scatter"
-        } else {
-            "all_reduce"
-        };
+        let kind = if out.splits(axis) { "reduce_scatter" } else { "all_reduce" };
         let reducer = format!("{reducer:?}").to_lowercase();
         found.push(format!("{kind} {reducer} {}", program.values[c.out].name));
     }
@@ -122,27 +112,11 @@ pub fn check_invariants(program: &Program, plan: &Plan) {
     assert_eq!(plan.shardings.len(), program.values.len());
     for (value, sharding) in plan.shardings.iter() {
         let name = &program.values[value].name;
-        assert_eq!(
-            sharding.spec.len(),
-            program.values[value].dims.len(),
-            "{name}"
-        );
+        assert_eq!(sharding.spec.len(), program.values[value].dims.len(), "{name}");
         let partial = sharding.partial.iter().map(|(axis, _)| *axis);
-        once(
-            sharding
-                .spec
-                .iter()
-                .flatten()
-                .copied()
-                .chain(partial)
-                .collect(),
-            name,
-        );
+        once(sharding.spec.iter().flatten().copied().chain(partial).collect(), name);
         for axis in sharding.spec.iter().flatten() {
-            assert!(
-                plan.reasons.contains_key(&(value, *axis)),
-                "no reason for {name}"
-            );
+            assert!(plan.reasons.contains_key(&(value, *axis)), "no reason for {name}");
         }
     }
     for c in comprehensions(program) {
@@ -152,19 +126,12 @@ pub fn check_invariants(program: &Program, plan: &Plan) {
         once(loops.iter().flatten().copied().collect(), name);
         for load in c.exprs().flat_map(Expr::loads) {
             for (axis, _) in &plan.shardings[load.value].partial {
-                assert!(
-                    loops.iter().all(|axes| !axes.contains(axis)),
-                    "{name} splits {axis:?}"
-                );
+                assert!(loops.iter().all(|axes| !axes.contains(axis)), "{name} splits {axis:?}");
             }
         }
         for (axis, reducer) in &plan.shardings[c.out].partial {
             let result = partial_result(plan, c, *axis);
-            assert_eq!(
-                result,
-                Some(*reducer),
-                "{name} is held partial but not computed so"
-            );
+            assert_eq!(result, Some(*reducer), "{name} is held partial but not computed so");
         }
     }
 }

@@ -10,11 +10,7 @@ use einmesh_ir::{BinaryOp, DType, DimId, Directives, Expr, Program, Reducer, Una
 
 /// A span that tests can recognise.
 pub fn span(start: u32) -> Span {
-    Span {
-        file: FileId(0),
-        start,
-        end: start + 1,
-    }
+    Span { file: FileId(0), start, end: start + 1 }
 }
 
 pub fn add(a: Expr, b: Expr) -> Expr {
@@ -56,10 +52,7 @@ impl Make {
     }
 
     fn dims(&self, names: &str) -> Vec<DimId> {
-        names
-            .split_whitespace()
-            .map(|n| self.dim(&n.to_uppercase()))
-            .collect()
+        names.split_whitespace().map(|n| self.dim(&n.to_uppercase())).collect()
     }
 
     pub fn input(&mut self, name: &str, dtype: DType, dims: &str) -> ValueId {
@@ -72,9 +65,7 @@ impl Make {
         let value = self.input(&tensor.replace(".{}", ""), DType::F32, dims);
         let input = self.b.program.inputs.last_mut().expect("just added");
         input.tensor = tensor.to_owned();
-        input
-            .axes
-            .truncate(input.axes.len() - tensor.matches("{}").count());
+        input.axes.truncate(input.axes.len() - tensor.matches("{}").count());
         input.records = records.iter().map(|r| (*r).to_owned()).collect();
         value
     }
@@ -101,22 +92,18 @@ impl Make {
         body: impl FnOnce(&dyn Fn(ValueId, &str) -> Expr) -> Expr,
     ) -> ValueId {
         let (free_dims, reduced_dims) = (self.dims(free), self.dims(reduced));
-        let letters: Vec<String> = free
-            .split_whitespace()
-            .chain(reduced.split_whitespace())
-            .map(str::to_owned)
-            .collect();
-        self.b
-            .compute(name, dtype, &free_dims, &reduced_dims, reducer, |indices| {
-                let load = |value: ValueId, subs: &str| {
-                    let sub = |s: &str| match letters.iter().position(|l| l == s) {
-                        Some(position) => indices[position].clone(),
-                        None => Expr::int(s.parse().expect("an index or a number")),
-                    };
-                    Expr::load(value, subs.split_whitespace().map(sub))
+        let letters: Vec<String> =
+            free.split_whitespace().chain(reduced.split_whitespace()).map(str::to_owned).collect();
+        self.b.compute(name, dtype, &free_dims, &reduced_dims, reducer, |indices| {
+            let load = |value: ValueId, subs: &str| {
+                let sub = |s: &str| match letters.iter().position(|l| l == s) {
+                    Some(position) => indices[position].clone(),
+                    None => Expr::int(s.parse().expect("an index or a number")),
                 };
-                body(&load)
-            })
+                Expr::load(value, subs.split_whitespace().map(sub))
+            };
+            body(&load)
+        })
     }
 
     /// `name[free] = Σ over reduced of a[…] · b[…]`.
@@ -128,9 +115,7 @@ impl Make {
         a: (ValueId, &str),
         b: (ValueId, &str),
     ) -> ValueId {
-        self.compute(name, free, Reducer::Sum, reduced, |l| {
-            mul(l(a.0, a.1), l(b.0, b.1))
-        })
+        self.compute(name, free, Reducer::Sum, reduced, |l| mul(l(a.0, a.1), l(b.0, b.1)))
     }
 }
 
@@ -147,15 +132,8 @@ pub fn value(program: &Program, name: &str) -> ValueId {
 
 /// `@mesh(…)`.
 pub fn mesh(axes: &[(&str, u64)]) -> Directives {
-    let mesh = axes
-        .iter()
-        .map(|(name, size)| ((*name).to_owned(), *size))
-        .collect();
-    Directives {
-        mesh,
-        mesh_span: Some(span(1)),
-        ..Directives::default()
-    }
+    let mesh = axes.iter().map(|(name, size)| ((*name).to_owned(), *size)).collect();
+    Directives { mesh, mesh_span: Some(span(1)), ..Directives::default() }
 }
 
 /// `@shard(axis: [dims])`.
@@ -166,10 +144,7 @@ pub fn shard(program: &Program, axis: &str, dims: &[&str], at: u32) -> ShardDims
     };
     ShardDims {
         axis: axis.to_owned(),
-        dims: dims
-            .iter()
-            .map(|d| (dim(program, d), Some(span(at + 1))))
-            .collect(),
+        dims: dims.iter().map(|d| (dim(program, d), Some(span(at + 1)))).collect(),
         pad: true,
         text,
         span: Some(span(at)),
@@ -184,25 +159,14 @@ pub fn shard_value(
     open: bool,
     at: u32,
 ) -> ShardValue {
-    let values = program
-        .values
-        .iter()
-        .filter(|(_, v)| v.name == name)
-        .map(|(id, _)| id);
-    let list: Vec<String> = dims
-        .iter()
-        .map(|(d, axes)| format!("{d}: {}", axes.join("+")))
-        .collect();
+    let values = program.values.iter().filter(|(_, v)| v.name == name).map(|(id, _)| id);
+    let list: Vec<String> =
+        dims.iter().map(|(d, axes)| format!("{d}: {}", axes.join("+"))).collect();
     ShardValue {
         values: values.collect(),
         dims: dims
             .iter()
-            .map(|(d, axes)| {
-                (
-                    dim(program, d),
-                    axes.iter().map(|a| (*a).to_owned()).collect(),
-                )
-            })
+            .map(|(d, axes)| (dim(program, d), axes.iter().map(|a| (*a).to_owned()).collect()))
             .collect(),
         open,
         text: format!("@shard({name}: [{}])", list.join(", ")),

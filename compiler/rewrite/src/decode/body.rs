@@ -24,19 +24,8 @@ impl<'c, 'p> Body<'c, 'p> {
         reduces: bool,
     ) -> Body<'c, 'p> {
         let free: IndexSet = out.axes.iter().copied().collect();
-        let locals = out
-            .axes
-            .iter()
-            .copied()
-            .chain((space - free).iter())
-            .collect();
-        Body {
-            ctx,
-            out,
-            locals,
-            space,
-            reduces,
-        }
+        let locals = out.axes.iter().copied().chain((space - free).iter()).collect();
+        Body { ctx, out, locals, space, reduces }
     }
 
     pub(super) fn indices(&self) -> Arena<IndexId, Index> {
@@ -50,10 +39,7 @@ impl<'c, 'p> Body<'c, 'p> {
             }
             names.push(name.clone());
             let dims = &self.ctx.program.values[self.out.value].dims;
-            arena.push(Index {
-                name,
-                dim: dims.get(n).copied().unwrap_or(info.dim),
-            });
+            arena.push(Index { name, dim: dims.get(n).copied().unwrap_or(info.dim) });
         }
         arena
     }
@@ -67,15 +53,7 @@ impl<'c, 'p> Body<'c, 'p> {
         let view = self.ctx.view;
         let (base, names) = view.resolve(self.ctx.choice, class, names);
         let same_points = names.apply_set(view.indices(base)) == self.space;
-        if is_loaded(
-            view,
-            self.ctx.choice,
-            base,
-            Kernel {
-                reduces: self.reduces,
-                same_points,
-            },
-        ) {
+        if is_loaded(view, self.ctx.choice, base, Kernel { reduces: self.reduces, same_points }) {
             return self.load(base, &names);
         }
         self.node(view.node(self.ctx.choice, base), base, &names, false)
@@ -83,10 +61,7 @@ impl<'c, 'p> Body<'c, 'p> {
 
     pub(super) fn load(&self, class: usize, names: &Substitution) -> Expr {
         let array = self.ctx.array(class);
-        Expr::load(
-            array.value,
-            array.axes.iter().map(|a| self.index(names.apply(*a))),
-        )
+        Expr::load(array.value, array.axes.iter().map(|a| self.index(names.apply(*a))))
     }
 
     /// The expression of a node; at the top of a comprehension the guard is the comprehension's.
@@ -128,10 +103,7 @@ impl<'c, 'p> Body<'c, 'p> {
     }
 
     fn dtype(&self, class: usize) -> DType {
-        self.ctx.view.classes[class]
-            .facts
-            .dtype
-            .expect("a term has a dtype")
+        self.ctx.view.classes[class].facts.dtype.expect("a term has a dtype")
     }
 
     /// `coefficient · Π factors`, reciprocals as divisions.
@@ -144,9 +116,7 @@ impl<'c, 'p> Body<'c, 'p> {
                 None => numerator.push(self.expr(*factor, names)),
             }
         }
-        let mut product = numerator
-            .into_iter()
-            .reduce(|a, b| Expr::binary(BinaryOp::Mul, a, b));
+        let mut product = numerator.into_iter().reduce(|a, b| Expr::binary(BinaryOp::Mul, a, b));
         if coefficient.abs() != 1.0 || product.is_none() {
             let factor = literal(dtype, coefficient);
             product = Some(match product {
@@ -157,9 +127,7 @@ impl<'c, 'p> Body<'c, 'p> {
             product = product.map(|p| Expr::unary(UnaryOp::Neg, p));
         }
         let product = product.expect("a coefficient at least");
-        divisors
-            .into_iter()
-            .fold(product, |p, d| Expr::binary(BinaryOp::Div, p, d))
+        divisors.into_iter().fold(product, |p, d| Expr::binary(BinaryOp::Div, p, d))
     }
 
     /// What a factor divides by, if it is a reciprocal computed in place.
@@ -167,15 +135,7 @@ impl<'c, 'p> Body<'c, 'p> {
         let (view, choice) = (self.ctx.view, self.ctx.choice);
         let (base, names) = view.resolve(choice, factor, names);
         let same_points = names.apply_set(view.indices(base)) == self.space;
-        let loaded = is_loaded(
-            view,
-            choice,
-            base,
-            Kernel {
-                reduces: self.reduces,
-                same_points,
-            },
-        );
+        let loaded = is_loaded(view, choice, base, Kernel { reduces: self.reduces, same_points });
         match view.node(choice, base) {
             Node::Map(MapFn::Recip, args) if !loaded => Some((usize::from(args[0]), names)),
             _ => None,
@@ -195,12 +155,8 @@ impl<'c, 'p> Body<'c, 'p> {
             true => Expr::unary(UnaryOp::Neg, minus.remove(0)),
             false => plus.remove(0),
         };
-        let sum = plus
-            .into_iter()
-            .fold(first, |a, b| Expr::binary(BinaryOp::Add, a, b));
-        minus
-            .into_iter()
-            .fold(sum, |a, b| Expr::binary(BinaryOp::Sub, a, b))
+        let sum = plus.into_iter().fold(first, |a, b| Expr::binary(BinaryOp::Add, a, b));
+        minus.into_iter().fold(sum, |a, b| Expr::binary(BinaryOp::Sub, a, b))
     }
 
     /// The negated term, if it is a product with a negative coefficient computed in place.
@@ -208,23 +164,11 @@ impl<'c, 'p> Body<'c, 'p> {
         let (view, choice) = (self.ctx.view, self.ctx.choice);
         let (base, names) = view.resolve(choice, term, names);
         let same_points = names.apply_set(view.indices(base)) == self.space;
-        if is_loaded(
-            view,
-            choice,
-            base,
-            Kernel {
-                reduces: self.reduces,
-                same_points,
-            },
-        ) {
+        if is_loaded(view, choice, base, Kernel { reduces: self.reduces, same_points }) {
             return None;
         }
         match view.node(choice, base) {
-            node @ Node::Ein {
-                coefficient,
-                guarded: false,
-                ..
-            } if coefficient.value() < 0.0 => {
+            node @ Node::Ein { coefficient, guarded: false, .. } if coefficient.value() < 0.0 => {
                 Some(self.product(-coefficient.value(), &parts(node).1, &names))
             }
             _ => None,
@@ -232,9 +176,7 @@ impl<'c, 'p> Body<'c, 'p> {
     }
 
     fn access(&self, node: &Node, names: &Substitution) -> Expr {
-        let Node::Access(number, children) = node else {
-            unreachable!("called on a load")
-        };
+        let Node::Access(number, children) = node else { unreachable!("called on a load") };
         let view = self.ctx.view;
         let template = &view.table.templates[*number as usize];
         template.expr.clone().map(&mut |e| match e {
@@ -262,10 +204,6 @@ impl<'c, 'p> Body<'c, 'p> {
 
 /// A float constant rounded to its dtype.
 fn literal(dtype: DType, value: f64) -> Expr {
-    let value = if dtype == DType::F32 {
-        f64::from(value as f32)
-    } else {
-        value
-    };
+    let value = if dtype == DType::F32 { f64::from(value as f32) } else { value };
     Expr::Literal(Literal::Float(dtype, value))
 }

@@ -17,11 +17,7 @@ pub(super) fn terms(graph: &Graph, node: &Node) -> Option<Vec<Id>> {
 
 /// Every way in which a class is a sum.
 pub(super) fn sums(graph: &Graph, class: Id) -> Vec<Vec<Id>> {
-    graph[class]
-        .nodes
-        .iter()
-        .filter_map(|n| terms(graph, n))
-        .collect()
+    graph[class].nodes.iter().filter_map(|n| terms(graph, n)).collect()
 }
 
 /// Opens a term that is itself a sum.
@@ -110,10 +106,8 @@ pub(super) fn common_coefficient(graph: &mut Graph, _: &Limits, node: &Node) -> 
             |graph: &Graph, t: &Id| Ein::all(graph, *t).into_iter().find(|e| e.coefficient == k);
         let all: Option<Vec<Ein>> = terms.iter().map(|t| same(graph, t)).collect();
         let Some(all) = all else { continue };
-        let rests: Vec<Id> = all
-            .iter()
-            .map(|e| guarded_ein(graph, e.out, Scalar::ONE, e.guard, &e.bag))
-            .collect();
+        let rests: Vec<Id> =
+            all.iter().map(|e| guarded_ein(graph, e.out, Scalar::ONE, e.guard, &e.bag)).collect();
         let sum = add(graph, &rests);
         let out = graph[sum].data.indices;
         found.push(guarded_ein(graph, out, k, None, &[sum]));
@@ -133,12 +127,7 @@ pub(super) fn like_terms(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> 
             let scaled = |graph: &Graph, t: Id| {
                 let mut all = Ein::all(graph, t);
                 let (out, coefficient) = (graph[t].data.indices, Scalar::ONE);
-                all.push(Ein {
-                    out,
-                    coefficient,
-                    guard: None,
-                    bag: vec![t],
-                });
+                all.push(Ein { out, coefficient, guard: None, bag: vec![t] });
                 all
             };
             let (left, right) = (scaled(graph, terms[i]), scaled(graph, terms[j]));

@@ -35,15 +35,9 @@ pub(super) fn order(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> 
     let Tree::Pair(left, right) = tree else {
         return vec![];
     };
-    let mut ctx = Ctx {
-        graph,
-        bag: &e.bag,
-        sets: &sets,
-    };
-    let (l, r) = (
-        ctx.build(&left, &right.factors(), keep),
-        ctx.build(&right, &left.factors(), keep),
-    );
+    let mut ctx = Ctx { graph, bag: &e.bag, sets: &sets };
+    let (l, r) =
+        (ctx.build(&left, &right.factors(), keep), ctx.build(&right, &left.factors(), keep));
     vec![guarded_ein(graph, e.out, e.coefficient, e.guard, &[l, r])]
 }
 
@@ -117,10 +111,7 @@ fn pair(
 ) -> (u64, IndexSet) {
     let both = a | b;
     let out = both & alive;
-    (
-        points(both).saturating_mul(if out == both { 1 } else { 2 }),
-        out,
-    )
+    (points(both).saturating_mul(if out == both { 1 } else { 2 }), out)
 }
 
 /// What it costs to sum a factor's indices that nothing else has.
@@ -132,25 +123,17 @@ fn exact_order(sets: &[IndexSet], keep: IndexSet, points: &dyn Fn(IndexSet) -> u
     let n = sets.len();
     let full = (1usize << n) - 1;
     let alive = |mask: usize| -> IndexSet {
-        (0..n)
-            .filter(|i| mask >> i & 1 == 0)
-            .fold(keep, |s, i| s | sets[i])
+        (0..n).filter(|i| mask >> i & 1 == 0).fold(keep, |s, i| s | sets[i])
     };
     let result: Vec<IndexSet> = (0..=full)
         .map(|m| {
-            (0..n)
-                .filter(|i| m >> i & 1 == 1)
-                .fold(IndexSet::EMPTY, |s, i| s | sets[i])
-                & alive(m)
+            (0..n).filter(|i| m >> i & 1 == 1).fold(IndexSet::EMPTY, |s, i| s | sets[i]) & alive(m)
         })
         .collect();
     let mut best = vec![(u64::MAX, 0usize); full + 1];
     for mask in 1..=full {
         if mask.is_power_of_two() {
-            best[mask] = (
-                alone(sets[mask.trailing_zeros() as usize], result[mask], points),
-                0,
-            );
+            best[mask] = (alone(sets[mask.trailing_zeros() as usize], result[mask], points), 0);
             continue;
         }
         let mut left = (mask - 1) & mask;
@@ -158,9 +141,7 @@ fn exact_order(sets: &[IndexSet], keep: IndexSet, points: &dyn Fn(IndexSet) -> u
             let right = mask & !left;
             if left > right {
                 let (cost, _) = pair(result[left], result[right], alive(mask), points);
-                let cost = cost
-                    .saturating_add(best[left].0)
-                    .saturating_add(best[right].0);
+                let cost = cost.saturating_add(best[left].0).saturating_add(best[right].0);
                 if cost < best[mask].0 {
                     best[mask] = (cost, left);
                 }
@@ -229,10 +210,8 @@ mod tests {
         let mut best = u64::MAX;
         for i in 0..live.len() {
             for j in i + 1..live.len() {
-                let mut rest: Vec<IndexSet> = (0..live.len())
-                    .filter(|k| *k != i && *k != j)
-                    .map(|k| live[k])
-                    .collect();
+                let mut rest: Vec<IndexSet> =
+                    (0..live.len()).filter(|k| *k != i && *k != j).map(|k| live[k]).collect();
                 let alive = rest.iter().fold(keep, |s, x| s | *x);
                 let (cost, out) = pair(live[i], live[j], alive, points);
                 rest.push(out);
@@ -246,18 +225,15 @@ mod tests {
     fn exact_order_is_optimal_and_greedy_is_no_better() {
         let mut state = 7u64;
         let mut next = |n: u64| {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (state >> 33) % n
         };
         for _ in 0..200 {
             let extents: Vec<u64> = (0..7).map(|_| 1 + next(30)).collect();
             let points = |s: IndexSet| s.iter().map(|i| extents[i as usize]).product::<u64>();
             let n = 3 + next(3) as usize;
-            let sets: Vec<IndexSet> = (0..n)
-                .map(|_| (0..1 + next(3)).map(|_| next(7) as u8).collect())
-                .collect();
+            let sets: Vec<IndexSet> =
+                (0..n).map(|_| (0..1 + next(3)).map(|_| next(7) as u8).collect()).collect();
             let all = sets.iter().fold(IndexSet::EMPTY, |a, s| a | *s);
             let keep: IndexSet = all.iter().filter(|_| next(3) == 0).collect();
             let reduced: Vec<IndexSet> = (0..n)

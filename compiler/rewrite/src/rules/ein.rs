@@ -18,38 +18,22 @@ pub(super) struct Ein {
 impl Ein {
     /// The node's parts, if it is an einsum.
     pub fn of(graph: &Graph, node: &Node) -> Option<Ein> {
-        let Node::Ein {
-            out,
-            coefficient,
-            guarded,
-            children,
-        } = node
-        else {
+        let Node::Ein { out, coefficient, guarded, children } = node else {
             return None;
         };
         let (guard, factors) = split_guard(*guarded, children);
         let guard = guard.map(|g| graph.find(g));
-        Some(Ein {
-            out: *out,
-            coefficient: *coefficient,
-            guard,
-            bag: bag(graph, factors),
-        })
+        Some(Ein { out: *out, coefficient: *coefficient, guard, bag: bag(graph, factors) })
     }
 
     /// The indices of the guard.
     pub fn guard_indices(&self, graph: &Graph) -> IndexSet {
-        self.guard
-            .map_or(IndexSet::EMPTY, |g| graph[g].data.indices)
+        self.guard.map_or(IndexSet::EMPTY, |g| graph[g].data.indices)
     }
 
     /// The einsums that a class can be computed as.
     pub fn all(graph: &Graph, class: Id) -> Vec<Ein> {
-        graph[class]
-            .nodes
-            .iter()
-            .filter_map(|n| Ein::of(graph, n))
-            .collect()
+        graph[class].nodes.iter().filter_map(|n| Ein::of(graph, n)).collect()
     }
 }
 
@@ -104,10 +88,7 @@ pub(super) fn split(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> 
         return vec![];
     }
     let keep = e.out | e.guard_indices(graph);
-    let sizes = e
-        .bag
-        .iter()
-        .map(|f| graph.analysis.points(graph[*f].data.indices));
+    let sizes = e.bag.iter().map(|f| graph.analysis.points(graph[*f].data.indices));
     let largest = sizes.max().unwrap_or(1).max(graph.analysis.points(e.out));
     let allowed = largest.saturating_mul(limits.blow_up);
     let mut found = Vec::new();
@@ -199,13 +180,7 @@ pub(super) fn hoist(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
             let rest = without(&e.bag, at);
             let out = (indices(graph, &rest) | e.guard_indices(graph)) - summed;
             let sum = guarded_ein(graph, out, Scalar::ONE, e.guard, &rest);
-            found.push(guarded_ein(
-                graph,
-                e.out,
-                e.coefficient,
-                None,
-                &[*factor, sum],
-            ));
+            found.push(guarded_ein(graph, e.out, e.coefficient, None, &[*factor, sum]));
         }
     }
     found
@@ -224,11 +199,7 @@ pub(super) fn unguard(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
         };
         Ein::all(graph, *f).iter().any(masked)
     };
-    if e.bag.iter().any(zero) {
-        vec![ein(graph, e.out, e.coefficient, &e.bag)]
-    } else {
-        vec![]
-    }
+    if e.bag.iter().any(zero) { vec![ein(graph, e.out, e.coefficient, &e.bag)] } else { vec![] }
 }
 
 /// Whether a guard is proven to hold where the summed indices are 0: `j <= t`, `j < t + 1` and

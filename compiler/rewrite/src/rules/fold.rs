@@ -36,19 +36,13 @@ pub(super) fn terms(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
     let Some(terms) = super::add::terms(graph, node) else {
         return vec![];
     };
-    let constants: Vec<f64> = terms
-        .iter()
-        .filter_map(|t| float_constant(graph, *t))
-        .collect();
+    let constants: Vec<f64> = terms.iter().filter_map(|t| float_constant(graph, *t)).collect();
     let sum: f64 = constants.iter().sum();
     if constants.is_empty() || constants.len() == 1 && sum != 0.0 {
         return vec![];
     }
-    let mut rest: Vec<Id> = terms
-        .iter()
-        .copied()
-        .filter(|t| float_constant(graph, *t).is_none())
-        .collect();
+    let mut rest: Vec<Id> =
+        terms.iter().copied().filter(|t| float_constant(graph, *t).is_none()).collect();
     if sum != 0.0 || rest.is_empty() {
         rest.push(rounded(graph, terms[0], sum));
     }
@@ -74,11 +68,7 @@ pub(super) fn functions(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
         MapFn::Unary(UnaryOp::Abs) => x.abs(),
         _ => return vec![],
     };
-    if y.is_finite() {
-        vec![rounded(graph, arg, y)]
-    } else {
-        vec![]
-    }
+    if y.is_finite() { vec![rounded(graph, arg, y)] } else { vec![] }
 }
 
 /// A constant of the dtype of `like`.

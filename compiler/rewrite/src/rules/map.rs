@@ -22,11 +22,7 @@ fn maps(graph: &Graph, class: Id) -> Vec<(MapFn, Vec<Id>)> {
 
 /// The arguments of every way in which a class is this function.
 pub(super) fn arguments(graph: &Graph, class: Id, f: MapFn) -> Vec<Id> {
-    maps(graph, class)
-        .into_iter()
-        .filter(|(g, _)| *g == f)
-        .map(|(_, args)| args[0])
-        .collect()
+    maps(graph, class).into_iter().filter(|(g, _)| *g == f).map(|(_, args)| args[0]).collect()
 }
 
 /// Powers with the exponents 2 and 3 are products.
@@ -167,10 +163,7 @@ pub(super) fn same_arguments(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<
     let same = |a: usize, b: usize| graph.find(args[a]) == graph.find(args[b]);
     match f {
         MapFn::Select if same(1, 2) => {
-            let covers = graph[args[0]]
-                .data
-                .indices
-                .is_subset(graph[args[1]].data.indices);
+            let covers = graph[args[0]].data.indices.is_subset(graph[args[1]].data.indices);
             if covers { vec![args[1]] } else { vec![] }
         }
         MapFn::Binary(BinaryOp::Max | BinaryOp::Min | BinaryOp::And | BinaryOp::Or)
@@ -205,8 +198,5 @@ pub(super) fn cast(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
 /// Whether every number of `from` is one of `wide`.
 fn holds_all(wide: DType, from: DType) -> bool {
     use DType::*;
-    matches!(
-        (wide, from),
-        (F64, F32 | Bf16 | F16 | I32) | (F32, Bf16 | F16) | (I64, I32)
-    )
+    matches!((wide, from), (F64, F32 | Bf16 | F16 | I32) | (F32, Bf16 | F16) | (I64, I32))
 }

@@ -18,23 +18,12 @@ struct Reduction {
 
 impl Reduction {
     fn of(graph: &Graph, node: &Node) -> Option<Reduction> {
-        let Node::Reduce {
-            reducer,
-            out,
-            guarded,
-            children,
-        } = node
-        else {
+        let Node::Reduce { reducer, out, guarded, children } = node else {
             return None;
         };
         let (guard, term) = split_guard(*guarded, children);
         let guard = guard.map(|g| graph.find(g));
-        Some(Reduction {
-            reducer: *reducer,
-            out: *out,
-            guard,
-            term: graph.find(term[0]),
-        })
+        Some(Reduction { reducer: *reducer, out: *out, guard, term: graph.find(term[0]) })
     }
 
     /// The indices that it reduces.
@@ -78,13 +67,7 @@ pub(super) fn split(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
     reduced
         .iter()
         .map(|last| {
-            let inner = reduce(
-                graph,
-                r.reducer,
-                r.out | IndexSet::single(last),
-                None,
-                r.term,
-            );
+            let inner = reduce(graph, r.reducer, r.out | IndexSet::single(last), None, r.term);
             reduce(graph, r.reducer, r.out, None, inner)
         })
         .collect()
@@ -163,9 +146,8 @@ pub(super) fn monotone(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
 fn stripped(graph: &mut Graph, class: Id, reduced: IndexSet) -> Vec<(Vec<Id>, Id)> {
     let mut found = Vec::new();
     for sum in super::add::sums(graph, class) {
-        let (inside, outside): (Vec<Id>, Vec<Id>) = sum
-            .iter()
-            .partition(|t| !graph[**t].data.indices.is_disjoint(reduced));
+        let (inside, outside): (Vec<Id>, Vec<Id>) =
+            sum.iter().partition(|t| !graph[**t].data.indices.is_disjoint(reduced));
         if !outside.is_empty() && reduced.is_subset(indices(graph, &inside)) {
             let inside = add(graph, &inside);
             found.push((bag(graph, &outside), inside));
@@ -213,9 +195,7 @@ fn with_shift(graph: &mut Graph, rest: &[Id], e: &Ein, y: Id) -> Vec<Id> {
             let Some(at) = rest.iter().position(|t| *t == m) else {
                 continue;
             };
-            let fits = e
-                .out
-                .is_subset(graph[x].data.indices | indices(graph, &guards));
+            let fits = e.out.is_subset(graph[x].data.indices | indices(graph, &guards));
             if negated && whole && fits {
                 let lse = reduce(graph, Reducer::LogSumExp, e.out, e.guard, x);
                 found.push(add(graph, &[without(rest, at), vec![lse]].concat()));
@@ -230,20 +210,12 @@ fn sums_of_exp(graph: &Graph, class: Id) -> Vec<(Ein, Id)> {
     let mut found = Vec::new();
     for e in Ein::all(graph, class) {
         let [exp] = e.bag[..] else { continue };
-        let broadcast = !e
-            .out
-            .is_subset(graph[exp].data.indices | e.guard_indices(graph));
+        let broadcast = !e.out.is_subset(graph[exp].data.indices | e.guard_indices(graph));
         if e.coefficient != Scalar::ONE || broadcast {
             continue;
         }
         for y in super::map::arguments(graph, exp, MapFn::Unary(UnaryOp::Exp)) {
-            found.push((
-                Ein {
-                    bag: e.bag.clone(),
-                    ..e
-                },
-                y,
-            ));
+            found.push((Ein { bag: e.bag.clone(), ..e }, y));
         }
     }
     found
@@ -264,10 +236,8 @@ pub(super) fn softmax(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
                 };
                 let guards: Vec<Id> = e.guard.into_iter().collect();
                 let reduced = (graph[y].data.indices | indices(graph, &guards)) - e.out;
-                let mut exponents: Vec<Id> = stripped(graph, y, reduced)
-                    .into_iter()
-                    .map(|(_, x)| x)
-                    .collect();
+                let mut exponents: Vec<Id> =
+                    stripped(graph, y, reduced).into_iter().map(|(_, x)| x).collect();
                 exponents.push(y);
                 for x in exponents {
                     let covered = graph[x].data.indices | indices(graph, &guards);

@@ -21,11 +21,7 @@ fn renaming(node: &Node) -> Option<(&Pairs, Id)> {
 /// The class renamed, unless two of its indices would become one.
 fn renamed(graph: &mut Graph, pairs: &Pairs, term: Id) -> Option<Id> {
     let set = graph[term].data.indices;
-    let own: Vec<_> = pairs
-        .iter()
-        .copied()
-        .filter(|(f, _)| set.contains(*f))
-        .collect();
+    let own: Vec<_> = pairs.iter().copied().filter(|(f, _)| set.contains(*f)).collect();
     set.renamed(&own)?;
     Some(rename(graph, &own, term))
 }
@@ -79,13 +75,7 @@ pub(super) fn of_product(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> 
         let Some(bag) = all_renamed(graph, pairs, &e.bag) else {
             continue;
         };
-        found.push(guarded_ein(
-            graph,
-            out,
-            e.coefficient,
-            guards.first().copied(),
-            &bag,
-        ));
+        found.push(guarded_ein(graph, out, e.coefficient, guards.first().copied(), &bag));
     }
     found
 }
@@ -134,13 +124,7 @@ pub(super) fn of_reduction(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id
     };
     let mut found = Vec::new();
     for inner in graph[child].nodes.clone() {
-        let Node::Reduce {
-            reducer,
-            out,
-            guarded,
-            children,
-        } = &inner
-        else {
+        let Node::Reduce { reducer, out, guarded, children } = &inner else {
             continue;
         };
         let inside = crate::build::indices(graph, children);

@@ -31,11 +31,7 @@ fn every_rule_holds_on_random_instances() {
         let mut fired = 0;
         for seed in 0..1000 {
             let (hit, verdict) = apply(rule, rule.name, seed);
-            assert!(
-                verdict.is_ok(),
-                "{} with seed {seed}: {verdict:?}",
-                rule.name
-            );
+            assert!(verdict.is_ok(), "{} with seed {seed}: {verdict:?}", rule.name);
             fired += usize::from(hit);
         }
         assert!(fired >= 100, "{} fired {fired} times", rule.name);
@@ -54,11 +50,7 @@ fn every_rule_has_its_own_name() {
 fn wrong_rules_are_found_out() {
     let mut by_numbers = 0;
     for (of, what, apply_wrong) in wrong::RULES {
-        let rule = Rule {
-            name: what,
-            policy: super::Policy::Exact,
-            apply: *apply_wrong,
-        };
+        let rule = Rule { name: what, policy: super::Policy::Exact, apply: *apply_wrong };
         let mut refused = false;
         let differs = (0..300).any(|seed| {
             // A wrong rule may also unite terms of different types, which the e-graph refuses.

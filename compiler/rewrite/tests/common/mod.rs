@@ -23,41 +23,19 @@ pub struct Maker {
 
 impl Maker {
     pub fn new(dims: &[(char, u64)], dtype: DType) -> Maker {
-        let mut program = Program {
-            name: "test".into(),
-            ..Program::default()
-        };
+        let mut program = Program { name: "test".into(), ..Program::default() };
         let mut map = BTreeMap::new();
         for (c, extent) in dims {
             let name = c.to_uppercase().to_string();
-            map.insert(
-                *c,
-                program.dims.push(Dim {
-                    name,
-                    extent: *extent,
-                    role_of: None,
-                }),
-            );
+            map.insert(*c, program.dims.push(Dim { name, extent: *extent, role_of: None }));
         }
         let blocks = vec![Block::default()];
-        Maker {
-            program,
-            dims: map,
-            values: BTreeMap::new(),
-            dtype,
-            blocks,
-            var: None,
-        }
+        Maker { program, dims: map, values: BTreeMap::new(), dtype, blocks, var: None }
     }
 
     fn value(&mut self, name: &str, dtype: DType, dims: &str) -> ValueId {
         let dims = dims.chars().map(|c| self.dims[&c]).collect();
-        let value = Value {
-            name: name.into(),
-            dtype,
-            dims,
-            origin: Origin::default(),
-        };
+        let value = Value { name: name.into(), dtype, dims, origin: Origin::default() };
         let id = self.program.values.push(value);
         self.values.insert(name.into(), id);
         id
@@ -104,18 +82,12 @@ impl Maker {
         let order: Vec<char> = out.chars().chain(over.chars()).collect();
         let place = |e: Expr| match e {
             Expr::Index(i) => {
-                let at = order
-                    .iter()
-                    .position(|c| *c as u32 == i.0)
-                    .expect("a declared index");
+                let at = order.iter().position(|c| *c as u32 == i.0).expect("a declared index");
                 Expr::Index(IndexId(at as u32))
             }
             other => other,
         };
-        let name = |c: &char| Index {
-            name: c.to_string(),
-            dim: self.dims[c],
-        };
+        let name = |c: &char| Index { name: c.to_string(), dim: self.dims[c] };
         let op = Op::Compute(Comprehension {
             out: value,
             indices: order.iter().map(name).collect(),
@@ -133,20 +105,13 @@ impl Maker {
     }
 
     pub fn sum(&mut self, name: &str, out: &str, over: &str, body: E) {
-        let by = if over.is_empty() {
-            Reducer::None
-        } else {
-            Reducer::Sum
-        };
+        let by = if over.is_empty() { Reducer::None } else { Reducer::Sum };
         self.def(name, out, over, by, None, body);
     }
 
     /// Runs `body` for each position of dim `l`, carrying the value `state`.
     pub fn repeat(&mut self, l: char, state: &str, body: impl FnOnce(&mut Maker)) {
-        let var = LoopVar {
-            name: l.to_string(),
-            dim: self.dims[&l],
-        };
+        let var = LoopVar { name: l.to_string(), dim: self.dims[&l] };
         self.var = Some(self.program.loop_vars.push(var));
         let init = self.values[state];
         let like = self.program.values[init].clone();
@@ -158,22 +123,13 @@ impl Maker {
         let result = self.program.values.push(like);
         self.values.insert(state.into(), result);
         let inner = self.blocks.pop().expect("a block");
-        self.blocks
-            .last_mut()
-            .expect("a block")
-            .ops
-            .push(Op::Loop(Loop {
-                var: self.var.take().expect("a loop"),
-                reversed: false,
-                carried: vec![Carried {
-                    init,
-                    entry,
-                    exit,
-                    result,
-                }],
-                collected: vec![],
-                body: inner,
-            }));
+        self.blocks.last_mut().expect("a block").ops.push(Op::Loop(Loop {
+            var: self.var.take().expect("a loop"),
+            reversed: false,
+            carried: vec![Carried { init, entry, exit, result }],
+            collected: vec![],
+            body: inner,
+        }));
     }
 
     pub fn finish(mut self, outputs: &[&str]) -> Program {
@@ -182,12 +138,7 @@ impl Maker {
             let value = self.values[*name];
             let axes = vec![1; self.program.values[value].dims.len()];
             let (path, tensor) = (name.to_string(), name.to_string());
-            self.program.outputs.push(Output {
-                value,
-                path,
-                tensor,
-                axes,
-            });
+            self.program.outputs.push(Output { value, path, tensor, axes });
         }
         self.program
     }
@@ -255,11 +206,7 @@ pub fn inputs(program: &Program, seed: u64) -> Vec<Tensor> {
         (state >> 11) as f64 / (1u64 << 53) as f64
     };
     let make = |i: &Input| {
-        let shape: Vec<usize> = program
-            .extents(i.value)
-            .iter()
-            .map(|n| *n as usize)
-            .collect();
+        let shape: Vec<usize> = program.extents(i.value).iter().map(|n| *n as usize).collect();
         let n: usize = shape.iter().product();
         let dtype = program.values[i.value].dtype;
         if dtype.is_float() {

@@ -13,11 +13,7 @@ pub fn launch(kernel: &Kernel, operands: &[Tensor], ints: &[i64]) -> Vec<Tensor>
     match &kernel.body {
         Body::Nest(nest) => lift.nest(nest),
         Body::Contraction(contraction) => lift.contraction(contraction),
-        Body::Argsort {
-            input,
-            output,
-            position,
-        } => {
+        Body::Argsort { input, output, position } => {
             let input = lift.held[input.index()];
             // A permutation has its input's dims.
             let dims = lift.builder.program.values[input].dims.clone();
@@ -60,11 +56,7 @@ struct Lift<'a> {
 impl<'a> Lift<'a> {
     fn new(kernel: &'a Kernel, ints: &'a [i64]) -> Self {
         let mut builder = Builder::new("launch");
-        let dims = kernel
-            .indices
-            .iter()
-            .map(|i| builder.dim(&i.name, i.extent))
-            .collect();
+        let dims = kernel.indices.iter().map(|i| builder.dim(&i.name, i.extent)).collect();
         let mut held = Vec::new();
         for (n, memory) in kernel.values.iter().enumerate() {
             let name = format!("m{n}");
@@ -79,14 +71,7 @@ impl<'a> Lift<'a> {
                 _ => builder.input(&name, memory.dtype, &axes),
             });
         }
-        Lift {
-            kernel,
-            ints,
-            builder,
-            dims,
-            held,
-            outer: Vec::new(),
-        }
+        Lift { kernel, ints, builder, dims, held, outer: Vec::new() }
     }
 
     /// A new value of a memory's type.
@@ -125,15 +110,7 @@ impl<'a> Lift<'a> {
         let dtype = self.kernel.values[stage.target.value.index()].dtype;
         let dims: Vec<DimId> = free.iter().map(|i| self.dims[i.index()]).collect();
         let value = self.builder.value("stage", dtype, &dims);
-        self.compute(
-            value,
-            &free,
-            &stage.reduced,
-            stage.reducer,
-            &stage.guard,
-            &stage.body,
-            None,
-        );
+        self.compute(value, &free, &stage.reduced, stage.reducer, &stage.guard, &stage.body, None);
         if role == Role::Local {
             self.held[stage.target.value.index()] = value;
         } else {
@@ -199,9 +176,7 @@ impl<'a> Lift<'a> {
             e.map(&mut |node| match node {
                 Expr::Index(i) => {
                     let position = order.iter().position(|o| *o == i);
-                    Expr::Index(IndexId::from_index(
-                        position.expect("an index of the stage"),
-                    ))
+                    Expr::Index(IndexId::from_index(position.expect("an index of the stage")))
                 }
                 other => other,
             })
@@ -215,25 +190,17 @@ impl<'a> Lift<'a> {
             .collect();
         let store = store.map(|(base, subs, combine)| {
             let subs = subs.iter().map(|s| renumber(self.resolve(s))).collect();
-            Store {
-                base,
-                subs,
-                combine,
-            }
+            Store { base, subs, combine }
         });
-        self.builder
-            .program
-            .body
-            .ops
-            .push(Op::Compute(Comprehension {
-                out,
-                indices,
-                free: free.len(),
-                reducer,
-                guard: guard.map(renumber),
-                body: renumber(body),
-                store,
-            }));
+        self.builder.program.body.ops.push(Op::Compute(Comprehension {
+            out,
+            indices,
+            free: free.len(),
+            reducer,
+            guard: guard.map(renumber),
+            body: renumber(body),
+            store,
+        }));
     }
 
     /// Launch numbers as constants, memory as the values that hold it, locals at their outer point.

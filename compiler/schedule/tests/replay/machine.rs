@@ -15,20 +15,12 @@ pub fn run(graph: &KernelGraph, inputs: &[Tensor]) -> Vec<Tensor> {
         graph,
         arena: vec![POISON; graph.arena_bytes as usize],
         inputs: inputs.iter().map(Tensor::to_bytes).collect(),
-        outputs: graph
-            .outputs
-            .iter()
-            .map(|o| vec![POISON; size(graph, o.buffer)])
-            .collect(),
+        outputs: graph.outputs.iter().map(|o| vec![POISON; size(graph, o.buffer)]).collect(),
         table: (0..graph.buffers.len()).collect(),
         counters: vec![0; graph.loops as usize],
     };
     machine.steps(&graph.steps);
-    graph
-        .outputs
-        .iter()
-        .map(|o| machine.read(o.buffer))
-        .collect()
+    graph.outputs.iter().map(|o| machine.read(o.buffer)).collect()
 }
 
 fn size(graph: &KernelGraph, buffer: u32) -> usize {
@@ -54,11 +46,7 @@ impl Machine<'_> {
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Launch {
-                kernel,
-                operands,
-                ints,
-            } => {
+            Step::Launch { kernel, operands, ints } => {
                 let kernel = &self.graph.kernels[*kernel as usize];
                 let before: Vec<Tensor> = operands.iter().map(|b| self.read(*b)).collect();
                 let ints: Vec<i64> = ints
@@ -75,12 +63,7 @@ impl Machine<'_> {
                     }
                 }
             }
-            Step::Loop {
-                counter,
-                extent,
-                reversed,
-                steps,
-            } => {
+            Step::Loop { counter, extent, reversed, steps } => {
                 for n in 0..*extent as i64 {
                     let last = *extent as i64 - 1;
                     self.counters[*counter as usize] = if *reversed { last - n } else { n };

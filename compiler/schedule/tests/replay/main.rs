@@ -19,19 +19,13 @@ fn exact_programs_keep_their_meaning() {
 /// Scaling a sum instead of its terms rounds differently.
 #[test]
 fn float_programs_keep_their_meaning() {
-    let options = GenerateOptions {
-        mode: Mode::Float,
-        halves: false,
-        ..GenerateOptions::default()
-    };
+    let options =
+        GenerateOptions { mode: Mode::Float, halves: false, ..GenerateOptions::default() };
     replay(&options, 1e-5);
 }
 
 fn replay(options: &GenerateOptions, tolerance: f64) {
-    let seeds = std::env::var("EINMESH_FUZZ")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(1000);
+    let seeds = std::env::var("EINMESH_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
     for seed in 0..seeds {
         let (program, specs) = generate(seed, options);
         let given: Vec<Tensor> = random_inputs(seed, &specs);

@@ -37,8 +37,7 @@ impl Scope {
 
     pub fn visible(&self, dtype: DType) -> Vec<ValueId> {
         let all = self.values.iter().flatten().copied();
-        all.filter(|v| self.program.values[*v].dtype == dtype)
-            .collect()
+        all.filter(|v| self.program.values[*v].dtype == dtype).collect()
     }
 
     /// An expression and a bound of its magnitude.
@@ -63,10 +62,7 @@ impl Scope {
             4..6 => (Expr::binary(Mul, a, b), x * y),
             6 => (Expr::binary(*self.rng.pick(&[Max, Min]), a, b), x.max(y)),
             7 => (Expr::unary(UnaryOp::Neg, a), x),
-            _ => (
-                Expr::select(self.condition(indices, depth - 1), a, b),
-                x.max(y),
-            ),
+            _ => (Expr::select(self.condition(indices, depth - 1), a, b), x.max(y)),
         };
         self.bounded(dtype, expr, bound, LARGEST)
     }
@@ -86,25 +82,11 @@ impl Scope {
             1 if !indices.is_empty() => {
                 let index = IndexId(self.rng.below(indices.len()) as u32);
                 let number = Expr::Index(index);
-                (
-                    if dtype == DType::I32 {
-                        number
-                    } else {
-                        Expr::cast(dtype, number)
-                    },
-                    16.0,
-                )
+                (if dtype == DType::I32 { number } else { Expr::cast(dtype, number) }, 16.0)
             }
             2 if !self.vars.is_empty() => {
                 let var = Expr::LoopVar(*self.rng.pick(&self.vars));
-                (
-                    if dtype == DType::I32 {
-                        var
-                    } else {
-                        Expr::cast(dtype, var)
-                    },
-                    16.0,
-                )
+                (if dtype == DType::I32 { var } else { Expr::cast(dtype, var) }, 16.0)
             }
             _ => {
                 let values = self.visible(dtype);
@@ -136,8 +118,7 @@ impl Scope {
                 let default = match depth > 0 && self.rng.chance(20) && dtype != DType::Key {
                     true => {
                         let other = *self.rng.pick(&others);
-                        self.bound
-                            .insert(value, self.bound[&value].max(self.bound[&other]));
+                        self.bound.insert(value, self.bound[&value].max(self.bound[&other]));
                         self.load(other, indices, 0)
                     }
                     false => literal(dtype, self.rng.range(-2, 2)),
@@ -145,11 +126,7 @@ impl Scope {
                 Bounds::Else(Box::new(default))
             }
         };
-        Expr::Load(Load {
-            value,
-            subs,
-            bounds,
-        })
+        Expr::Load(Load { value, subs, bounds })
     }
 
     /// A subscript for a dim, and whether it is surely in range.
@@ -160,18 +137,13 @@ impl Scope {
         depth: usize,
     ) -> (Expr, bool) {
         let extent = self.extent(dim);
-        let same: Vec<IndexId> = indices
-            .iter()
-            .filter(|(_, i)| i.dim == dim)
-            .map(|(id, _)| id)
-            .collect();
+        let same: Vec<IndexId> =
+            indices.iter().filter(|(_, i)| i.dim == dim).map(|(id, _)| id).collect();
         if !same.is_empty() && self.rng.chance(70) {
             return (Expr::Index(*self.rng.pick(&same)), true);
         }
-        let any: Vec<(IndexId, i64)> = indices
-            .iter()
-            .map(|(id, i)| (id, self.extent(i.dim)))
-            .collect();
+        let any: Vec<(IndexId, i64)> =
+            indices.iter().map(|(id, i)| (id, self.extent(i.dim))).collect();
         match self.rng.below(8) {
             0..4 if !any.is_empty() => {
                 let (index, count) = *self.rng.pick(&any);
@@ -219,10 +191,7 @@ impl Scope {
             return self.load(flag, indices, 0);
         }
         if depth > 1 && self.rng.chance(20) {
-            let (a, b) = (
-                self.condition(indices, depth - 1),
-                self.condition(indices, depth - 1),
-            );
+            let (a, b) = (self.condition(indices, depth - 1), self.condition(indices, depth - 1));
             return Expr::binary(*self.rng.pick(&[And, Or]), a, b);
         }
         let dtype = *self.rng.pick(&[DType::I32, DType::I32, DType::F32]);

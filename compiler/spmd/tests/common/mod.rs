@@ -55,11 +55,7 @@ pub fn inputs(program: &Program, seed: u64) -> Vec<Tensor> {
     let mut rng = Rng(seed);
     let tensors = program.inputs.iter().map(|input| {
         let dtype = program.values[input.value].dtype;
-        let shape: Vec<usize> = program
-            .extents(input.value)
-            .iter()
-            .map(|e| *e as usize)
-            .collect();
+        let shape: Vec<usize> = program.extents(input.value).iter().map(|e| *e as usize).collect();
         let count: usize = shape.iter().product();
         let mut number = |low, high| rng.range(low, high);
         match dtype {
@@ -89,9 +85,7 @@ pub fn differs_from(whole: &[Tensor], spmd: &SpmdProgram, inputs: &[Tensor]) -> 
         Ok(parts) => {
             let outputs = spmd.program.outputs.iter().zip(whole.iter().zip(&parts));
             let mut wrong = outputs.filter(|(_, (a, b))| a != b);
-            wrong
-                .next()
-                .map(|(output, (a, b))| format!("{}: {a:?}\nis not {b:?}", output.path))
+            wrong.next().map(|(output, (a, b))| format!("{}: {a:?}\nis not {b:?}", output.path))
         }
     }
 }

@@ -13,86 +13,26 @@ pub struct Bug {
 }
 
 pub const BUGS: &[Bug] = &[
-    Bug {
-        name: "a reduction is dropped",
-        apply: drop_reduction,
-    },
-    Bug {
-        name: "a reduction is done twice",
-        apply: double_reduction,
-    },
-    Bug {
-        name: "a reduction misses an axis",
-        apply: miss_axis,
-    },
-    Bug {
-        name: "a collective is over the wrong axis",
-        apply: wrong_axis,
-    },
-    Bug {
-        name: "a collective's axes are in the wrong order",
-        apply: reverse_axes,
-    },
-    Bug {
-        name: "a reduction has the wrong reducer",
-        apply: wrong_reducer,
-    },
-    Bug {
-        name: "a gather is skipped",
-        apply: skip_gather,
-    },
-    Bug {
-        name: "a scatter keeps the first block",
-        apply: first_block,
-    },
-    Bug {
-        name: "an exchange is skipped",
-        apply: skip_exchange,
-    },
-    Bug {
-        name: "a halo goes the wrong way",
-        apply: wrong_shift,
-    },
-    Bug {
-        name: "a halo wraps around",
-        apply: wrap,
-    },
-    Bug {
-        name: "padding is not masked",
-        apply: unmask,
-    },
-    Bug {
-        name: "a mask is off by one",
-        apply: loosen_mask,
-    },
-    Bug {
-        name: "a block starts one position late",
-        apply: shift_start,
-    },
-    Bug {
-        name: "a position is local where it should be global",
-        apply: local_position,
-    },
-    Bug {
-        name: "the first device's block is taken by all",
-        apply: ignore_coordinate,
-    },
-    Bug {
-        name: "what counts once counts on all devices",
-        apply: count_everywhere,
-    },
-    Bug {
-        name: "a lookup clamps into each device's block",
-        apply: clamp_lookup,
-    },
-    Bug {
-        name: "a loop's state is not passed on",
-        apply: stale_state,
-    },
-    Bug {
-        name: "a reader gets the value before the collective",
-        apply: read_early,
-    },
+    Bug { name: "a reduction is dropped", apply: drop_reduction },
+    Bug { name: "a reduction is done twice", apply: double_reduction },
+    Bug { name: "a reduction misses an axis", apply: miss_axis },
+    Bug { name: "a collective is over the wrong axis", apply: wrong_axis },
+    Bug { name: "a collective's axes are in the wrong order", apply: reverse_axes },
+    Bug { name: "a reduction has the wrong reducer", apply: wrong_reducer },
+    Bug { name: "a gather is skipped", apply: skip_gather },
+    Bug { name: "a scatter keeps the first block", apply: first_block },
+    Bug { name: "an exchange is skipped", apply: skip_exchange },
+    Bug { name: "a halo goes the wrong way", apply: wrong_shift },
+    Bug { name: "a halo wraps around", apply: wrap },
+    Bug { name: "padding is not masked", apply: unmask },
+    Bug { name: "a mask is off by one", apply: loosen_mask },
+    Bug { name: "a block starts one position late", apply: shift_start },
+    Bug { name: "a position is local where it should be global", apply: local_position },
+    Bug { name: "the first device's block is taken by all", apply: ignore_coordinate },
+    Bug { name: "what counts once counts on all devices", apply: count_everywhere },
+    Bug { name: "a lookup clamps into each device's block", apply: clamp_lookup },
+    Bug { name: "a loop's state is not passed on", apply: stale_state },
+    Bug { name: "a reader gets the value before the collective", apply: read_early },
 ];
 
 /// Calls `change` on each operation, loops' bodies included, until it has changed one.
@@ -149,9 +89,7 @@ fn edit_expr(
             }
             *left -= 1;
         }
-        e.children_mut()
-            .into_iter()
-            .any(|child| walk(child, left, change))
+        e.children_mut().into_iter().any(|child| walk(child, left, change))
     }
     fn block(b: &mut Block, left: &mut usize, change: &dyn Fn(&Expr) -> Option<Expr>) -> bool {
         b.ops.iter_mut().any(|op| match op {
@@ -168,19 +106,10 @@ fn edit_expr(
 /// A local comprehension that copies `input` into `out`, each subscript clamped.
 fn copy(spmd: &SpmdProgram, input: ValueId, out: ValueId) -> Op {
     let dims = &spmd.program.values[out].dims;
-    let indices: Arena<IndexId, Index> = dims
-        .iter()
-        .map(|d| Index {
-            name: "i".to_owned(),
-            dim: *d,
-        })
-        .collect();
+    let indices: Arena<IndexId, Index> =
+        dims.iter().map(|d| Index { name: "i".to_owned(), dim: *d }).collect();
     let subs = indices.ids().map(Expr::Index).collect();
-    let load = einmesh_ir::Load {
-        value: input,
-        subs,
-        bounds: Bounds::Clamp,
-    };
+    let load = einmesh_ir::Load { value: input, subs, bounds: Bounds::Clamp };
     Op::Compute(Comprehension {
         out,
         free: indices.len(),
@@ -360,9 +289,7 @@ fn is_position(e: &Expr) -> bool {
 }
 
 fn unmask(spmd: &SpmdProgram, site: usize) -> Option<SpmdProgram> {
-    edit_expr(spmd, site, |e| {
-        is_mask(e).then_some(Expr::Literal(Literal::Bool(true)))
-    })
+    edit_expr(spmd, site, |e| is_mask(e).then_some(Expr::Literal(Literal::Bool(true))))
 }
 
 fn loosen_mask(spmd: &SpmdProgram, site: usize) -> Option<SpmdProgram> {
@@ -389,9 +316,7 @@ fn local_position(spmd: &SpmdProgram, site: usize) -> Option<SpmdProgram> {
 }
 
 fn ignore_coordinate(spmd: &SpmdProgram, site: usize) -> Option<SpmdProgram> {
-    edit_expr(spmd, site, |e| {
-        matches!(e, Expr::Coord(_)).then(|| Expr::int(0))
-    })
+    edit_expr(spmd, site, |e| matches!(e, Expr::Coord(_)).then(|| Expr::int(0)))
 }
 
 fn count_everywhere(spmd: &SpmdProgram, site: usize) -> Option<SpmdProgram> {
@@ -419,10 +344,7 @@ fn clamp_lookup(spmd: &SpmdProgram, site: usize) -> Option<SpmdProgram> {
                 }
                 _ => false,
             });
-            let clamped = einmesh_ir::Load {
-                bounds: Bounds::Clamp,
-                ..load.clone()
-            };
+            let clamped = einmesh_ir::Load { bounds: Bounds::Clamp, ..load.clone() };
             owned.then_some(Expr::Load(clamped))
         }
         _ => None,

@@ -21,41 +21,19 @@ pub fn program(seed: u64, ops: usize) -> Program {
     dims.push(builder.dim("S", 2 * first));
     let mut values = Vec::new();
     let mut bound = std::collections::BTreeMap::new();
-    let kinds = [
-        DType::F32,
-        DType::F32,
-        DType::F32,
-        DType::I32,
-        DType::I32,
-        DType::Bool,
-        DType::Key,
-    ];
+    let kinds =
+        [DType::F32, DType::F32, DType::F32, DType::I32, DType::I32, DType::Bool, DType::Key];
     for (at, dtype) in kinds.into_iter().enumerate() {
         let mut shape = dims.clone();
         rng.shuffle(&mut shape);
-        shape.truncate(if dtype == DType::Key {
-            0
-        } else {
-            1 + rng.below(3)
-        });
+        shape.truncate(if dtype == DType::Key { 0 } else { 1 + rng.below(3) });
         let value = builder.input(&format!("in{at}"), dtype, &shape);
         values.push(value);
         bound.insert(value, 8.0);
     }
-    let scope = Scope {
-        rng,
-        program: builder.finish(),
-        values: vec![values],
-        vars: Vec::new(),
-        bound,
-    };
-    let mut ctx = Gen {
-        scope,
-        dims,
-        blocks: vec![Vec::new()],
-        count: 0,
-        wild: Vec::new(),
-    };
+    let scope =
+        Scope { rng, program: builder.finish(), values: vec![values], vars: Vec::new(), bound };
+    let mut ctx = Gen { scope, dims, blocks: vec![Vec::new()], count: 0, wild: Vec::new() };
     for _ in 0..1 + ctx.scope.rng.below(ops) {
         ctx.op();
     }
@@ -75,9 +53,7 @@ impl Gen {
     fn finish(mut self) -> Program {
         let made = self.scope.values[0].split_off(7);
         let mut program = self.scope.program;
-        program.body = Block {
-            ops: self.blocks.remove(0),
-        };
+        program.body = Block { ops: self.blocks.remove(0) };
         let mut builder = Builder { program };
         for value in made.into_iter().chain(self.wild) {
             builder.output(value);
@@ -131,10 +107,7 @@ impl Gen {
     }
 
     fn dtype(&mut self) -> DType {
-        *self
-            .scope
-            .rng
-            .pick(&[DType::F32, DType::F32, DType::F32, DType::I32, DType::Bool])
+        *self.scope.rng.pick(&[DType::F32, DType::F32, DType::F32, DType::I32, DType::Bool])
     }
 
     fn pointwise(&mut self) {
@@ -162,15 +135,7 @@ impl Gen {
         body: Expr,
     ) {
         let store = None;
-        self.push(Op::Compute(Comprehension {
-            out,
-            indices,
-            free,
-            reducer,
-            guard,
-            body,
-            store,
-        }));
+        self.push(Op::Compute(Comprehension { out, indices, free, reducer, guard, body, store }));
     }
 
     fn reduce(&mut self) {
@@ -179,10 +144,8 @@ impl Gen {
         if dims.is_empty() {
             dims.push(self.dims[0]);
         }
-        let reducer = *self
-            .scope
-            .rng
-            .pick(&[Sum, Sum, Sum, Max, Min, Prod, Any, All, ArgMax, ArgMin]);
+        let reducer =
+            *self.scope.rng.pick(&[Sum, Sum, Sum, Max, Min, Prod, Any, All, ArgMax, ArgMin]);
         let reduced = match reducer {
             ArgMax | ArgMin => 1,
             _ => 1 + self.scope.rng.below(dims.len().min(2)),
@@ -196,11 +159,7 @@ impl Gen {
             _ => *self.scope.rng.pick(&[DType::F32, DType::F32, DType::I32]),
         };
         let (body, bound) = self.scope.expr(dtype, &indices, 2);
-        let limit = if reducer == Sum {
-            LARGEST / points as f64
-        } else {
-            LARGEST
-        };
+        let limit = if reducer == Sum { LARGEST / points as f64 } else { LARGEST };
         let (body, bound) = self.scope.bounded(dtype, body, bound, limit);
         let guard = self.guard(&indices, 40);
         let out_dtype = match reducer {
@@ -270,14 +229,8 @@ impl Gen {
         let body = Expr::binary(BinaryOp::Mul, load(self, a), load(self, b));
         let points: i64 = all[free..].iter().map(|d| self.scope.extent(*d)).product();
         let bound = self.scope.bound[&a] * self.scope.bound[&b];
-        let (body, bound) = self
-            .scope
-            .bounded(DType::F32, body, bound, LARGEST / points as f64);
-        let reducer = if free == all.len() {
-            Reducer::None
-        } else {
-            Reducer::Sum
-        };
+        let (body, bound) = self.scope.bounded(DType::F32, body, bound, LARGEST / points as f64);
+        let reducer = if free == all.len() { Reducer::None } else { Reducer::Sum };
         let out = self.value(DType::F32, &all[..free], bound * points as f64);
         self.compute(out, indices, free, reducer, None, body);
     }
@@ -312,10 +265,8 @@ impl Gen {
             });
         }
         // Free indices are those that the subscripts mention; the others are reduced.
-        let used: Vec<IndexId> = all
-            .ids()
-            .filter(|i| subs.iter().any(|s| s.mentions(*i)))
-            .collect();
+        let used: Vec<IndexId> =
+            all.ids().filter(|i| subs.iter().any(|s| s.mentions(*i))).collect();
         let rest: Vec<IndexId> = all.ids().filter(|i| !used.contains(i)).collect();
         let order: Vec<IndexId> = used.iter().chain(&rest).copied().collect();
         let renamed = |e: Expr| {
@@ -337,9 +288,7 @@ impl Gen {
         };
         let points: i64 = space.iter().map(|d| self.scope.extent(*d)).product();
         let (body, bound) = self.scope.expr(dtype, &indices, 1);
-        let (body, bound) = self
-            .scope
-            .bounded(dtype, body, bound, LARGEST / 2.0 / points as f64);
+        let (body, bound) = self.scope.bounded(dtype, body, bound, LARGEST / 2.0 / points as f64);
         let mut guard = self.guard(&indices, 30);
         if reducer == Max || reducer == Min {
             guard = Option::None;
@@ -349,20 +298,8 @@ impl Gen {
             return self.pointwise();
         }
         let out = self.value(dtype, &dims, total);
-        let store = Some(Store {
-            base,
-            subs,
-            combine,
-        });
-        self.push(Op::Compute(Comprehension {
-            out,
-            indices,
-            free,
-            reducer,
-            guard,
-            body,
-            store,
-        }));
+        let store = Some(Store { base, subs, combine });
+        self.push(Op::Compute(Comprehension { out, indices, free, reducer, guard, body, store }));
     }
 
     fn argsort(&mut self) {
@@ -374,11 +311,7 @@ impl Gen {
         }
         let position = self.scope.rng.below(dims.len());
         let out = self.value(DType::I32, &dims, 16.0);
-        self.push(Op::Argsort(Argsort {
-            out,
-            input,
-            position,
-        }));
+        self.push(Op::Argsort(Argsort { out, input, position }));
     }
 
     /// Whole random numbers that depend on the position.
@@ -411,10 +344,11 @@ impl Gen {
 
     fn repeat(&mut self) {
         let dim = *self.scope.rng.pick(&self.dims);
-        let var = self.scope.program.loop_vars.push(LoopVar {
-            name: format!("l{}", self.scope.program.loop_vars.len()),
-            dim,
-        });
+        let var = self
+            .scope
+            .program
+            .loop_vars
+            .push(LoopVar { name: format!("l{}", self.scope.program.loop_vars.len()), dim });
         let floats = self.scope.visible(DType::F32);
         let mut carried = Vec::new();
         let mut entries = Vec::new();
@@ -448,12 +382,7 @@ impl Gen {
             let free = dims.len();
             self.compute(exit, indices, free, Reducer::None, None, body);
             let result = self.value(DType::F32, &dims, self.scope.bound[&entry]);
-            states.push(Carried {
-                init,
-                entry,
-                exit,
-                result,
-            });
+            states.push(Carried { init, entry, exit, result });
         }
         let mut collected = Vec::new();
         let local = self.scope.values.last().unwrap().clone();
@@ -467,11 +396,7 @@ impl Gen {
             let mut dims = made.dims.clone();
             dims.insert(position, dim);
             let result = self.value(made.dtype, &dims, self.scope.bound[&value]);
-            collected.push(Collected {
-                value,
-                result,
-                position,
-            });
+            collected.push(Collected { value, result, position });
         }
         let ops = self.blocks.pop().unwrap();
         self.scope.values.pop();

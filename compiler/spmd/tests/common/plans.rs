@@ -11,9 +11,8 @@ use einmesh_plan::Plan;
 /// One to three axes with at most 12 devices.
 pub fn mesh(rng: &mut Rng) -> Mesh {
     loop {
-        let sizes: Vec<u64> = (0..1 + rng.below(3))
-            .map(|_| *rng.pick(&[1, 2, 2, 3, 4, 6]))
-            .collect();
+        let sizes: Vec<u64> =
+            (0..1 + rng.below(3)).map(|_| *rng.pick(&[1, 2, 2, 3, 4, 6])).collect();
         if sizes.iter().product::<u64>() <= 12 {
             return Mesh::new(["x", "y", "z"].into_iter().zip(sizes));
         }
@@ -34,10 +33,8 @@ pub fn by_dims(rng: &mut Rng, program: &Program, mesh: &Mesh) -> Plan {
     let mut dims: Vec<DimId> = program.dims.ids().collect();
     rng.shuffle(&mut dims);
     let count = dims.len();
-    let split: Vec<(MeshAxisId, Vec<DimId>)> = axes(rng, mesh)
-        .into_iter()
-        .map(|a| (a, dims.split_off(dims.len() - count / 3)))
-        .collect();
+    let split: Vec<(MeshAxisId, Vec<DimId>)> =
+        axes(rng, mesh).into_iter().map(|a| (a, dims.split_off(dims.len() - count / 3))).collect();
     let place = |of: &[DimId]| {
         let mut spec = vec![Vec::new(); of.len()];
         for (axis, wanted) in &split {
@@ -48,17 +45,10 @@ pub fn by_dims(rng: &mut Rng, program: &Program, mesh: &Mesh) -> Plan {
         }
         spec
     };
-    let mut plan = Plan {
-        mesh: mesh.clone(),
-        ..Plan::default()
-    };
+    let mut plan = Plan { mesh: mesh.clone(), ..Plan::default() };
     let values = program.values.values();
-    plan.shardings = values
-        .map(|v| Sharding {
-            spec: place(&v.dims),
-            partial: Vec::new(),
-        })
-        .collect();
+    plan.shardings =
+        values.map(|v| Sharding { spec: place(&v.dims), partial: Vec::new() }).collect();
     each_comprehension(&program.body, &mut |c| {
         let of: Vec<DimId> = c.indices.values().map(|i| i.dim).collect();
         plan.loops.insert(c.out, place(&of));
@@ -76,30 +66,19 @@ pub fn planned(rng: &mut Rng, program: &Program, mesh: &Mesh) -> Plan {
         let count = 1 + rng.below(2);
         directives.shard.push(ShardDims {
             axis: axis.name.clone(),
-            dims: dims
-                .split_off(dims.len() - count)
-                .into_iter()
-                .map(|d| (d, None))
-                .collect(),
+            dims: dims.split_off(dims.len() - count).into_iter().map(|d| (d, None)).collect(),
             pad: true,
             text: format!("@shard({})", axis.name),
             span: None,
         });
     }
     let (plan, found) = einmesh_plan::plan(program, &directives);
-    if found.has_errors() {
-        by_dims(rng, program, mesh)
-    } else {
-        plan
-    }
+    if found.has_errors() { by_dims(rng, program, mesh) } else { plan }
 }
 
 /// Any placements that the contract allows.
 pub fn arbitrary(rng: &mut Rng, program: &Program, mesh: &Mesh) -> Plan {
-    let mut plan = Plan {
-        mesh: mesh.clone(),
-        ..Plan::default()
-    };
+    let mut plan = Plan { mesh: mesh.clone(), ..Plan::default() };
     let mut shardings: Arena<_, Sharding> = Arena::new();
     for (id, value) in program.values.iter() {
         let mut sharding = Sharding::replicated(value.dims.len());
@@ -107,19 +86,9 @@ pub fn arbitrary(rng: &mut Rng, program: &Program, mesh: &Mesh) -> Plan {
         let reducers: &[Reducer] = match value.dtype {
             DType::Bool => &[Reducer::Any, Reducer::All],
             DType::Key => &[],
-            _ => &[
-                Reducer::Sum,
-                Reducer::Sum,
-                Reducer::Max,
-                Reducer::Min,
-                Reducer::Prod,
-            ],
+            _ => &[Reducer::Sum, Reducer::Sum, Reducer::Max, Reducer::Min, Reducer::Prod],
         };
-        let reducer = if reducers.is_empty() {
-            None
-        } else {
-            Some(*rng.pick(reducers))
-        };
+        let reducer = if reducers.is_empty() { None } else { Some(*rng.pick(reducers)) };
         for axis in axes(rng, mesh) {
             match (rng.below(100), reducer) {
                 (0..60, _) if !value.dims.is_empty() => {

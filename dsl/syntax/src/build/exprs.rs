@@ -89,16 +89,9 @@ impl Builder<'_> {
             );
             let error = Diagnostic::error(codes::EXPRESSION_TOO_DEEP, message)
                 .at(span, "this one has more");
-            self.diagnostics
-                .push(error.help("bind parts of it to names of their own"));
+            self.diagnostics.push(error.help("bind parts of it to names of their own"));
         }
-        (
-            Expr {
-                kind: ExprKind::Error,
-                span,
-            },
-            1,
-        )
+        (Expr { kind: ExprKind::Error, span }, 1)
     }
 
     fn post(&mut self, pair: Pair<'_, Rule>) -> Built {
@@ -106,20 +99,16 @@ impl Builder<'_> {
         let mut children = Children::of(pair);
         let mut built = self.atom(children.required());
         for suffix in children {
-            let span = Span {
-                end: self.span(&suffix).end,
-                ..start
-            };
+            let span = Span { end: self.span(&suffix).end, ..start };
             let (inner, height) = built;
             let inner = Box::new(inner);
             if let ExprKind::Number(number) = &inner.kind {
                 self.suffix_of_number(number, suffix.as_str(), span);
             }
             let (kind, other) = match suffix.as_rule() {
-                Rule::member => (
-                    ExprKind::Field(inner, self.name(Children::of(suffix).required())),
-                    0,
-                ),
+                Rule::member => {
+                    (ExprKind::Field(inner, self.name(Children::of(suffix).required())), 0)
+                }
                 Rule::subscripts => {
                     let (subscripts, height) = self.subscripts(suffix);
                     (ExprKind::Subscript(inner, subscripts), height)
@@ -202,9 +191,7 @@ fn climb(builder: &mut Builder<'_>, pieces: Vec<Piece>, whole: Span) -> Built {
             Piece::Operand(built) => operands.push(built),
             Piece::Prefix(prefix, at) => {
                 if prefix == Prefix::Not
-                    && operators
-                        .last()
-                        .is_some_and(|(op, _)| op.binding() > Binding::Not)
+                    && operators.last().is_some_and(|(op, _)| op.binding() > Binding::Not)
                 {
                     builder.misplaced_not(at, whole);
                 }
@@ -254,9 +241,7 @@ fn reduce(
             Expr { kind, span }
         }
         Operator::Infix(infix) => {
-            let (left, left_height) = operands
-                .pop()
-                .expect("an infix operator has a left operand");
+            let (left, left_height) = operands.pop().expect("an infix operator has a left operand");
             height = height.max(left_height);
             let span = left.span.to(right.span);
             let kind = match infix {

@@ -37,28 +37,17 @@ impl Builder<'_> {
                 Rule::use_as => names = Imports::As(self.name(Children::of(child).required())),
                 Rule::use_all => names = Imports::All(self.span(&child)),
                 _ => {
-                    names = Imports::Some(
-                        Children::of(child)
-                            .map(|name| self.use_name(name))
-                            .collect(),
-                    )
+                    names =
+                        Imports::Some(Children::of(child).map(|name| self.use_name(name)).collect())
                 }
             }
         }
-        Use {
-            path,
-            bindings,
-            names,
-            span,
-        }
+        Use { path, bindings, names, span }
     }
 
     fn use_name(&mut self, pair: Pair<'_, Rule>) -> (Name, Option<Name>) {
         let mut children = Children::of(pair);
-        (
-            self.name(children.required()),
-            children.next().map(|name| self.name(name)),
-        )
+        (self.name(children.required()), children.next().map(|name| self.name(name)))
     }
 
     fn dims(&mut self, pair: Pair<'_, Rule>) -> Dims {
@@ -68,20 +57,14 @@ impl Builder<'_> {
                 let mut children = Children::of(dim);
                 let name = self.name(children.required());
                 let role_of = self.role(&mut children);
-                DimDecl {
-                    name,
-                    role_of,
-                    extent: children.next().map(|extent| self.expr(extent)),
-                }
+                DimDecl { name, role_of, extent: children.next().map(|extent| self.expr(extent)) }
             })
             .collect();
         Dims { dims, span }
     }
 
     fn role(&mut self, children: &mut Children<'_>) -> Option<Name> {
-        children
-            .optional(Rule::role)
-            .map(|role| self.name(Children::of(role).required()))
+        children.optional(Rule::role).map(|role| self.name(Children::of(role).required()))
     }
 
     fn types(&mut self, pair: Pair<'_, Rule>) -> Types {
@@ -89,10 +72,7 @@ impl Builder<'_> {
         let types = Children::of(pair)
             .map(|alias| {
                 let mut children = Children::of(alias);
-                (
-                    self.name(children.required()),
-                    self.name(children.required()),
-                )
+                (self.name(children.required()), self.name(children.required()))
             })
             .collect();
         Types { types, span }
@@ -105,11 +85,7 @@ impl Builder<'_> {
                 let mut children = Children::of(constant);
                 let name = self.name(children.required());
                 let ty = children.optional(Rule::type_).map(|ty| self.ty(ty));
-                ConstDecl {
-                    name,
-                    ty,
-                    value: self.expr(children.required()),
-                }
+                ConstDecl { name, ty, value: self.expr(children.required()) }
             })
             .collect();
         Consts { consts, span }
@@ -119,21 +95,13 @@ impl Builder<'_> {
         let span = self.span(&pair);
         let mut children = Children::of(pair);
         let (name, generics) = self.record_head(children.required());
-        Record {
-            name,
-            generics,
-            fields: children.map(|field| self.field(field)).collect(),
-            span,
-        }
+        Record { name, generics, fields: children.map(|field| self.field(field)).collect(), span }
     }
 
     /// A record's name and the dims it is generic over.
     pub(crate) fn record_head(&mut self, pair: Pair<'_, Rule>) -> (Name, Vec<Name>) {
         let mut children = Children::of(pair);
-        (
-            self.name(children.required()),
-            children.map(|name| self.name(name)).collect(),
-        )
+        (self.name(children.required()), children.map(|name| self.name(name)).collect())
     }
 
     /// A field of a record.
@@ -171,9 +139,7 @@ impl Builder<'_> {
         let (mut generics, mut params) = (Vec::new(), Vec::new());
         for part in parts {
             if part.as_rule() == Rule::generics {
-                generics = Children::of(part)
-                    .map(|generic| self.generic(generic))
-                    .collect();
+                generics = Children::of(part).map(|generic| self.generic(generic)).collect();
             } else {
                 params = Children::of(part).map(|param| self.param(param)).collect();
             }
@@ -181,21 +147,9 @@ impl Builder<'_> {
         let result = children.required();
         let result = match result.as_rule() {
             Rule::type_ => FnResult::Single(self.ty(result)),
-            _ => FnResult::Named(
-                Children::of(result)
-                    .map(|result| self.result(result))
-                    .collect(),
-            ),
+            _ => FnResult::Named(Children::of(result).map(|result| self.result(result)).collect()),
         };
-        Fn {
-            export,
-            name,
-            generics,
-            params,
-            result,
-            body: FnBody::Block(Block::default()),
-            span,
-        }
+        Fn { export, name, generics, params, result, body: FnBody::Block(Block::default()), span }
     }
 
     fn generic(&mut self, pair: Pair<'_, Rule>) -> (Name, Option<Name>) {
@@ -231,12 +185,7 @@ impl Builder<'_> {
                 axes = Some(Children::of(child).map(|axis| self.expr(axis)).collect());
             }
         }
-        Type {
-            path,
-            args,
-            axes,
-            span,
-        }
+        Type { path, args, axes, span }
     }
 
     fn path(&mut self, pair: Pair<'_, Rule>) -> Vec<Name> {
@@ -246,9 +195,7 @@ impl Builder<'_> {
     fn plan(&mut self, pair: Pair<'_, Rule>) -> Plan {
         let mut children = Children::of(pair);
         let mut plan = self.plan_head(children.required());
-        plan.decorators = children
-            .map(|decorator| self.decorator(decorator))
-            .collect();
+        plan.decorators = children.map(|decorator| self.decorator(decorator)).collect();
         plan
     }
 
@@ -257,12 +204,7 @@ impl Builder<'_> {
         let span = self.span(&pair);
         let mut children = Children::of(pair);
         let name = self.name(children.required());
-        Plan {
-            name,
-            entry: self.path(children.required()),
-            decorators: Vec::new(),
-            span,
-        }
+        Plan { name, entry: self.path(children.required()), decorators: Vec::new(), span }
     }
 
     /// A decorator.
@@ -285,11 +227,9 @@ impl Builder<'_> {
         let key = children.optional(Rule::name).map(|name| self.name(name));
         let value = children.required();
         let value = match value.as_rule() {
-            Rule::list => DecoratorValue::List(
-                Children::of(value)
-                    .map(|item| self.list_item(item))
-                    .collect(),
-            ),
+            Rule::list => {
+                DecoratorValue::List(Children::of(value).map(|item| self.list_item(item)).collect())
+            }
             _ => DecoratorValue::Expr(self.expr(value)),
         };
         DecoratorArg { key, value, span }

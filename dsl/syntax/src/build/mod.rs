@@ -37,9 +37,7 @@ pub(crate) struct Children<'t> {
 
 impl<'t> Children<'t> {
     pub(crate) fn of(pair: Pair<'t, Rule>) -> Self {
-        Children {
-            rest: pair.into_inner().peekable(),
-        }
+        Children { rest: pair.into_inner().peekable() }
     }
 
     fn skip_fixed(&mut self) {
@@ -74,25 +72,15 @@ impl Builder<'_> {
     }
 
     fn range(&self, start: usize, end: usize) -> Span {
-        Span {
-            file: self.file,
-            start: (self.base + start) as u32,
-            end: (self.base + end) as u32,
-        }
+        Span { file: self.file, start: (self.base + start) as u32, end: (self.base + end) as u32 }
     }
 
     fn name(&self, pair: Pair<'_, Rule>) -> Name {
-        Name {
-            text: pair.as_str().to_string(),
-            span: self.span(&pair),
-        }
+        Name { text: pair.as_str().to_string(), span: self.span(&pair) }
     }
 
     fn text(&self, pair: Pair<'_, Rule>) -> Text {
-        Text {
-            text: pair.as_str().trim_matches('"').to_string(),
-            span: self.span(&pair),
-        }
+        Text { text: pair.as_str().trim_matches('"').to_string(), span: self.span(&pair) }
     }
 }
 

@@ -8,19 +8,9 @@ impl Builder<'_> {
     pub(super) fn chained_comparison(&mut self, first: Span, second: Span, whole: Span) {
         let text = |span: Span| self.source[span.start as usize..span.end as usize].trim();
         let (left, middle, right) = (
-            text(Span {
-                end: first.start,
-                ..whole
-            }),
-            text(Span {
-                start: first.end,
-                end: second.start,
-                ..whole
-            }),
-            text(Span {
-                start: second.end,
-                ..whole
-            }),
+            text(Span { end: first.start, ..whole }),
+            text(Span { start: first.end, end: second.start, ..whole }),
+            text(Span { start: second.end, ..whole }),
         );
         let help = format!(
             "write `{left} {} {middle} and {middle} {} {right}`",
@@ -44,17 +34,14 @@ impl Builder<'_> {
         let message =
             format!("`{number}` can be followed by neither a field, a subscript nor a call");
         let error = Diagnostic::error(codes::NUMBER, message).at(at, "not a number");
-        let exponent = suffix
-            .strip_prefix('.')
-            .filter(|rest| rest.starts_with(['e', 'E']));
+        let exponent = suffix.strip_prefix('.').filter(|rest| rest.starts_with(['e', 'E']));
         self.diagnostics.push(match exponent {
             Some(exponent) => error.help(format!(
                 "digits stand on both sides of the point: write `{number}.0{exponent}`"
             )),
-            None if suffix.starts_with('(') => error.help(format!(
-                "for a product write `{number} * {}`",
-                short(suffix)
-            )),
+            None if suffix.starts_with('(') => {
+                error.help(format!("for a product write `{number} * {}`", short(suffix)))
+            }
             None => error,
         });
     }
@@ -74,9 +61,5 @@ impl Builder<'_> {
 
 /// Text for a help line: long or broken texts are left out.
 fn short(text: &str) -> &str {
-    if text.len() <= 60 && !text.contains('\n') {
-        text
-    } else {
-        "(…)"
-    }
+    if text.len() <= 60 && !text.contains('\n') { text } else { "(…)" }
 }

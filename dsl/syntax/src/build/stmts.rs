@@ -10,11 +10,7 @@ use pest::iterators::Pair;
 impl Builder<'_> {
     /// A block at this depth of blocks.
     pub(crate) fn block(&mut self, pair: Pair<'_, Rule>, depth: usize) -> Block {
-        Block {
-            stmts: Children::of(pair)
-                .map(|stmt| self.stmt(stmt, depth))
-                .collect(),
-        }
+        Block { stmts: Children::of(pair).map(|stmt| self.stmt(stmt, depth)).collect() }
     }
 
     /// A statement at this depth of blocks.
@@ -50,11 +46,7 @@ impl Builder<'_> {
             }
             _ => self.if_stmt(stmt, depth),
         };
-        Stmt {
-            decorators,
-            kind,
-            span,
-        }
+        Stmt { decorators, kind, span }
     }
 
     fn assign(&mut self, pair: Pair<'_, Rule>) -> StmtKind {
@@ -68,12 +60,7 @@ impl Builder<'_> {
             "min=" => AssignOp::Min,
             _ => AssignOp::Bind,
         };
-        StmtKind::Assign {
-            lhs,
-            ty,
-            op,
-            value: self.expr(children.required()),
-        }
+        StmtKind::Assign { lhs, ty, op, value: self.expr(children.required()) }
     }
 
     fn unpack(&mut self, pair: Pair<'_, Rule>) -> StmtKind {
@@ -82,29 +69,19 @@ impl Builder<'_> {
         while let Some(lhs) = children.optional(Rule::lhs) {
             targets.push(self.lhs(lhs));
         }
-        StmtKind::Unpack {
-            targets,
-            value: self.expr(children.required()),
-        }
+        StmtKind::Unpack { targets, value: self.expr(children.required()) }
     }
 
     /// The counter, what it ranges over, and whether it counts down.
     fn for_head(&mut self, pair: Pair<'_, Rule>) -> (Name, Expr, bool) {
         let mut children = Children::of(pair);
-        (
-            self.name(children.required()),
-            self.expr(children.required()),
-            children.next().is_some(),
-        )
+        (self.name(children.required()), self.expr(children.required()), children.next().is_some())
     }
 
     /// The condition and the limit.
     fn while_head(&mut self, pair: Pair<'_, Rule>) -> (Expr, Expr) {
         let mut children = Children::of(pair);
-        (
-            self.expr(children.required()),
-            self.expr(children.required()),
-        )
+        (self.expr(children.required()), self.expr(children.required()))
     }
 
     /// The condition.
@@ -131,35 +108,14 @@ impl Builder<'_> {
             }
             let condition = self.if_head(child);
             let then = self.block(children.required(), depth + arms.len() + 1);
-            arms.push((
-                Span {
-                    end: whole.end,
-                    ..head
-                },
-                condition,
-                then,
-            ));
+            arms.push((Span { end: whole.end, ..head }, condition, then));
         }
         let (_, condition, then) = arms.remove(0);
         for (span, condition, then) in arms.into_iter().rev() {
-            let kind = StmtKind::If {
-                condition,
-                then,
-                otherwise: otherwise.take(),
-            };
-            otherwise = Some(Block {
-                stmts: vec![Stmt {
-                    decorators: Vec::new(),
-                    kind,
-                    span,
-                }],
-            });
+            let kind = StmtKind::If { condition, then, otherwise: otherwise.take() };
+            otherwise = Some(Block { stmts: vec![Stmt { decorators: Vec::new(), kind, span }] });
         }
-        StmtKind::If {
-            condition,
-            then,
-            otherwise,
-        }
+        StmtKind::If { condition, then, otherwise }
     }
 
     /// A loop's or conditional's decorators, and the statement without its body. Of a bare `else` the
@@ -175,32 +131,16 @@ impl Builder<'_> {
         let kind = match children.next() {
             Some(head) if head.as_rule() == Rule::for_head => {
                 let (var, over, reversed) = self.for_head(head);
-                StmtKind::For {
-                    var,
-                    over,
-                    reversed,
-                    body,
-                }
+                StmtKind::For { var, over, reversed, body }
             }
             Some(head) if head.as_rule() == Rule::while_head => {
                 let (condition, limit) = self.while_head(head);
-                StmtKind::While {
-                    condition,
-                    limit,
-                    body,
-                }
+                StmtKind::While { condition, limit, body }
             }
             head => {
-                let error = Expr {
-                    kind: ExprKind::Error,
-                    span,
-                };
+                let error = Expr { kind: ExprKind::Error, span };
                 let condition = head.map_or(error, |head| self.if_head(head));
-                StmtKind::If {
-                    condition,
-                    then: body,
-                    otherwise: None,
-                }
+                StmtKind::If { condition, then: body, otherwise: None }
             }
         };
         (decorators, kind)

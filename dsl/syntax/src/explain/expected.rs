@@ -24,9 +24,7 @@ pub(super) fn describe(m: &Mistake<'_>) -> Diagnostic {
             error = error.also(token.span(m.file), "found this instead");
         }
     } else {
-        let at = m
-            .found()
-            .map_or_else(|| m.end(), |token| token.span(m.file));
+        let at = m.found().map_or_else(|| m.end(), |token| token.span(m.file));
         error = error.at(at, format!("expected {expected}"));
     }
     if let Some(open) = m.open_bracket(m.at) {
@@ -39,10 +37,7 @@ pub(super) fn describe(m: &Mistake<'_>) -> Diagnostic {
 }
 
 fn line(m: &Mistake<'_>, span: Span) -> usize {
-    m.text[..span.start as usize]
-        .bytes()
-        .filter(|b| *b == b'\n')
-        .count()
+    m.text[..span.start as usize].bytes().filter(|b| *b == b'\n').count()
 }
 
 /// A token as a message names it.
@@ -57,10 +52,7 @@ pub(super) fn name(text: &str, token: &Token) -> String {
 }
 
 fn found(m: &Mistake<'_>) -> String {
-    m.found().map_or_else(
-        || "the end of the file".to_string(),
-        |token| name(m.text, &token),
-    )
+    m.found().map_or_else(|| "the end of the file".to_string(), |token| name(m.text, &token))
 }
 
 /// `a`, `a or b`, `a, b or c`
@@ -78,11 +70,8 @@ const OPENERS: &[(u8, &str)] = &[(1, "`(`"), (1, "`[`")];
 /// What would have fitted, without repetition: names and expressions first, then punctuation, then
 /// operators.
 fn words(m: &Mistake<'_>) -> Vec<&'static str> {
-    let mut words: Vec<(u8, &'static str)> = m
-        .expected
-        .iter()
-        .filter_map(|rule| word(*rule, m.entry))
-        .collect();
+    let mut words: Vec<(u8, &'static str)> =
+        m.expected.iter().filter_map(|rule| word(*rule, m.entry)).collect();
     // Whether a call or subscript may follow an operand goes without saying.
     if m.at.checked_sub(1).is_some_and(|i| m.ends_operand(i))
         && words.iter().any(|word| !OPENERS.contains(word))

@@ -9,17 +9,12 @@ pub(super) fn find(m: &Mistake<'_>) -> Option<Diagnostic> {
     if m.ends_early() {
         return None;
     }
-    array_literal(m)
-        .or_else(|| slice(m))
-        .or_else(|| leading_point(m))
-        .or_else(|| missing_at(m))
+    array_literal(m).or_else(|| slice(m)).or_else(|| leading_point(m)).or_else(|| missing_at(m))
 }
 
 /// `x = [1, 2]`
 fn array_literal(m: &Mistake<'_>) -> Option<Diagnostic> {
-    let token = m
-        .found()
-        .filter(|t| t.is(m.text, "[") || t.is(m.text, "{"))?;
+    let token = m.found().filter(|t| t.is(m.text, "[") || t.is(m.text, "{"))?;
     if !m.expects_operand() {
         return None;
     }
@@ -49,9 +44,7 @@ fn slice(m: &Mistake<'_>) -> Option<Diagnostic> {
 /// `.5`
 fn leading_point(m: &Mistake<'_>) -> Option<Diagnostic> {
     let token = m.found().filter(|t| t.is(m.text, "."))?;
-    let digits = m
-        .token(m.at + 1)
-        .filter(|t| t.kind == Kind::Number && t.start == token.end)?;
+    let digits = m.token(m.at + 1).filter(|t| t.kind == Kind::Number && t.start == token.end)?;
     if !m.expects_operand() {
         return None;
     }
@@ -71,11 +64,8 @@ fn missing_at(m: &Mistake<'_>) -> Option<Diagnostic> {
     }
     let word = token.text(m.text);
     Some(
-        Diagnostic::error(
-            codes::EXPECTED,
-            format!("expected a decorator, found `{word}`"),
-        )
-        .at(token.span(m.file), "`@` is missing before this")
-        .help(format!("write `@{word}`")),
+        Diagnostic::error(codes::EXPECTED, format!("expected a decorator, found `{word}`"))
+            .at(token.span(m.file), "`@` is missing before this")
+            .help(format!("write `@{word}`")),
     )
 }

@@ -59,23 +59,14 @@ pub(crate) fn unknown_item(
             .help("decorators stand before a statement, or in a plan: `plan pod for forward { @mesh(data: 2) }`");
     }
     let lists = ["dim", "const", "type"];
-    let list = before
-        .iter()
-        .rev()
-        .find(|t| t.first && t.is_one_of(text, KEYWORDS));
+    let list = before.iter().rev().find(|t| t.first && t.is_one_of(text, KEYWORDS));
     let is_statement = starts_assignment(text, tokens, 0);
     if is_statement && let Some(list) = list.filter(|list| list.is_one_of(text, &lists)) {
         let last = before.last().map_or(at, |t| t.span(file));
-        let comma = einmesh_diagnostics::Span {
-            start: last.end,
-            ..last
-        };
+        let comma = einmesh_diagnostics::Span { start: last.end, ..last };
         let keyword = list.text(text);
         return Diagnostic::error(codes::MISSING_COMMA, "a comma is missing")
-            .at(
-                comma,
-                format!("`,` is missing, or `{keyword}` before `{word}`"),
-            )
+            .at(comma, format!("`,` is missing, or `{keyword}` before `{word}`"))
             .also(at, "this would be the next one")
             .help(format!("separate them by `,`, or start a new `{keyword}`"));
     }
@@ -84,23 +75,14 @@ pub(crate) fn unknown_item(
             .help(format!("write `{keyword}`"));
     }
     if is_statement {
-        return error(
-            "a statement stands outside of a function".to_string(),
-            "not in a function",
-        )
-        .help(format!(
-            "a constant is declared with `const {word} = …`; a value is computed in a `fn`"
-        ));
+        return error("a statement stands outside of a function".to_string(), "not in a function")
+            .help(format!(
+                "a constant is declared with `const {word} = …`; a value is computed in a `fn`"
+            ));
     }
-    let known = nearest(
-        word,
-        ITEM_KEYWORDS.iter().copied().filter(|k| *k != "export"),
-    );
+    let known = nearest(word, ITEM_KEYWORDS.iter().copied().filter(|k| *k != "export"));
     let error = error(
-        format!(
-            "expected a declaration, found {}",
-            expected::name(text, first)
-        ),
+        format!("expected a declaration, found {}", expected::name(text, first)),
         "unknown here",
     );
     match known {

@@ -89,9 +89,7 @@ impl Mistake<'_> {
 
     /// Whether the token ends an operand.
     fn ends_operand(&self, at: usize) -> bool {
-        self.tokens
-            .get(at)
-            .is_some_and(|t| t.ends_operand(self.text))
+        self.tokens.get(at).is_some_and(|t| t.ends_operand(self.text))
     }
 
     /// Whether the token may start an operand.
@@ -115,24 +113,14 @@ impl Mistake<'_> {
 
     /// The empty span after the last token before the mistake.
     fn end(&self) -> Span {
-        let end = self
-            .at
-            .min(self.tokens.len())
-            .checked_sub(1)
-            .map_or(0, |i| self.tokens[i].end);
-        Span {
-            file: self.file,
-            start: end,
-            end,
-        }
+        let end = self.at.min(self.tokens.len()).checked_sub(1).map_or(0, |i| self.tokens[i].end);
+        Span { file: self.file, start: end, end }
     }
 
     /// The text from one token to another, if it is short and on one line.
     fn short(&self, range: Range<usize>) -> Option<&str> {
-        let (first, last) = (
-            self.tokens.get(range.start)?,
-            self.tokens.get(range.end.checked_sub(1)?)?,
-        );
+        let (first, last) =
+            (self.tokens.get(range.start)?, self.tokens.get(range.end.checked_sub(1)?)?);
         let text = self.text.get(first.start as usize..last.end as usize)?;
         (text.len() <= 80 && !text.contains('\n')).then_some(text)
     }

@@ -36,17 +36,10 @@ fn space_before_bracket(m: &Mistake<'_>) -> Option<Diagnostic> {
     if bracket == "(" && m.expects(Rule::comma) && m.word(before) == ")" {
         return None;
     }
-    let mut error = Diagnostic::error(
-        codes::SPACE_BEFORE_BRACKET,
-        format!("a space before `{bracket}`"),
-    )
-    .at(
-        token.span(m.file),
-        format!("this `{bracket}` must touch what it belongs to"),
-    );
-    let callee = m
-        .short(before..before + 1)
-        .filter(|_| m.tokens[before].kind == Kind::Word);
+    let mut error =
+        Diagnostic::error(codes::SPACE_BEFORE_BRACKET, format!("a space before `{bracket}`"))
+            .at(token.span(m.file), format!("this `{bracket}` must touch what it belongs to"));
+    let callee = m.short(before..before + 1).filter(|_| m.tokens[before].kind == Kind::Word);
     let rest = m.after_bracket(m.at).and_then(|end| m.short(m.at..end));
     error = match (callee, rest) {
         (Some(callee), Some(rest)) => error.help(format!("write `{callee}{rest}`")),
@@ -64,60 +57,37 @@ fn missing_result(m: &Mistake<'_>) -> Option<Diagnostic> {
     if !m.expects(Rule::arrow) || m.entry != Rule::head_alone && m.entry != Rule::item_alone {
         return None;
     }
-    let error = Diagnostic::error(
-        codes::MISSING_RESULT,
-        "a function states the type of its result",
-    );
+    let error =
+        Diagnostic::error(codes::MISSING_RESULT, "a function states the type of its result");
     let head = m.short(m.range.start..m.at).unwrap_or("fn f(x: f32)");
     if m.found().is_some_and(|t| t.is(m.text, ":")) && !m.ends_early() {
         return Some(
-            error
-                .at(m.place(), "`->` is expected here")
-                .help(format!("write `{head} -> …`")),
+            error.at(m.place(), "`->` is expected here").help(format!("write `{head} -> …`")),
         );
     }
     Some(
         error
             .at(m.end(), "`->` and a type are expected here")
-            .help(format!(
-                "write `{head} -> f32`, with the type that it returns"
-            ))
+            .help(format!("write `{head} -> f32`, with the type that it returns"))
             .note("several results have names: `-> (mean: f32, var: f32)`"),
     )
 }
 
 /// `fn f(x f32)`, `record R { a f32 }`, `@mesh(data 2)`
 fn missing_colon(m: &Mistake<'_>) -> Option<Diagnostic> {
-    let token = m
-        .found()
-        .filter(|t| !m.ends_early() && m.starts_operand(t) && !t.first)?;
+    let token = m.found().filter(|t| !m.ends_early() && m.starts_operand(t) && !t.first)?;
     let name =
-        m.at.checked_sub(1)
-            .filter(|i| *i >= m.range.start && m.tokens[*i].kind == Kind::Word)?;
+        m.at.checked_sub(1).filter(|i| *i >= m.range.start && m.tokens[*i].kind == Kind::Word)?;
     let typed = m.expected == [Rule::colon];
     let keyed = m.entry == Rule::decorator_alone && m.expects(Rule::colon);
     if !typed && !keyed || token.is(m.text, "(") {
         return None;
     }
     let at = m.tokens[name].span(m.file);
-    let code = if typed {
-        codes::MISSING_TYPE
-    } else {
-        codes::EXPECTED
-    };
+    let code = if typed { codes::MISSING_TYPE } else { codes::EXPECTED };
     let error = Diagnostic::error(code, "a `:` is missing");
     let corrected = format!("write `{}: {}`", m.word(name), token.text(m.text));
-    Some(
-        error
-            .at(
-                Span {
-                    start: at.end,
-                    ..at
-                },
-                "`:` is expected here",
-            )
-            .help(corrected),
-    )
+    Some(error.at(Span { start: at.end, ..at }, "`:` is expected here").help(corrected))
 }
 
 /// `fn f(x, y)`, `-> (logits)`
@@ -134,17 +104,9 @@ fn missing_type(m: &Mistake<'_>) -> Option<Diagnostic> {
         false => "parameter",
     };
     Some(
-        Diagnostic::error(
-            codes::MISSING_TYPE,
-            format!("the {what} `{word}` has no type"),
-        )
-        .at(
-            m.tokens[name].span(m.file),
-            "`:` and a type are expected after this",
-        )
-        .help(format!(
-            "write its type, such as `{word}: f32` or `{word}: f32[B,T]`"
-        )),
+        Diagnostic::error(codes::MISSING_TYPE, format!("the {what} `{word}` has no type"))
+            .at(m.tokens[name].span(m.file), "`:` and a type are expected after this")
+            .help(format!("write its type, such as `{word}: f32` or `{word}: f32[B,T]`")),
     )
 }
 
@@ -169,11 +131,8 @@ fn wrong_equals(m: &Mistake<'_>) -> Option<Diagnostic> {
             if bracket == Some("(") && matches!(m.before(2), "(" | ",") {
                 let value = m.word(m.at + 1);
                 return Some(
-                    error(
-                        "a named argument is written with `:`",
-                        "`:` is expected here",
-                    )
-                    .help(format!("write `{key}: {value}`")),
+                    error("a named argument is written with `:`", "`:` is expected here")
+                        .help(format!("write `{key}: {value}`")),
                 );
             }
             if binds {
@@ -189,16 +148,14 @@ fn wrong_equals(m: &Mistake<'_>) -> Option<Diagnostic> {
             error("`==` compares; it does not bind", "`=` is expected here")
                 .help(format!("write `{} = …`", m.before(1)))
         }
-        ":=" if m.expects(Rule::equals) && m.before(1) == ")" => error(
-            "`:=` stores into an array that exists",
-            "`=` is expected here",
-        )
-        .help("several results are bound with `=`: `(a, b) = …`"),
-        ":=" if m.expects(Rule::equals) || m.expects(Rule::colon) && !binds => error(
-            "`:=` stores into an array that exists",
-            "`=` is expected here",
-        )
-        .help(format!("a declaration takes `=`: `{} = …`", m.before(1))),
+        ":=" if m.expects(Rule::equals) && m.before(1) == ")" => {
+            error("`:=` stores into an array that exists", "`=` is expected here")
+                .help("several results are bound with `=`: `(a, b) = …`")
+        }
+        ":=" if m.expects(Rule::equals) || m.expects(Rule::colon) && !binds => {
+            error("`:=` stores into an array that exists", "`=` is expected here")
+                .help(format!("a declaration takes `=`: `{} = …`", m.before(1)))
+        }
         _ => return None,
     })
 }
@@ -267,12 +224,9 @@ fn keyword_as_name(m: &Mistake<'_>) -> Option<Diagnostic> {
 
 fn keyword(m: &Mistake<'_>, token: &Token) -> Diagnostic {
     let word = token.text(m.text);
-    Diagnostic::error(
-        codes::KEYWORD_AS_NAME,
-        format!("`{word}` is a keyword and cannot be a name"),
-    )
-    .at(token.span(m.file), "a name is expected here")
-    .help(format!("call it `{word}_`, or something that says more"))
+    Diagnostic::error(codes::KEYWORD_AS_NAME, format!("`{word}` is a keyword and cannot be a name"))
+        .at(token.span(m.file), "a name is expected here")
+        .help(format!("call it `{word}_`, or something that says more"))
 }
 
 /// `let x = 3`, `return x`
@@ -296,10 +250,8 @@ fn foreign_statement(m: &Mistake<'_>) -> Option<Diagnostic> {
         }
         _ => return None,
     };
-    let error = Diagnostic::error(
-        codes::NOT_A_STATEMENT,
-        format!("there is no `{word}` statement"),
-    );
+    let error =
+        Diagnostic::error(codes::NOT_A_STATEMENT, format!("there is no `{word}` statement"));
     Some(error.at(first.span(m.file), "not a statement").help(help))
 }
 
@@ -308,17 +260,10 @@ fn not_a_statement(m: &Mistake<'_>) -> Option<Diagnostic> {
     if m.entry != Rule::stmt_alone || !m.expects(Rule::assign_op) {
         return None;
     }
-    let whole = m.tokens[m.range.start]
-        .span(m.file)
-        .to(m.tokens[m.range.end - 1].span(m.file));
-    let assigns = m
-        .range
-        .clone()
-        .find(|i| matches!(m.word(*i), "=" | ":=" | "+="));
+    let whole = m.tokens[m.range.start].span(m.file).to(m.tokens[m.range.end - 1].span(m.file));
+    let assigns = m.range.clone().find(|i| matches!(m.word(*i), "=" | ":=" | "+="));
     if let Some(assigns) = assigns {
-        let left = m.tokens[m.range.start]
-            .span(m.file)
-            .to(m.tokens[assigns - 1].span(m.file));
+        let left = m.tokens[m.range.start].span(m.file).to(m.tokens[assigns - 1].span(m.file));
         return Some(
             Diagnostic::error(codes::NOT_A_STATEMENT, "the left side is not a place")
                 .at(left, "a name with fields and subscripts is expected")
@@ -342,19 +287,11 @@ fn missing_comma(m: &Mistake<'_>) -> Option<Diagnostic> {
     if !m.ends_operand(before) || !next || !(m.expects(Rule::comma) || next_field) {
         return None;
     }
-    let at = Span {
-        file: m.file,
-        start: m.tokens[before].end,
-        end: m.tokens[before].end,
-    };
+    let at = Span { file: m.file, start: m.tokens[before].end, end: m.tokens[before].end };
     let error = Diagnostic::error(codes::MISSING_COMMA, "a comma is missing")
         .at(at, "`,` is expected here");
     Some(match m.short(before..m.at + 1) {
-        Some(_) => error.help(format!(
-            "write `{}, {}`",
-            m.word(before),
-            token.text(m.text)
-        )),
+        Some(_) => error.help(format!("write `{}, {}`", m.word(before), token.text(m.text))),
         None => error.help("add `,`"),
     })
 }
@@ -378,19 +315,14 @@ fn missing_operator(m: &Mistake<'_>) -> Option<Diagnostic> {
     if !m.expects(Rule::binary_op) || !m.ends_operand(before) || !m.starts_operand(&token) {
         return None;
     }
-    let message = format!(
-        "expected an operator, found {}",
-        super::expected::name(m.text, &token)
-    );
+    let message = format!("expected an operator, found {}", super::expected::name(m.text, &token));
     let error = Diagnostic::error(codes::EXPECTED, message)
         .at(token.span(m.file), "an operator is missing before this");
     let simple = |at: usize| matches!(m.tokens[at].kind, Kind::Word | Kind::Number);
     Some(match simple(before) && simple(m.at) {
-        true => error.help(format!(
-            "for a product write `{} * {}`",
-            m.word(before),
-            token.text(m.text)
-        )),
+        true => {
+            error.help(format!("for a product write `{} * {}`", m.word(before), token.text(m.text)))
+        }
         false => error,
     })
 }

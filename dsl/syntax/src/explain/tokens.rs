@@ -74,13 +74,9 @@ fn replacement(word: &str) -> Option<&'static str> {
 
 /// A word that starts like a number and is none.
 fn number(file: FileId, word: &str, token: &Token) -> Option<Diagnostic> {
-    let digits = word
-        .bytes()
-        .take_while(|b| b.is_ascii_digit() || *b == b'.')
-        .count();
-    let exponent = word[digits..]
-        .strip_prefix(['e', 'E'])
-        .map(|rest| rest.trim_start_matches(['+', '-']));
+    let digits = word.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+    let exponent =
+        word[digits..].strip_prefix(['e', 'E']).map(|rest| rest.trim_start_matches(['+', '-']));
     let after = match exponent {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => {
             rest.trim_start_matches(|c: char| c.is_ascii_digit())
@@ -91,10 +87,8 @@ fn number(file: FileId, word: &str, token: &Token) -> Option<Diagnostic> {
         return None;
     }
     let value = &word[..word.len() - after.len()];
-    let error = Diagnostic::error(codes::NUMBER, format!("`{word}` is not a number")).at(
-        token.span(file),
-        format!("`{after}` cannot follow a number"),
-    );
+    let error = Diagnostic::error(codes::NUMBER, format!("`{word}` is not a number"))
+        .at(token.span(file), format!("`{after}` cannot follow a number"));
     Some(match after {
         "KB" | "MB" | "GB" | "K" | "M" | "G" | "k" | "kB" => {
             error.help("sizes are written with `KiB`, `MiB` or `GiB`: `70GiB`")
@@ -102,10 +96,9 @@ fn number(file: FileId, word: &str, token: &Token) -> Option<Diagnostic> {
         "f" | "f32" | "f64" | "f16" | "bf16" | "i32" | "i64" => error.help(format!(
             "numbers have no dtype of their own: write `{value}`, or cast the expression"
         )),
-        _ if word.bytes().all(|b| b.is_ascii_digit() || b == b'_') => error.help(format!(
-            "numbers have no separators: write `{}`",
-            word.replace('_', "")
-        )),
+        _ if word.bytes().all(|b| b.is_ascii_digit() || b == b'_') => {
+            error.help(format!("numbers have no separators: write `{}`", word.replace('_', "")))
+        }
         _ if value == "0" && after.starts_with(['x', 'b', 'o']) => {
             error.help("numbers are decimal")
         }

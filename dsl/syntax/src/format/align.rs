@@ -23,10 +23,7 @@ pub(super) fn render(outline: &Outline<'_>, lines: Vec<Line>) -> String {
         out.push_str(&code);
         if let Some(comment) = &row.comment {
             let width = code.chars().count();
-            out.extend(std::iter::repeat_n(
-                ' ',
-                comment.column.saturating_sub(width),
-            ));
+            out.extend(std::iter::repeat_n(' ', comment.column.saturating_sub(width)));
             out.push_str(&comment.text);
         }
         out.truncate(start + out[start..].trim_end().len());
@@ -97,19 +94,12 @@ fn row(o: &Outline<'_>, line: Line) -> Row {
         let word = o.word(token).trim_end();
         let trailing = o.tokens[token].kind == Kind::Comment && i > 0;
         if trailing {
-            comment = Some(Comment {
-                text: word.to_string(),
-                column: o.source_column(token),
-            });
+            comment = Some(Comment { text: word.to_string(), column: o.source_column(token) });
         }
         if o.dropped[token] || trailing {
             continue;
         }
-        let out = if at.is_some_and(|at| token >= at) {
-            &mut tail
-        } else {
-            &mut head
-        };
+        let out = if at.is_some_and(|at| token >= at) { &mut tail } else { &mut head };
         if line.spaces[i] && Some(token) != at {
             out.push(' ');
         }
@@ -124,14 +114,7 @@ fn row(o: &Outline<'_>, line: Line) -> Row {
         padding: 1,
         tail,
     });
-    Row {
-        blank: line.blank,
-        head,
-        anchor,
-        comment,
-        goes_on: !line.is_first,
-        indent: line.indent,
-    }
+    Row { blank: line.blank, head, anchor, comment, goes_on: !line.is_first, indent: line.indent }
 }
 
 fn anchor_kind(o: &Outline<'_>, at: usize) -> AnchorKind {
@@ -220,29 +203,18 @@ fn align_run(rows: &mut [Row], run: &[usize]) {
         columns.entry(anchor.source).or_default().push(*at);
     }
     let is_padded = |at: usize| {
-        rows[at]
-            .anchor
-            .as_ref()
-            .is_some_and(|anchor| anchor.source > rows[at].head_width() + 1)
+        rows[at].anchor.as_ref().is_some_and(|anchor| anchor.source > rows[at].head_width() + 1)
     };
     let (mut groups, alone): (Vec<Vec<usize>>, Vec<Vec<usize>>) =
         columns.into_values().partition(|lines| lines.len() > 1);
-    let edited: Vec<usize> = alone
-        .into_iter()
-        .flatten()
-        .filter(|at| is_padded(*at))
-        .collect();
+    let edited: Vec<usize> = alone.into_iter().flatten().filter(|at| is_padded(*at)).collect();
     // The first of the largest ones: `max_by_key` would take the last.
     match groups.iter_mut().rev().max_by_key(|lines| lines.len()) {
         Some(largest) => largest.extend(edited),
         None => groups.push(edited),
     }
     for group in groups {
-        let widest = group
-            .iter()
-            .map(|at| rows[*at].head_width())
-            .max()
-            .unwrap_or(0);
+        let widest = group.iter().map(|at| rows[*at].head_width()).max().unwrap_or(0);
         for at in group {
             let padding = widest + 1 - rows[at].head_width();
             if let Some(anchor) = &mut rows[at].anchor {
@@ -265,11 +237,8 @@ fn align_comments(rows: &mut [Row]) {
             while end < rows.len() && same(&rows[end]) {
                 end += 1;
             }
-            let widest = rows[start..end]
-                .iter()
-                .map(|row| row.code().chars().count())
-                .max()
-                .unwrap_or(0);
+            let widest =
+                rows[start..end].iter().map(|row| row.code().chars().count()).max().unwrap_or(0);
             for row in &mut rows[start..end] {
                 if let Some(comment) = &mut row.comment {
                     comment.column = column.max(widest + 2);

@@ -17,20 +17,12 @@ pub(super) struct Break {
 impl Break {
     /// Before a line that starts something, or ends a block.
     fn first(indent: usize) -> Break {
-        Break {
-            indent,
-            may_be_blank: false,
-            is_first: true,
-        }
+        Break { indent, may_be_blank: false, is_first: true }
     }
 
     /// Before a line that goes on with what an earlier one started.
     fn further(indent: usize) -> Break {
-        Break {
-            indent,
-            may_be_blank: false,
-            is_first: false,
-        }
+        Break { indent, may_be_blank: false, is_first: false }
     }
 }
 
@@ -106,14 +98,9 @@ impl Ctx<'_, '_> {
 
     /// A line of the innermost block's own. Blank lines before it are kept, except after the brace.
     fn line_of_block(&self, at: usize) -> Break {
-        let after_brace = at
-            .checked_sub(1)
-            .is_some_and(|previous| self.is_brace(previous));
+        let after_brace = at.checked_sub(1).is_some_and(|previous| self.is_brace(previous));
         let indent = self.block().map_or(0, |block| block.indent + 2);
-        Break {
-            may_be_blank: !after_brace,
-            ..Break::first(indent)
-        }
+        Break { may_be_blank: !after_brace, ..Break::first(indent) }
     }
 
     /// Whether a token starts a declaration, statement or field, or ends a block.
@@ -142,17 +129,11 @@ impl Ctx<'_, '_> {
     /// The indentation of a line that goes on with what an earlier one started.
     pub fn continuation(&self, at: usize) -> usize {
         let o = self.o;
-        let brackets = self
-            .frames
-            .iter()
-            .rev()
-            .take_while(|frame| !self.is_block(frame));
+        let brackets = self.frames.iter().rev().take_while(|frame| !self.is_block(frame));
         let Some((depth, hanging)) = brackets.enumerate().find(|(_, frame)| frame.hanging) else {
             return self.base + self.further;
         };
-        let starts = depth == 0
-            && o.before(at)
-                .is_some_and(|i| o.is(i, ",") || i == hanging.open);
+        let starts = depth == 0 && o.before(at).is_some_and(|i| o.is(i, ",") || i == hanging.open);
         hanging.indent + if starts { 2 } else { 4 }
     }
 

@@ -72,20 +72,9 @@ impl Ctx<'_, '_> {
     fn token(&mut self, at: usize) {
         let o = self.o;
         let closes = self.closes(at);
-        self.breaks[at] = self
-            .field_indent(at)
-            .unwrap_or_else(|| self.continuation(at));
-        if let Some(Break {
-            indent,
-            may_be_blank,
-            is_first,
-        }) = self.break_before(at)
-        {
-            let indent = if self.hangs(at) {
-                self.breaks[at]
-            } else {
-                indent
-            };
+        self.breaks[at] = self.field_indent(at).unwrap_or_else(|| self.continuation(at));
+        if let Some(Break { indent, may_be_blank, is_first }) = self.break_before(at) {
+            let indent = if self.hangs(at) { self.breaks[at] } else { indent };
             let follows = self.line.is_some();
             self.finish();
             self.line = Some(Line {
@@ -117,11 +106,7 @@ impl Ctx<'_, '_> {
         if o.brackets[at] != Bracket::No {
             let line = self.line.as_ref().map_or(0, |line| line.indent);
             let indent = if self.is_brace(at) { self.base } else { line };
-            self.frames.push(Frame {
-                open: at,
-                indent,
-                hanging: false,
-            });
+            self.frames.push(Frame { open: at, indent, hanging: false });
             if self.is_brace(at) {
                 self.further = 2;
             }
@@ -149,16 +134,8 @@ impl Ctx<'_, '_> {
 
     /// Adds a token to the line.
     fn put(&mut self, at: usize) {
-        let bracket = self
-            .frames
-            .last()
-            .map_or(Bracket::No, |top| self.o.brackets[top.open]);
-        let depth = self
-            .frames
-            .iter()
-            .rev()
-            .take_while(|frame| !self.is_block(frame))
-            .count();
+        let bracket = self.frames.last().map_or(Bracket::No, |top| self.o.brackets[top.open]);
+        let depth = self.frames.iter().rev().take_while(|frame| !self.is_block(frame)).count();
         let o = self.o;
         let Some(line) = &mut self.line else { return };
         let before = (line.tokens.start..at).rev().find(|i| !o.dropped[*i]);

@@ -115,10 +115,9 @@ impl<'t> Outline<'t> {
                     self.block(block);
                 }
             }
-            Item::Plan(plan) => plan
-                .decorators
-                .iter()
-                .for_each(|d| self.mark(d.span.start, Start::Stmt)),
+            Item::Plan(plan) => {
+                plan.decorators.iter().for_each(|d| self.mark(d.span.start, Start::Stmt))
+            }
             _ => {}
         }
     }
@@ -128,10 +127,7 @@ impl<'t> Outline<'t> {
     }
 
     fn stmt(&mut self, stmt: &Stmt) {
-        let first = stmt
-            .decorators
-            .first()
-            .map_or(stmt.span, |d: &Decorator| d.span);
+        let first = stmt.decorators.first().map_or(stmt.span, |d: &Decorator| d.span);
         for decorator in stmt.decorators.iter().skip(1) {
             self.mark(decorator.span.start, Start::Decorated);
         }
@@ -143,9 +139,7 @@ impl<'t> Outline<'t> {
     fn inner(&mut self, kind: &StmtKind) {
         match kind {
             StmtKind::For { body, .. } | StmtKind::While { body, .. } => self.block(body),
-            StmtKind::If {
-                then, otherwise, ..
-            } => {
+            StmtKind::If { then, otherwise, .. } => {
                 self.block(then);
                 match otherwise.as_ref().map(|block| &block.stmts[..]) {
                     Some([only]) if self.is_else_if(only) => self.inner(&only.kind),
@@ -207,9 +201,7 @@ impl<'t> Outline<'t> {
                 if is_head || is_list || is_call || is_text || is_record {
                     Bracket::Arguments
                 } else {
-                    Bracket::Subscripts {
-                        spaced: self.has_spaces(open, close),
-                    }
+                    Bracket::Subscripts { spaced: self.has_spaces(open, close) }
                 }
             }
         }
@@ -234,10 +226,7 @@ impl<'t> Outline<'t> {
                 (Kind::Comment, _) => return true,
                 (Kind::Punct, "|") if depth == 0 => break,
                 (Kind::Punct, ",") => {
-                    let space = self
-                        .tokens
-                        .get(at + 1)
-                        .is_some_and(|next| next.start > token.end);
+                    let space = self.tokens.get(at + 1).is_some_and(|next| next.start > token.end);
                     if depth == 0 && written.is_none() {
                         written = Some(space);
                     }
@@ -269,9 +258,7 @@ impl<'t> Outline<'t> {
         let is_block = matches!(self.brackets[open], Bracket::Block | Bracket::Fields);
         is_block
             && open + 1 < close
-            && self.tokens[open + 1..=close]
-                .iter()
-                .any(|t| t.first || t.kind == Kind::Comment)
+            && self.tokens[open + 1..=close].iter().any(|t| t.first || t.kind == Kind::Comment)
     }
 
     /// A record on several lines ends with a comma, one on a single line does not.
@@ -347,10 +334,7 @@ impl<'t> Outline<'t> {
 
     /// Whether a `-` is a sign.
     pub fn is_unary(&self, at: usize) -> bool {
-        self.is(at, "-")
-            && self
-                .before(at)
-                .is_none_or(|i| !self.tokens[i].ends_operand(self.text))
+        self.is(at, "-") && self.before(at).is_none_or(|i| !self.tokens[i].ends_operand(self.text))
     }
 
     /// Whether a `max` or `min` is the first half of `max=`.
@@ -361,9 +345,7 @@ impl<'t> Outline<'t> {
                 .tokens
                 .get(at + 1)
                 .is_some_and(|next| next.is(self.text, "=") && next.start == self.tokens[at].end)
-            && self
-                .before(at)
-                .is_some_and(|i| self.tokens[i].ends_operand(self.text))
+            && self.before(at).is_some_and(|i| self.tokens[i].ends_operand(self.text))
     }
 
     /// Whether a token assigns: `=`, `:=`, `+=`, or the first half of `max=`.
@@ -389,17 +371,12 @@ impl<'t> Outline<'t> {
 
     /// How many characters the source has from the start of one token to that of another.
     pub fn source_distance(&self, from: usize, to: usize) -> usize {
-        self.text[self.tokens[from].start as usize..self.tokens[to].start as usize]
-            .chars()
-            .count()
+        self.text[self.tokens[from].start as usize..self.tokens[to].start as usize].chars().count()
     }
 
     /// How many line breaks stand before a token in the source.
     pub fn breaks_before(&self, at: usize) -> usize {
         let from = at.checked_sub(1).map_or(0, |i| self.tokens[i].end as usize);
-        self.text[from..self.tokens[at].start as usize]
-            .bytes()
-            .filter(|b| *b == b'\n')
-            .count()
+        self.text[from..self.tokens[at].start as usize].bytes().filter(|b| *b == b'\n').count()
     }
 }

@@ -24,10 +24,7 @@ pub(crate) struct Close {
 impl Brackets {
     /// Where the bracket that `open` opens ends.
     pub fn close(&self, open: usize) -> Close {
-        self.close[open].unwrap_or(Close {
-            at: self.close.len(),
-            real: false,
-        })
+        self.close[open].unwrap_or(Close { at: self.close.len(), real: false })
     }
 
     /// Whether a mistake was reported within these tokens.
@@ -51,10 +48,7 @@ pub(crate) fn check(
         text,
         tokens,
         open: Vec::new(),
-        brackets: Brackets {
-            close: vec![None; tokens.len()],
-            wrong: Vec::new(),
-        },
+        brackets: Brackets { close: vec![None; tokens.len()], wrong: Vec::new() },
         lacks_braces: count(text, tokens, "{") > count(text, tokens, "}"),
         report,
     };
@@ -166,9 +160,7 @@ impl Ctx<'_> {
     }
 
     fn top_is_round(&self) -> bool {
-        self.open
-            .last()
-            .is_some_and(|i| !self.tokens[*i].is(self.text, "{"))
+        self.open.last().is_some_and(|i| !self.tokens[*i].is(self.text, "{"))
     }
 
     fn in_block(&self) -> bool {
@@ -177,19 +169,14 @@ impl Ctx<'_> {
 
     /// Whether a `}` stands further left than the line whose `{` it would close.
     fn is_outdented(&self, at: usize) -> bool {
-        self.open
-            .last()
-            .is_some_and(|open| self.indent(at) < self.indent(*open))
+        self.open.last().is_some_and(|open| self.indent(at) < self.indent(*open))
     }
 
     /// The indentation of the line that a token is on.
     fn indent(&self, at: usize) -> usize {
         let start = self.tokens[at].start as usize;
         let line = self.text[..start].rfind('\n').map_or(0, |i| i + 1);
-        self.text[line..]
-            .bytes()
-            .take_while(|b| matches!(b, b' ' | b'\t'))
-            .count()
+        self.text[line..].bytes().take_while(|b| matches!(b, b' ' | b'\t')).count()
     }
 
     fn unclosed(&mut self, open: usize, at: usize) {
@@ -202,11 +189,7 @@ impl Ctx<'_> {
         if at < self.tokens.len() {
             error = error.also(self.span(at), format!("`{closer}` is expected before this"));
         } else if let Some(last) = self.tokens.last() {
-            let end = Span {
-                file: self.file,
-                start: last.end,
-                end: last.end,
-            };
+            let end = Span { file: self.file, start: last.end, end: last.end };
             error = error.also(end, format!("`{closer}` is expected here at the latest"));
         }
         (self.report)(error.help(format!("add `{closer}`")));
@@ -217,12 +200,10 @@ impl Ctx<'_> {
         self.brackets.wrong.push(at);
         let (opener, closer) = self.pair(open);
         let found = self.tokens[at].text(self.text);
-        let error = Diagnostic::error(
-            codes::BRACKETS,
-            format!("`{opener}` is closed by `{found}`"),
-        )
-        .at(self.span(at), format!("`{closer}` is expected"))
-        .also(self.span(open), "opened here");
+        let error =
+            Diagnostic::error(codes::BRACKETS, format!("`{opener}` is closed by `{found}`"))
+                .at(self.span(at), format!("`{closer}` is expected"))
+                .also(self.span(open), "opened here");
         (self.report)(error.help(format!("write `{closer}` instead of `{found}`")));
     }
 

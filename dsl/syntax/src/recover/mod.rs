@@ -39,27 +39,14 @@ pub(crate) fn recover(
 ) -> Option<Item> {
     let mut found = Diagnostics::new();
     let mut unbalanced = Vec::new();
-    let brackets = brackets::check(broken.file, broken.text, broken.tokens, &mut |d| {
-        unbalanced.push(d)
-    });
-    unbalanced
-        .into_iter()
-        .take(MAX_MISTAKES)
-        .for_each(|d| found.push(d));
-    let mut ctx = Ctx {
-        broken,
-        brackets,
-        diagnostics: &mut found,
-    };
+    let brackets =
+        brackets::check(broken.file, broken.text, broken.tokens, &mut |d| unbalanced.push(d));
+    unbalanced.into_iter().take(MAX_MISTAKES).for_each(|d| found.push(d));
+    let mut ctx = Ctx { broken, brackets, diagnostics: &mut found };
     let item = ctx.item();
     if found.is_empty() {
         // The pieces parse and the whole does not: its first mistake is between them.
-        found.push(explain(&mistake(
-            broken,
-            0..broken.tokens.len(),
-            Rule::item_alone,
-            failure,
-        )));
+        found.push(explain(&mistake(broken, 0..broken.tokens.len(), Rule::item_alone, failure)));
     }
     diagnostics.extend(found);
     item
@@ -71,15 +58,9 @@ fn mistake<'t>(
     entry: Rule,
     failure: &'t Failure,
 ) -> Mistake<'t> {
-    let start = broken
-        .tokens
-        .get(range.start)
-        .or(broken.next.as_ref())
-        .map_or(0, |t| t.start);
+    let start = broken.tokens.get(range.start).or(broken.next.as_ref()).map_or(0, |t| t.start);
     let place = start + failure.at as u32;
-    let within = broken.tokens[range.clone()]
-        .iter()
-        .position(|t| t.end > place);
+    let within = broken.tokens[range.clone()].iter().position(|t| t.end > place);
     Mistake {
         file: broken.file,
         text: broken.text,
@@ -116,9 +97,7 @@ impl Ctx<'_, '_> {
     fn function(&mut self) -> Option<Fn> {
         let end = self.broken.tokens.len();
         let open = self.find(0..end, &["{", "="]).unwrap_or(end);
-        let head = self.piece(Rule::head_alone, 0..open, |builder, pair| {
-            builder.fn_head(pair)
-        });
+        let head = self.piece(Rule::head_alone, 0..open, |builder, pair| builder.fn_head(pair));
         let body = if open == end {
             // Without a body it is a mistake even if the head is in order.
             if head.is_some() {
@@ -132,9 +111,7 @@ impl Ctx<'_, '_> {
             FnBody::Block(block)
         } else {
             FnBody::Expr(
-                self.piece(Rule::expr_alone, open + 1..end, |builder, pair| {
-                    builder.expr(pair)
-                })?,
+                self.piece(Rule::expr_alone, open + 1..end, |builder, pair| builder.expr(pair))?,
             )
         };
         head.map(|head| Fn { body, ..head })
@@ -143,9 +120,8 @@ impl Ctx<'_, '_> {
     fn record(&mut self) -> Option<Record> {
         let end = self.broken.tokens.len();
         let open = self.find(0..end, &["{"]).unwrap_or(end);
-        let head = self.piece(Rule::record_head_alone, 0..open, |builder, pair| {
-            builder.record_head(pair)
-        });
+        let head =
+            self.piece(Rule::record_head_alone, 0..open, |builder, pair| builder.record_head(pair));
         if open == end {
             if head.is_some() {
                 self.piece(Rule::item_alone, 0..end, |_, _| ());
@@ -157,9 +133,9 @@ impl Ctx<'_, '_> {
         let mut at = open + 1;
         while at < close.at {
             let comma = self.find(at..close.at, &[","]).unwrap_or(close.at);
-            fields.extend(self.piece(Rule::field_alone, at..comma, |builder, pair| {
-                builder.field(pair)
-            }));
+            fields.extend(
+                self.piece(Rule::field_alone, at..comma, |builder, pair| builder.field(pair)),
+            );
             at = comma + 1;
         }
         if open + 1 == close.at {
@@ -179,20 +155,17 @@ impl Ctx<'_, '_> {
     fn plan(&mut self) -> Option<Plan> {
         let end = self.broken.tokens.len();
         let open = self.find(0..end, &["{"]).unwrap_or(end);
-        let head = self.piece(Rule::plan_head_alone, 0..open, |builder, pair| {
-            builder.plan_head(pair)
-        });
+        let head =
+            self.piece(Rule::plan_head_alone, 0..open, |builder, pair| builder.plan_head(pair));
         let mut decorators = Vec::new();
         if open < end {
             let close = self.brackets.close(open);
             let mut at = open + 1;
             while at < close.at {
                 let next = self.find(at + 1..close.at, &["@"]).unwrap_or(close.at);
-                decorators.extend(
-                    self.piece(Rule::decorator_alone, at..next, |builder, pair| {
-                        builder.decorator(pair)
-                    }),
-                );
+                decorators.extend(self.piece(Rule::decorator_alone, at..next, |builder, pair| {
+                    builder.decorator(pair)
+                }));
                 at = next;
             }
             self.nothing_after(close.at + usize::from(close.real));
@@ -210,15 +183,11 @@ impl Ctx<'_, '_> {
         for piece in pieces {
             match piece {
                 Piece::Simple(range) => {
-                    stmts.extend(self.piece(Rule::stmt_alone, range, |builder, pair| {
-                        builder.stmt(pair, 0)
-                    }));
+                    stmts.extend(
+                        self.piece(Rule::stmt_alone, range, |builder, pair| builder.stmt(pair, 0)),
+                    );
                 }
-                Piece::Compound {
-                    head,
-                    body,
-                    continues,
-                } => {
+                Piece::Compound { head, body, continues } => {
                     arms = if continues { arms + 1 } else { 0 };
                     if depth + arms > MAX_NESTING {
                         let at = self.broken.tokens[head.start].span(self.broken.file);
@@ -237,15 +206,11 @@ impl Ctx<'_, '_> {
 
     /// A loop or an arm of an `if`. A bare `else` comes back as an arm whose condition is an error.
     fn compound(&mut self, head: Range<usize>, body: Range<usize>, depth: usize) -> Option<Stmt> {
-        let kind = self.piece(Rule::compound_head_alone, head.clone(), |builder, pair| {
-            builder.compound(pair)
-        });
+        let kind = self
+            .piece(Rule::compound_head_alone, head.clone(), |builder, pair| builder.compound(pair));
         if body.start == head.end && kind.is_some() {
-            let failure = Failure {
-                at: self.width(&head),
-                expected: vec![Rule::lbrace],
-                gave_up: false,
-            };
+            let failure =
+                Failure { at: self.width(&head), expected: vec![Rule::lbrace], gave_up: false };
             self.report(explain(&mistake(
                 self.broken,
                 head.clone(),
@@ -262,14 +227,8 @@ impl Ctx<'_, '_> {
             *body = block;
         }
         let (tokens, file) = (self.broken.tokens, self.broken.file);
-        let span = tokens[head.start]
-            .span(file)
-            .to(tokens[head.end - 1].span(file));
-        Some(Stmt {
-            decorators,
-            kind,
-            span,
-        })
+        let span = tokens[head.start].span(file).to(tokens[head.end - 1].span(file));
+        Some(Stmt { decorators, kind, span })
     }
 
     /// Parses a piece; on failure says what is wrong with it, unless its brackets were to blame.
@@ -280,15 +239,9 @@ impl Ctx<'_, '_> {
         build: impl FnOnce(&mut Builder<'_>, Pair<'_, Rule>) -> T,
     ) -> Option<T> {
         let tokens = self.broken.tokens;
-        let start = tokens
-            .get(range.start)
-            .or(self.broken.next.as_ref())
-            .map_or(0, |t| t.start as usize);
-        let end = if range.is_empty() {
-            start
-        } else {
-            tokens[range.end - 1].end as usize
-        };
+        let start =
+            tokens.get(range.start).or(self.broken.next.as_ref()).map_or(0, |t| t.start as usize);
+        let end = if range.is_empty() { start } else { tokens[range.end - 1].end as usize };
         match run(entry, &self.broken.text[start..end]) {
             Ok(mut pairs) => {
                 let mut builder = Builder {
@@ -313,17 +266,8 @@ impl Ctx<'_, '_> {
     fn nothing_after(&mut self, at: usize) {
         let end = self.broken.tokens.len();
         if at < end && !self.brackets.wrong_within(&(at..end)) {
-            let failure = Failure {
-                at: 0,
-                expected: vec![Rule::item],
-                gave_up: false,
-            };
-            self.report(explain(&mistake(
-                self.broken,
-                at..end,
-                Rule::item_alone,
-                &failure,
-            )));
+            let failure = Failure { at: 0, expected: vec![Rule::item], gave_up: false };
+            self.report(explain(&mistake(self.broken, at..end, Rule::item_alone, &failure)));
         }
     }
 
@@ -349,9 +293,7 @@ impl Ctx<'_, '_> {
     /// The bytes from a range's first to its last token.
     fn width(&self, range: &Range<usize>) -> usize {
         let tokens = &self.broken.tokens[range.clone()];
-        tokens
-            .last()
-            .map_or(0, |last| (last.end - tokens[0].start) as usize)
+        tokens.last().map_or(0, |last| (last.end - tokens[0].start) as usize)
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {
@@ -370,12 +312,12 @@ fn attach(before: Option<&mut Stmt>, arm: Stmt) {
         Some(block) => attach(block.stmts.last_mut(), arm),
         None => {
             *otherwise = Some(match arm.kind {
-                StmtKind::If {
-                    condition, then, ..
-                } if condition.kind == crate::ast::ExprKind::Error => then,
-                kind => Block {
-                    stmts: vec![Stmt { kind, ..arm }],
-                },
+                StmtKind::If { condition, then, .. }
+                    if condition.kind == crate::ast::ExprKind::Error =>
+                {
+                    then
+                }
+                kind => Block { stmts: vec![Stmt { kind, ..arm }] },
             });
         }
     }

@@ -40,18 +40,11 @@ pub(crate) fn split(
             let (body, after) = if is(open, "{") {
                 let close = brackets.close(open);
                 let inner = close.at.min(range.end);
-                (
-                    open + 1..inner,
-                    (inner + usize::from(close.real)).min(range.end),
-                )
+                (open + 1..inner, (inner + usize::from(close.real)).min(range.end))
             } else {
                 (open..open, open)
             };
-            pieces.push(Piece::Compound {
-                head,
-                body,
-                continues,
-            });
+            pieces.push(Piece::Compound { head, body, continues });
             at = after;
         } else {
             at = end(text, tokens, brackets, at..range.end, false).max(start + 1);
@@ -155,9 +148,7 @@ const LOOK_AHEAD: usize = 200;
 /// Whether a left side and an assignment's operator start here.
 pub(crate) fn starts_assignment(text: &str, tokens: &[Token], at: usize) -> bool {
     let is_name = |i: usize| {
-        tokens
-            .get(i)
-            .is_some_and(|t| t.kind == Kind::Word && !KEYWORDS.contains(&t.text(text)))
+        tokens.get(i).is_some_and(|t| t.kind == Kind::Word && !KEYWORDS.contains(&t.text(text)))
     };
     let is = |i: usize, what: &str| tokens.get(i).is_some_and(|t| t.is(text, what));
     if !is_name(at) {

@@ -22,10 +22,7 @@ pub fn milliseconds(of: impl FnOnce()) -> u64 {
 
 /// How many cases to try; `EINMESH_CASES` multiplies it.
 pub fn cases(count: u64) -> u64 {
-    let factor = std::env::var("EINMESH_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(1);
+    let factor = std::env::var("EINMESH_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     count * factor
 }
 
@@ -67,11 +64,7 @@ impl Writer {
     pub fn program(seed: u64) -> String {
         let mut random = Random(seed);
         let wild = random.chance(70);
-        let mut writer = Writer {
-            random,
-            out: String::new(),
-            wild,
-        };
+        let mut writer = Writer { random, out: String::new(), wild };
         for _ in 0..writer.random.below(6) + 1 {
             writer.item();
             writer.out.push('\n');
@@ -365,9 +358,7 @@ impl Writer {
                     self.put(":");
                     self.ty();
                 }
-                let op = self
-                    .random
-                    .pick(&["=", "=", "=", ":=", "+=", "max=", "min="]);
+                let op = self.random.pick(&["=", "=", "=", ":=", "+=", "max=", "min="]);
                 self.put(op);
                 self.expr(4);
             }
@@ -514,9 +505,7 @@ impl Writer {
         let depth = depth.saturating_sub(1);
         match self.random.below(if depth > 0 { 6 } else { 3 }) {
             0 => {
-                let number = self
-                    .random
-                    .pick(&["0", "1", "2.5", "1e-5", "70GiB", "3E+4"]);
+                let number = self.random.pick(&["0", "1", "2.5", "1e-5", "70GiB", "3E+4"]);
                 return self.put(number);
             }
             1 if self.random.chance(10) => return self.put("\"text // no comment\""),
@@ -555,15 +544,9 @@ impl Writer {
 /// A tree as text, without places.
 pub fn shape(tree: &File) -> String {
     let mut text = format!("{tree:?}");
-    while let Some(start) = text
-        .find("span: Span {")
-        .or_else(|| text.find("Span { file"))
-    {
+    while let Some(start) = text.find("span: Span {").or_else(|| text.find("Span { file")) {
         let end = start
-            + text[start..]
-                .find("} ")
-                .or_else(|| text[start..].find('}'))
-                .expect("a closed span");
+            + text[start..].find("} ").or_else(|| text[start..].find('}')).expect("a closed span");
         text.replace_range(start..=end, "");
     }
     text
@@ -575,15 +558,9 @@ pub fn tree(text: &str) -> File {
     let file = sources.add("random.ein", text);
     assert_eq!(file, FileId(0));
     let (tree, diagnostics) = einmesh_syntax::parse(file, text);
-    let rendered: Vec<_> = diagnostics
-        .iter()
-        .map(|d| einmesh_diagnostics::render(d, &sources, false))
-        .collect();
-    assert!(
-        rendered.is_empty(),
-        "{}\n--- text:\n{text}",
-        rendered.join("\n")
-    );
+    let rendered: Vec<_> =
+        diagnostics.iter().map(|d| einmesh_diagnostics::render(d, &sources, false)).collect();
+    assert!(rendered.is_empty(), "{}\n--- text:\n{text}", rendered.join("\n"));
     tree
 }
 

@@ -24,21 +24,15 @@ pub(super) fn images(ctx: &mut Ctx, blobs: &[Vec<u8>]) {
         check_image(ctx, image, blob, &format!("images[{i}]"));
     }
     // The loader takes the first image that the CPU can run.
-    let ranks = images
-        .iter()
-        .map(|image| LEVELS.iter().position(|l| *l == image.level));
+    let ranks = images.iter().map(|image| LEVELS.iter().position(|l| *l == image.level));
     let ranks: Vec<Option<usize>> = ranks.collect();
     let sorted = ranks.windows(2).all(|pair| pair[0] < pair[1]);
-    ctx.check(sorted, "images", || {
-        "the levels are not in order, most demanding first".to_owned()
-    });
+    ctx.check(sorted, "images", || "the levels are not in order, most demanding first".to_owned());
 }
 
 fn check_image(ctx: &mut Ctx, image: &CodeImage, blob: &[u8], place: &str) {
     let known = LEVELS.contains(&image.level.as_str());
-    ctx.check(known, place, || {
-        format!("its CPU level is not one of {}", LEVELS.join(", "))
-    });
+    ctx.check(known, place, || format!("its CPU level is not one of {}", LEVELS.join(", ")));
     let pages =
         image.text > 0 && image.text.is_multiple_of(PAGE) && image.rodata.is_multiple_of(PAGE);
     ctx.check(pages, place, || {

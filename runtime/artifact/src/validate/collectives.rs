@@ -22,16 +22,12 @@ pub(super) fn check_collective(
         });
     }
     let expected = expected_extents(kind, members, &input.extents);
-    ctx.check(
-        expected.as_deref() == Some(&output.extents[..]),
-        place,
-        || {
-            format!(
-                "{kind:?} among {members} cannot make {:?} ({}) of {:?} ({})",
-                output.extents, output.name, input.extents, input.name
-            )
-        },
-    );
+    ctx.check(expected.as_deref() == Some(&output.extents[..]), place, || {
+        format!(
+            "{kind:?} among {members} cannot make {:?} ({}) of {:?} ({})",
+            output.extents, output.name, input.extents, input.name
+        )
+    });
 }
 
 /// Whether a reduction combines elements of this type.

@@ -9,10 +9,7 @@ const ALIGNMENT: u64 = 64;
 pub(super) fn buffers(ctx: &mut Ctx) {
     let manifest = ctx.manifest;
     ctx.check(manifest.arena_bytes <= MAX_BYTES, "arena_bytes", || {
-        format!(
-            "{} bytes are more than a process can have",
-            manifest.arena_bytes
-        )
+        format!("{} bytes are more than a process can have", manifest.arena_bytes)
     });
     for (i, buffer) in manifest.buffers.iter().enumerate() {
         check_buffer(ctx, buffer, &format!("buffers[{i}]"));
@@ -22,18 +19,11 @@ pub(super) fn buffers(ctx: &mut Ctx) {
 fn check_buffer(ctx: &mut Ctx, buffer: &Buffer, place: &str) {
     ctx.name(&buffer.name, place);
     ctx.check(buffer.extents.len() <= MAX_RANK, place, || {
-        format!(
-            "{} dims, at most {MAX_RANK} are allowed",
-            buffer.extents.len()
-        )
+        format!("{} dims, at most {MAX_RANK} are allowed", buffer.extents.len())
     });
     let Some(bytes) = buffer.bytes().filter(|n| *n <= MAX_BYTES) else {
-        let problem = || {
-            format!(
-                "the extents {:?} are more than a process can have",
-                buffer.extents
-            )
-        };
+        let problem =
+            || format!("the extents {:?} are more than a process can have", buffer.extents);
         ctx.check(false, place, problem);
         return;
     };

@@ -46,10 +46,7 @@ const MAX_SCRATCH: u64 = 1 << 32;
 
 /// Everything that is wrong with an artifact; empty if nothing is.
 pub fn validate(artifact: &Artifact) -> Vec<Finding> {
-    let mut ctx = Ctx {
-        manifest: &artifact.manifest,
-        findings: Vec::new(),
-    };
+    let mut ctx = Ctx { manifest: &artifact.manifest, findings: Vec::new() };
     let groups: [&dyn Fn(&mut Ctx); 6] = [
         &|ctx| header(ctx),
         &|ctx| code::images(ctx, &artifact.images),
@@ -76,10 +73,7 @@ impl Ctx<'_> {
     /// Records a finding unless something holds.
     fn check(&mut self, holds: bool, place: &str, problem: impl FnOnce() -> String) -> bool {
         if !holds && self.findings.len() < MAX_FINDINGS {
-            self.findings.push(Finding {
-                place: place.to_owned(),
-                problem: problem(),
-            });
+            self.findings.push(Finding { place: place.to_owned(), problem: problem() });
         }
         holds
     }
@@ -102,9 +96,7 @@ impl Ctx<'_> {
     /// A list of mesh axes: in range, without repetition.
     fn mesh_axes(&mut self, axes: &[u32], place: &str) -> bool {
         let length = self.manifest.mesh.len();
-        let known = axes
-            .iter()
-            .all(|a| self.index(*a, length, "mesh axis", place));
+        let known = axes.iter().all(|a| self.index(*a, length, "mesh axis", place));
         let distinct = axes.len() <= length && distinct(axes);
         known && self.check(distinct, place, || "a mesh axis is named twice".to_owned())
     }
@@ -112,10 +104,7 @@ impl Ctx<'_> {
 
 /// Whether no item occurs twice. For short lists.
 fn distinct<T: PartialEq>(items: &[T]) -> bool {
-    items
-        .iter()
-        .enumerate()
-        .all(|(i, a)| !items[..i].contains(a))
+    items.iter().enumerate().all(|(i, a)| !items[..i].contains(a))
 }
 
 fn header(ctx: &mut Ctx) {
@@ -126,10 +115,7 @@ fn header(ctx: &mut Ctx) {
     ctx.name(&manifest.producer, "producer");
     ctx.name(&manifest.entry, "entry");
     ctx.check(manifest.mesh.len() <= MAX_AXES, "mesh", || {
-        format!(
-            "{} axes, at most {MAX_AXES} are allowed",
-            manifest.mesh.len()
-        )
+        format!("{} axes, at most {MAX_AXES} are allowed", manifest.mesh.len())
     });
     for axis in &manifest.mesh {
         ctx.name(&axis.name, "mesh");

@@ -21,9 +21,7 @@ pub(super) struct Written {
 impl Written {
     fn of(ctx: &Ctx) -> Written {
         let new_values = ctx.manifest.new_values();
-        Written {
-            inputs: new_values.iter().map(Option::is_some).collect(),
-        }
+        Written { inputs: new_values.iter().map(Option::is_some).collect() }
     }
 
     pub(super) fn check(&self, ctx: &mut Ctx, buffer: &Buffer, place: &str) {
@@ -65,11 +63,7 @@ fn check_step(
     place: &str,
 ) -> u64 {
     match step {
-        Step::Launch {
-            kernel,
-            operands,
-            ints,
-        } => {
+        Step::Launch { kernel, operands, ints } => {
             let manifest = ctx.manifest;
             ctx.index(*kernel, manifest.kernels.len(), "kernel", place);
             for operand in operands {
@@ -79,31 +73,18 @@ fn check_step(
                 check_int(ctx, *int, enclosing, place);
             }
         }
-        Step::Loop {
-            counter,
-            extent,
-            steps,
-            ..
-        } => {
+        Step::Loop { counter, extent, steps, .. } => {
             ctx.index(*counter, ctx.manifest.loops as usize, "loop counter", place);
             let free = !enclosing.contains(counter);
             ctx.check(free, place, || {
                 format!("loop counter {counter} belongs to an enclosing loop")
             });
             let shallow = enclosing.len() < MAX_DEPTH;
-            if !ctx.check(shallow, place, || {
-                format!("more than {MAX_DEPTH} nested loops")
-            }) {
+            if !ctx.check(shallow, place, || format!("more than {MAX_DEPTH} nested loops")) {
                 return 0;
             }
             enclosing.push(*counter);
-            let inner = block(
-                ctx,
-                steps,
-                enclosing,
-                written,
-                &format!("{place}.loop.steps"),
-            );
+            let inner = block(ctx, steps, enclosing, written, &format!("{place}.loop.steps"));
             enclosing.pop();
             return extent.saturating_mul(inner.saturating_add(1));
         }
@@ -118,12 +99,7 @@ fn check_step(
                 written.check(ctx, b, place);
             }
         }
-        Step::Collective {
-            kind,
-            axes,
-            input,
-            output,
-        } => {
+        Step::Collective { kind, axes, input, output } => {
             if let Some([input, output]) = buffers(ctx, *input, *output, place) {
                 written.check(ctx, output, place);
                 if ctx.mesh_axes(axes, place) {

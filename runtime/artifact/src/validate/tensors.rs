@@ -8,9 +8,7 @@ pub(super) fn signature(ctx: &mut Ctx) {
     let manifest = ctx.manifest;
     for (i, input) in manifest.inputs.iter().enumerate() {
         let place = format!("inputs[{i}]");
-        ctx.check(input.donor.is_none(), &place, || {
-            "an input has a donor".to_owned()
-        });
+        ctx.check(input.donor.is_none(), &place, || "an input has a donor".to_owned());
         let Some(buffer) = tensor(ctx, input, &place) else {
             continue;
         };
@@ -55,19 +53,13 @@ fn tensor<'a>(ctx: &mut Ctx<'a>, tensor: &Tensor, place: &str) -> Option<&'a Buf
         return None;
     }
     let small = tensor.dims.len() <= MAX_RANK && tensor.axes.len() <= MAX_RANK;
-    if !ctx.check(small, place, || {
-        format!("more than {MAX_RANK} dims or axes")
-    }) {
+    if !ctx.check(small, place, || format!("more than {MAX_RANK} dims or axes")) {
         return None;
     }
     for dim in &tensor.dims {
         check_dim(ctx, dim, place);
     }
-    let split: Vec<u32> = tensor
-        .dims
-        .iter()
-        .flat_map(|d| d.axes.iter().copied())
-        .collect();
+    let split: Vec<u32> = tensor.dims.iter().flat_map(|d| d.axes.iter().copied()).collect();
     ctx.mesh_axes(&split, place);
     let grouped: u64 = tensor.axes.iter().map(|n| u64::from(*n)).sum();
     let stacked = tensor.stacked();
@@ -78,10 +70,7 @@ fn tensor<'a>(ctx: &mut Ctx<'a>, tensor: &Tensor, place: &str) -> Option<&'a Buf
             tensor.dims.len()
         )
     });
-    let elements = tensor
-        .dims
-        .iter()
-        .try_fold(1u64, |n, d| n.checked_mul(d.global));
+    let elements = tensor.dims.iter().try_fold(1u64, |n, d| n.checked_mul(d.global));
     let bytes = elements.and_then(|n| n.checked_mul(tensor.dtype.bytes()));
     ctx.check(bytes.is_some_and(|n| n <= super::MAX_BYTES), place, || {
         "the whole tensor is more than a process can have".to_owned()
@@ -129,16 +118,10 @@ fn check_donor(ctx: &mut Ctx, output: &Tensor, buffer: &Buffer, donor: u32, plac
     }
     let input = &inputs[donor as usize];
     ctx.check(input.same_layout(output), place, || {
-        format!(
-            "it takes over the memory of input {}, which differs in type or split",
-            input.path
-        )
+        format!("it takes over the memory of input {}, which differs in type or split", input.path)
     });
     ctx.check(buffer.storage == Storage::Input(donor), place, || {
-        format!(
-            "it takes over the memory of input {}, but its buffer is elsewhere",
-            input.path
-        )
+        format!("it takes over the memory of input {}, but its buffer is elsewhere", input.path)
     });
 }
 
@@ -154,18 +137,12 @@ fn check_alias(ctx: &mut Ctx, buffer: &Buffer, place: &str) {
         return;
     };
     ctx.check(buffer.bytes() == own.bytes(), place, || {
-        format!(
-            "it has another size than {}, whose memory it is",
-            owner.path
-        )
+        format!("it has another size than {}, whose memory it is", owner.path)
     });
     // An output's memory belongs to the output's buffer; otherwise nobody would allocate it.
     let owned = own.storage == buffer.storage;
     ctx.check(owned, place, || {
-        format!(
-            "it is in the memory of {}, which has none of its own",
-            owner.path
-        )
+        format!("it is in the memory of {}, which has none of its own", owner.path)
     });
 }
 

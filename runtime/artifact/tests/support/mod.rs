@@ -95,42 +95,15 @@ fn steps() -> Vec<Step> {
         Step::Copy { from: 3, to: 4 },
         collective(Collective::AllReduce { reduction }, &[1], 3, 3),
         collective(Collective::AllGather { position: 1 }, &[0], 3, 5),
-        collective(
-            Collective::ReduceScatter {
-                reduction,
-                position: 1,
-            },
-            &[1],
-            3,
-            6,
-        ),
-        collective(
-            Collective::AllToAll {
-                split: 1,
-                concat: 0,
-            },
-            &[0],
-            4,
-            7,
-        ),
-        collective(
-            Collective::CollectivePermute {
-                shift: -1,
-                wrap: true,
-            },
-            &[1, 0],
-            3,
-            4,
-        ),
+        collective(Collective::ReduceScatter { reduction, position: 1 }, &[1], 3, 6),
+        collective(Collective::AllToAll { split: 1, concat: 0 }, &[0], 4, 7),
+        collective(Collective::CollectivePermute { shift: -1, wrap: true }, &[1, 0], 3, 4),
         Step::Copy { from: 1, to: 2 },
     ]
 }
 
 pub fn axis(name: &str, size: u64) -> MeshAxis {
-    MeshAxis {
-        name: name.to_owned(),
-        size,
-    }
+    MeshAxis { name: name.to_owned(), size }
 }
 
 pub fn dim(name: &str, global: u64, axes: &[u32]) -> DimLayout {
@@ -158,21 +131,11 @@ fn tensor(path: &str, name: &str, dims: &[DimLayout], buffer: u32, donor: Option
 }
 
 fn buffer(name: &str, extents: &[u64], storage: Storage) -> Buffer {
-    Buffer {
-        name: name.to_owned(),
-        dtype: DType::F32,
-        extents: extents.to_vec(),
-        storage,
-    }
+    Buffer { name: name.to_owned(), dtype: DType::F32, extents: extents.to_vec(), storage }
 }
 
 fn phase(entry: u64) -> Phase {
-    Phase {
-        entry,
-        tiles: 4,
-        workspace_bytes: 128,
-        scratch_bytes: 64,
-    }
+    Phase { entry, tiles: 4, workspace_bytes: 128, scratch_bytes: 64 }
 }
 
 fn image(level: &str, text: u64, rodata: u64, blob: &[u8]) -> CodeImage {

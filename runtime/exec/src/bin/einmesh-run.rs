@@ -38,12 +38,9 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let label = if colored {
-                "\x1b[1;31merror\x1b[0m"
-            } else {
-                "error"
-            };
+            let colored = std::io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+            let label = if colored { "\x1b[1;31merror\x1b[0m" } else { "error" };
             eprintln!("{label}: {error}");
             ExitCode::from(1)
         }
@@ -55,10 +52,5 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
     command::check_entry(&artifact.manifest, arguments.entry.as_deref())?;
     let outcome = command::run(&artifact, &arguments.options)?;
     let options = &arguments.options;
-    command::present(
-        &artifact.manifest,
-        &outcome,
-        options,
-        serde_json::Map::new(),
-    )
+    command::present(&artifact.manifest, &outcome, options, serde_json::Map::new())
 }

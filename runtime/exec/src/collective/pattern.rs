@@ -102,12 +102,7 @@ impl Pattern {
                 (Kind::Permute { shift, wrap }, length * members, length)
             }
         };
-        Pattern {
-            kind,
-            elements,
-            piece_elements: piece.max(1),
-            members,
-        }
+        Pattern { kind, elements, piece_elements: piece.max(1), members }
     }
 
     /// The piece that an element of the result lies in.
@@ -116,12 +111,9 @@ impl Pattern {
         let length = self.piece_elements;
         let number = element / length;
         match self.kind {
-            Kind::AllReduce => Piece {
-                source: Source::All,
-                source_offset: 0,
-                target: None,
-                target_offset: 0,
-            },
+            Kind::AllReduce => {
+                Piece { source: Source::All, source_offset: 0, target: None, target_offset: 0 }
+            }
             Kind::AllGather => Piece {
                 source: Source::Member((number % n) as usize),
                 source_offset: number / n * length,
@@ -137,11 +129,7 @@ impl Pattern {
                     target_offset: o * length,
                 }
             }
-            Kind::SplitBefore {
-                outer,
-                split,
-                middle,
-            } => {
+            Kind::SplitBefore { outer, split, middle } => {
                 // The number within the target's output, whose pieces are [outer, split, middle, n].
                 let per_member = outer * split * middle * n;
                 let (member, within) = (number / per_member, number % per_member);
@@ -175,12 +163,7 @@ impl Pattern {
                     false if wrap => Source::Member(from.rem_euclid(i128::from(n)) as usize),
                     false => Source::Zeros,
                 };
-                Piece {
-                    source,
-                    source_offset: 0,
-                    target: Some(number as usize),
-                    target_offset: 0,
-                }
+                Piece { source, source_offset: 0, target: Some(number as usize), target_offset: 0 }
             }
         }
     }

@@ -139,11 +139,7 @@ macro_rules! float {
             }
 
             fn plus_log(self, sum: Self) -> Self {
-                if self.is_finite() {
-                    self + sum.ln()
-                } else {
-                    self
-                }
+                if self.is_finite() { self + sum.ln() } else { self }
             }
         }
 

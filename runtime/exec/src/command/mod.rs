@@ -32,9 +32,9 @@ pub struct RunOptions {
     /// Run this many times, each on the same inputs, and time each
     #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
-    /// Give up when a run makes no progress for this long
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
-    pub timeout: u64,
+    /// Give up when a run makes no progress for this long [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
     /// Print one JSON object: collectives, peak_bytes_per_device, run_ms
     #[arg(long)]
     pub json: bool,
@@ -76,29 +76,24 @@ pub enum CommandError {
 /// Refuses an artifact of another entry than the one asked for.
 pub fn check_entry(manifest: &Manifest, entry: Option<&str>) -> Result<(), CommandError> {
     match entry {
-        Some(asked) if asked != manifest.entry => Err(CommandError::Entry {
-            asked: asked.to_owned(),
-            has: manifest.entry.clone(),
-        }),
+        Some(asked) if asked != manifest.entry => {
+            Err(CommandError::Entry { asked: asked.to_owned(), has: manifest.entry.clone() })
+        }
         _ => Ok(()),
     }
 }
 
 /// Loads the inputs, runs the artifact, collects the results.
 pub fn run(artifact: &Artifact, options: &RunOptions) -> Result<Outcome, CommandError> {
-    let params = options
-        .params
-        .as_deref()
-        .map(SafeTensors::open)
-        .transpose()?;
+    let params = options.params.as_deref().map(SafeTensors::open).transpose()?;
     let inputs = options.inputs.iter().map(|path| SafeTensors::open(path));
     let inputs: Vec<SafeTensors> = inputs.collect::<Result<_, FileError>>()?;
     let bindings = tensors::bind(&artifact.manifest, params.as_ref(), &inputs)?;
 
-    let mut settings = Options {
-        watchdog: Duration::from_secs(options.timeout),
-        ..Options::default()
-    };
+    let mut settings = Options::default();
+    if let Some(seconds) = options.timeout {
+        settings.watchdog = Duration::from_secs(seconds);
+    }
     if let Some(threads) = options.threads {
         settings.threads = threads as usize;
     }
@@ -123,9 +118,7 @@ pub fn run(artifact: &Artifact, options: &RunOptions) -> Result<Outcome, Command
         run_ms.push(start.elapsed().as_secs_f64() * 1e3);
     }
     let names = artifact.manifest.outputs.iter().map(|o| o.path.clone());
-    let outputs = names
-        .enumerate()
-        .map(|(i, name)| Ok((name, session.output(i)?)));
+    let outputs = names.enumerate().map(|(i, name)| Ok((name, session.output(i)?)));
     let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     Ok(Outcome {
         outputs: outputs.collect::<Result<_, RunError>>()?,
@@ -166,10 +159,7 @@ pub fn present(
         (false, Some(_)) => String::new(),
     };
     let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // Whoever reads has seen enough: `… | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|source| CommandError::Write {
@@ -180,10 +170,8 @@ pub fn present(
 }
 
 fn write_outputs(path: &Path, outputs: &[(String, Tensor)]) -> Result<(), CommandError> {
-    write_safetensors(path, outputs).map_err(|source| CommandError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    write_safetensors(path, outputs)
+        .map_err(|source| CommandError::Write { path: path.to_owned(), source })
 }
 
 /// The object that `--json` prints.
@@ -194,14 +182,8 @@ pub fn json(
 ) -> serde_json::Value {
     let mut object = extra;
     object.insert("entry".to_owned(), manifest.entry.clone().into());
-    object.insert(
-        "collectives".to_owned(),
-        serde_json::json!(manifest.report.collectives),
-    );
-    object.insert(
-        "peak_bytes_per_device".to_owned(),
-        manifest.report.peak_bytes_per_device.into(),
-    );
+    object.insert("collectives".to_owned(), serde_json::json!(manifest.report.collectives));
+    object.insert("peak_bytes_per_device".to_owned(), manifest.report.peak_bytes_per_device.into());
     object.insert("run_ms".to_owned(), outcome.run_ms.clone().into());
     object.into()
 }
@@ -213,9 +195,18 @@ fn summary(manifest: &Manifest, outcome: &Outcome) -> String {
         1 => format!("{best:.2} ms"),
         n => format!("{n} runs, the fastest {best:.2} ms"),
     };
-    let megabytes = manifest.report.peak_bytes_per_device as f64 / 1e6;
-    format!(
-        "{}: {time} on {}; {megabytes:.1} MB per device",
-        manifest.entry, outcome.machine
-    )
+    let memory = bytes(manifest.report.peak_bytes_per_device);
+    format!("{}: {time} on {}; {memory} per device", manifest.entry, outcome.machine)
+}
+
+/// A number of bytes with a unit.
+pub fn bytes(n: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", units[unit]) }
 }

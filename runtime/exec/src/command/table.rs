@@ -29,12 +29,10 @@ fn first_values(tensor: &Tensor) -> String {
     let width = tensor.dtype.bytes() as usize;
     let chunks = tensor.bytes.chunks_exact(width);
     let more = if chunks.len() > SHOWN { " …" } else { "" };
-    let shown = chunks
-        .take(SHOWN)
-        .map(|bytes| match tensor.dtype.is_float() {
-            true => format!("{:.6}", load_float(tensor.dtype, bytes)),
-            false => load_integer(tensor.dtype, bytes).to_string(),
-        });
+    let shown = chunks.take(SHOWN).map(|bytes| match tensor.dtype.is_float() {
+        true => format!("{:.6}", load_float(tensor.dtype, bytes)),
+        false => load_integer(tensor.dtype, bytes).to_string(),
+    });
     format!("{}{more}", shown.collect::<Vec<String>>().join(" "))
 }
 

@@ -45,17 +45,8 @@ impl Ctx<'_> {
 
     fn step(&mut self, step: &Step) -> Result<(), RunError> {
         match step {
-            Step::Launch {
-                kernel,
-                operands,
-                ints,
-            } => self.launch(*kernel, operands, ints),
-            Step::Loop {
-                counter,
-                extent,
-                reversed,
-                steps,
-            } => {
+            Step::Launch { kernel, operands, ints } => self.launch(*kernel, operands, ints),
+            Step::Loop { counter, extent, reversed, steps } => {
                 for i in 0..*extent {
                     self.machine.progress.iterate(i, *extent);
                     let position = if *reversed { extent - 1 - i } else { i };
@@ -69,12 +60,9 @@ impl Ctx<'_> {
                 self.slots.swap(*a as usize, *b as usize);
                 Ok(())
             }
-            Step::Collective {
-                kind,
-                axes,
-                input,
-                output,
-            } => self.collective(kind, axes, *input, *output),
+            Step::Collective { kind, axes, input, output } => {
+                self.collective(kind, axes, *input, *output)
+            }
         }
     }
 
@@ -158,10 +146,7 @@ impl Ctx<'_> {
             machine.devices[rank as usize].home[slot]
         };
         let members = groups.iter().map(|group| Members {
-            inputs: group
-                .iter()
-                .map(|r| pointer(*r, input).cast_const())
-                .collect(),
+            inputs: group.iter().map(|r| pointer(*r, input).cast_const()).collect(),
             outputs: group.iter().map(|r| pointer(*r, output)).collect(),
         });
         let members = Shared(members.collect());
@@ -221,12 +206,7 @@ impl Ctx<'_> {
     /// next run starts without swaps. Contents are exchanged, so that nothing is lost.
     fn settle_donated(&mut self) {
         let machine = self.machine;
-        for output in machine
-            .manifest()
-            .outputs
-            .iter()
-            .filter(|o| o.donor.is_some())
-        {
+        for output in machine.manifest().outputs.iter().filter(|o| o.donor.is_some()) {
             let (buffer, slot) = (output.buffer, self.slots[output.buffer as usize]);
             if slot == buffer {
                 continue;

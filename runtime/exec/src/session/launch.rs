@@ -74,10 +74,8 @@ pub(super) struct Failure {
 
 /// Runs code of a rank, and turns a panic into its failure.
 pub(super) fn guard(rank: u64, work: impl FnOnce()) -> Result<(), Failure> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| Failure {
-        rank,
-        reason: panic_message(&*panic),
-    })
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|panic| Failure { rank, reason: panic_message(&*panic) })
 }
 
 /// Does the units of work `0..total`, in ranges. `bytes` estimates the memory they touch.
@@ -110,10 +108,7 @@ pub(super) fn parallel(
         0 => {}
         1 => run(0),
         // One task each: the split is by number, never by time.
-        _ => (0..tasks as usize)
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each(|task| run(task as u64)),
+        _ => (0..tasks as usize).into_par_iter().with_max_len(1).for_each(|task| run(task as u64)),
     }
     match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
         None => Ok(()),
@@ -124,12 +119,7 @@ pub(super) fn parallel(
 /// The error of a rank at the step under way.
 pub(super) fn failed(machine: &Machine, rank: u64, reason: String) -> RunError {
     let (op, place) = machine.whereabouts();
-    RunError::Device {
-        rank,
-        op,
-        place,
-        reason,
-    }
+    RunError::Device { rank, op, place, reason }
 }
 
 /// What a panic says.

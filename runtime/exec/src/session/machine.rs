@@ -69,19 +69,13 @@ impl Machine {
                 Storage::Input(i) => tensors.at(plan.inputs[i as usize][rank]),
                 Storage::Output(i) => tensors.at(plan.outputs[i as usize][rank]),
             });
-            Device {
-                home: home.collect(),
-                coordinates: coordinates.clone(),
-            }
+            Device { home: home.collect(), coordinates: coordinates.clone() }
         });
         let devices: Vec<Device> = devices.collect();
         let shards = plan.inputs.iter().map(|offsets| {
             // Devices with the same offset share the shard; the map drops all but one.
-            let distinct: BTreeMap<u64, usize> = offsets
-                .iter()
-                .enumerate()
-                .map(|(rank, o)| (*o, rank))
-                .collect();
+            let distinct: BTreeMap<u64, usize> =
+                offsets.iter().enumerate().map(|(rank, o)| (*o, rank)).collect();
             let shards = distinct.into_iter().map(|(offset, rank)| Shard {
                 memory: tensors.at(offset),
                 coordinates: coordinates[rank].clone(),
@@ -97,11 +91,7 @@ impl Machine {
         let workspace_bytes = workspace_stride.saturating_mul(manifest.devices());
         let scratch_bytes = scratch_stride.saturating_mul(threads as u64);
         Ok(Machine {
-            sizes: manifest
-                .buffers
-                .iter()
-                .map(|b| b.bytes().unwrap_or(0))
-                .collect(),
+            sizes: manifest.buffers.iter().map(|b| b.bytes().unwrap_or(0)).collect(),
             workspaces: Region::new(workspace_bytes, "the kernels' workspaces")?,
             scratch: Region::new(scratch_bytes, "the threads' scratch memory")?,
             workspace_stride,
@@ -149,10 +139,7 @@ fn refuse_too_large(manifest: &Manifest) -> Result<(), RunError> {
     let devices = manifest.devices();
     match devices.saturating_mul(each as u64) <= MOST {
         true => Ok(()),
-        false => Err(RunError::Devices {
-            devices,
-            buffers: manifest.buffers.len(),
-        }),
+        false => Err(RunError::Devices { devices, buffers: manifest.buffers.len() }),
     }
 }
 
@@ -179,9 +166,7 @@ fn plan_tensors(manifest: &Manifest, coordinates: &[Vec<u64>]) -> TensorPlan {
             if new_values[i].is_some() {
                 key.push(rank as u64);
             }
-            *shared
-                .entry(key)
-                .or_insert_with(|| offsets.reserve(bytes(input)))
+            *shared.entry(key).or_insert_with(|| offsets.reserve(bytes(input)))
         };
         coordinates.iter().enumerate().map(offset_of).collect()
     });
@@ -192,11 +177,7 @@ fn plan_tensors(manifest: &Manifest, coordinates: &[Vec<u64>]) -> TensorPlan {
         coordinates.iter().map(|_| offsets.reserve(size)).collect()
     });
     let outputs: Vec<Vec<u64>> = outputs.collect();
-    TensorPlan {
-        inputs,
-        outputs,
-        bytes: offsets.total(),
-    }
+    TensorPlan { inputs, outputs, bytes: offsets.total() }
 }
 
 #[cfg(test)]
@@ -206,20 +187,12 @@ mod tests {
 
     #[test]
     fn devices_share_equal_blocks_unless_they_write_them() {
-        let axis = |name: &str| MeshAxis {
-            name: name.to_owned(),
-            size: 2,
-        };
+        let axis = |name: &str| MeshAxis { name: name.to_owned(), size: 2 };
         let input = Tensor {
             path: "x".to_owned(),
             tensor: "x".to_owned(),
             dtype: DType::F32,
-            dims: vec![DimLayout {
-                name: "N".to_owned(),
-                global: 40,
-                local: 20,
-                axes: vec![1],
-            }],
+            dims: vec![DimLayout { name: "N".to_owned(), global: 40, local: 20, axes: vec![1] }],
             axes: vec![1],
             buffer: 0,
             donor: None,
@@ -241,10 +214,7 @@ mod tests {
         assert_eq!(plan.inputs, [[0, 128, 0, 128]]);
         assert_eq!(plan.bytes, 256);
 
-        manifest.outputs = vec![Tensor {
-            donor: Some(0),
-            ..input
-        }];
+        manifest.outputs = vec![Tensor { donor: Some(0), ..input }];
         let plan = plan_tensors(&manifest, &coordinates);
         assert_eq!(plan.inputs, [[0, 128, 256, 384]]);
         assert_eq!(plan.bytes, 512);

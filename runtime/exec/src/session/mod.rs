@@ -55,10 +55,7 @@ impl Session {
             .num_threads(threads)
             .thread_name(|i| format!("einmesh-{i}"))
             .build()
-            .map_err(|e| RunError::Threads {
-                threads,
-                reason: e.to_string(),
-            })?;
+            .map_err(|e| RunError::Threads { threads, reason: e.to_string() })?;
         let machine = Machine::new(module, threads)?;
         Ok(Session {
             bound: vec![false; machine.manifest().inputs.len()],
@@ -86,10 +83,7 @@ impl Session {
             });
         };
         let bound = shards::cut(&self.machine, input, value);
-        bound.map_err(|reason| RunError::Bind {
-            path: tensor.path.clone(),
-            reason,
-        })?;
+        bound.map_err(|reason| RunError::Bind { path: tensor.path.clone(), reason })?;
         self.bound[input] = true;
         Ok(())
     }
@@ -166,11 +160,7 @@ impl Session {
                         (seen, since) = (ticks, Instant::now());
                     } else if since.elapsed() >= self.watchdog {
                         let (op, place) = self.machine.whereabouts();
-                        return Err(RunError::Stalled {
-                            waited: since.elapsed(),
-                            op,
-                            place,
-                        });
+                        return Err(RunError::Stalled { waited: since.elapsed(), op, place });
                     }
                 }
             }
@@ -180,11 +170,6 @@ impl Session {
     /// A failure of the executor itself, which runs for all ranks.
     fn failed(&self, reason: String) -> RunError {
         let (op, place) = self.machine.whereabouts();
-        RunError::Device {
-            rank: 0,
-            op,
-            place,
-            reason,
-        }
+        RunError::Device { rank: 0, op, place, reason }
     }
 }

@@ -49,10 +49,7 @@ impl Progress {
     pub(super) fn reach(&self, step: usize) {
         self.tick();
         if let Some(frame) = self.frames().last_mut() {
-            *frame = Frame {
-                step,
-                iteration: None,
-            };
+            *frame = Frame { step, iteration: None };
         }
     }
 
@@ -101,12 +98,8 @@ fn describe_step(manifest: &Manifest, step: &Step) -> String {
         Step::Loop { .. } => "a loop".to_owned(),
         Step::Copy { from, to } => format!("copy of `{}` to `{}`", buffer(*from), buffer(*to)),
         Step::Swap { a, b } => format!("swap of `{}` and `{}`", buffer(*a), buffer(*b)),
-        Step::Collective {
-            kind, axes, input, ..
-        } => {
-            let axes = axes
-                .iter()
-                .map(|a| manifest.mesh[*a as usize].name.as_str());
+        Step::Collective { kind, axes, input, .. } => {
+            let axes = axes.iter().map(|a| manifest.mesh[*a as usize].name.as_str());
             let axes: Vec<&str> = axes.collect();
             let name = collective_name(kind);
             format!("{name} of `{}` over {}", buffer(*input), axes.join(", "))

@@ -17,9 +17,7 @@ pub(super) fn cut(machine: &Machine, input: usize, value: &Value) -> Result<(), 
     let equal = value.pieces.iter().all(|p| p.len() == each);
     if expected != Some(given) || !equal || !each.is_multiple_of(from_width) {
         let dtype = value.dtype;
-        return Err(format!(
-            "it has {elements} elements, but {given} bytes of {dtype} are given"
-        ));
+        return Err(format!("it has {elements} elements, but {given} bytes of {dtype} are given"));
     }
     let bytes = machine.sizes[tensor.buffer as usize] as usize;
     for shard in &machine.shards[input] {
@@ -59,11 +57,7 @@ pub(super) fn assemble(machine: &Machine, output: usize, slots: &[u32]) -> Vec<u
     let splits = |axis: usize| tensor.dims.iter().any(|d| d.axes.contains(&(axis as u32)));
     for device in &machine.devices {
         // Devices that differ on other axes hold the same: the first one's is taken.
-        let first = device
-            .coordinates
-            .iter()
-            .enumerate()
-            .all(|(axis, c)| *c == 0 || splits(axis));
+        let first = device.coordinates.iter().enumerate().all(|(axis, c)| *c == 0 || splits(axis));
         if !first {
             continue;
         }
@@ -137,9 +131,7 @@ impl Runs {
         loop {
             let offset = |which: usize| -> usize {
                 let terms = at.iter().zip(&self.dims);
-                terms
-                    .map(|(i, dim): (&usize, &[usize; 3])| i * dim[which])
-                    .sum()
+                terms.map(|(i, dim): (&usize, &[usize; 3])| i * dim[which]).sum()
             };
             copy(self.start + offset(1), offset(2), self.length)?;
             // Counts on, the last dim fastest.

@@ -61,10 +61,7 @@ pub fn bind<'a>(
     if !ctx.problems.is_empty() {
         return Err(BindingError(ctx.problems));
     }
-    Ok(Bindings {
-        values: values.into_iter().flatten().collect(),
-        notes: ctx.notes(manifest),
-    })
+    Ok(Bindings { values: values.into_iter().flatten().collect(), notes: ctx.notes(manifest) })
 }
 
 struct Ctx<'a> {
@@ -82,11 +79,8 @@ struct Ctx<'a> {
 
 impl<'a> Ctx<'a> {
     fn input(&mut self, input: &Tensor) -> Option<Value<'a>> {
-        let holders: Vec<&SafeTensors> = self
-            .inputs
-            .iter()
-            .filter(|file| file.get(&input.path).is_some())
-            .collect();
+        let holders: Vec<&SafeTensors> =
+            self.inputs.iter().filter(|file| file.get(&input.path).is_some()).collect();
         match holders[..] {
             [] if is_leaf(input) && self.params.is_some() => self.checkpoint(input),
             [] => {
@@ -171,10 +165,7 @@ impl<'a> Ctx<'a> {
         match dtypes.iter().collect::<Vec<_>>()[..] {
             [dtype] => self.typed(input, *dtype, pieces, &names[0]),
             // No pieces at all: a stack of no layers.
-            [] => Some(Value {
-                dtype: input_type(input),
-                pieces,
-            }),
+            [] => Some(Value { dtype: input_type(input), pieces }),
             _ => {
                 self.problems.push(format!(
                     "`{}` has layers of different element types: {dtypes:?}\nhelp: convert the file to one",
@@ -257,10 +248,7 @@ impl<'a> Ctx<'a> {
         } else if let Some(near) = nearest(&input.path, names()) {
             format!("there is `{near}`: rename it")
         } else if self.inputs.is_empty() {
-            format!(
-                "pass `--inputs FILE.safetensors` with a tensor named `{}`",
-                input.path
-            )
+            format!("pass `--inputs FILE.safetensors` with a tensor named `{}`", input.path)
         } else {
             let names: Vec<&str> = names().collect();
             format!("the input files have {}", listed(&names))
@@ -268,10 +256,8 @@ impl<'a> Ctx<'a> {
         // The leaves of one argument are one problem.
         let reported = is_leaf(input) && self.problems.iter().any(|p| p.ends_with(&help));
         if !reported {
-            self.problems.push(format!(
-                "no value for `{}`, which is {expected}\nhelp: {help}",
-                input.path
-            ));
+            self.problems
+                .push(format!("no value for `{}`, which is {expected}\nhelp: {help}", input.path));
         }
     }
 
@@ -298,17 +284,10 @@ impl<'a> Ctx<'a> {
     fn notes(&self, manifest: &Manifest) -> Vec<String> {
         let mut notes: Vec<String> = Vec::new();
         if !self.prefix.is_empty() {
-            notes.push(format!(
-                "the checkpoint's names stand under `{}`",
-                self.prefix
-            ));
+            notes.push(format!("the checkpoint's names stand under `{}`", self.prefix));
         }
         for ((from, to), count) in &self.rounded {
-            let inputs = if *count == 1 {
-                "input is"
-            } else {
-                "inputs are"
-            };
+            let inputs = if *count == 1 { "input is" } else { "inputs are" };
             notes.push(format!("{count} {inputs} rounded from {from} to {to}"));
         }
         if let Some(params) = self.params {

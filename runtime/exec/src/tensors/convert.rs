@@ -24,14 +24,10 @@ pub fn convert(
         return Ok(());
     }
     if !convertible(from, to) {
-        return Err(format!(
-            "{from} elements cannot become {to}: convert the file"
-        ));
+        return Err(format!("{from} elements cannot become {to}: convert the file"));
     }
     let (from_width, to_width) = (from.bytes() as usize, to.bytes() as usize);
-    let pairs = source
-        .chunks_exact(from_width)
-        .zip(target.chunks_exact_mut(to_width));
+    let pairs = source.chunks_exact(from_width).zip(target.chunks_exact_mut(to_width));
     for (source, target) in pairs {
         let number = load_integer(from, source);
         if !store_integer(to, number, target) {
@@ -72,30 +68,20 @@ fn convert_floats(from: ElementType, to: ElementType, source: &[u8], target: &mu
     // every element exactly, so that there is one rounding.
     match (from, to) {
         (ElementType::Bf16, ElementType::F32) => {
-            each(source, target, |b: [u8; 2]| {
-                bf16::from_le_bytes(b).to_f32().to_le_bytes()
-            });
+            each(source, target, |b: [u8; 2]| bf16::from_le_bytes(b).to_f32().to_le_bytes());
         }
         (ElementType::F16, ElementType::F32) => {
-            each(source, target, |b: [u8; 2]| {
-                f16::from_le_bytes(b).to_f32().to_le_bytes()
-            });
+            each(source, target, |b: [u8; 2]| f16::from_le_bytes(b).to_f32().to_le_bytes());
         }
         (ElementType::F32, ElementType::Bf16) => {
-            each(source, target, |b: [u8; 4]| {
-                bf16::from_f32(f32::from_le_bytes(b)).to_le_bytes()
-            });
+            each(source, target, |b: [u8; 4]| bf16::from_f32(f32::from_le_bytes(b)).to_le_bytes());
         }
         (ElementType::F32, ElementType::F16) => {
-            each(source, target, |b: [u8; 4]| {
-                f16::from_f32(f32::from_le_bytes(b)).to_le_bytes()
-            });
+            each(source, target, |b: [u8; 4]| f16::from_f32(f32::from_le_bytes(b)).to_le_bytes());
         }
         _ => {
             let (from_width, to_width) = (from.bytes() as usize, to.bytes() as usize);
-            let pairs = source
-                .chunks_exact(from_width)
-                .zip(target.chunks_exact_mut(to_width));
+            let pairs = source.chunks_exact(from_width).zip(target.chunks_exact_mut(to_width));
             for (source, target) in pairs {
                 store_float(to, load_float(from, source), target);
             }

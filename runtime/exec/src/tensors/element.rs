@@ -66,10 +66,7 @@ impl ElementType {
 
     /// Whether elements are floating-point numbers.
     pub fn is_float(self) -> bool {
-        matches!(
-            self,
-            ElementType::F64 | ElementType::F32 | ElementType::Bf16 | ElementType::F16
-        )
+        matches!(self, ElementType::F64 | ElementType::F32 | ElementType::Bf16 | ElementType::F16)
     }
 
     /// The name in the language, or, for types the language lacks, in the same manner.
@@ -93,9 +90,7 @@ impl ElementType {
 
     /// The inverse of the upper-case names that safetensors uses.
     pub fn from_safetensors(name: &str) -> Option<ElementType> {
-        ElementType::ALL
-            .into_iter()
-            .find(|t| t.safetensors() == name)
+        ElementType::ALL.into_iter().find(|t| t.safetensors() == name)
     }
 
     /// The name in a safetensors header.

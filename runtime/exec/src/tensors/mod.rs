@@ -42,10 +42,7 @@ pub struct Value<'a> {
 impl Tensor {
     /// The tensor as a value to bind.
     pub fn value(&self) -> Value<'_> {
-        Value {
-            dtype: self.dtype,
-            pieces: vec![&self.bytes],
-        }
+        Value { dtype: self.dtype, pieces: vec![&self.bytes] }
     }
 }
 
@@ -61,10 +58,7 @@ pub struct FileError {
 
 impl FileError {
     fn new(path: &Path, problem: impl ToString) -> FileError {
-        FileError {
-            path: path.to_owned(),
-            problem: problem.to_string(),
-        }
+        FileError { path: path.to_owned(), problem: problem.to_string() }
     }
 }
 

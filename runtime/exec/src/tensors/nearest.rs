@@ -8,13 +8,10 @@ pub(super) fn nearest<'a>(
     // Bounds the time in files of many tensors.
     const MOST: usize = 4000;
     let limit = name.chars().count() / 3;
-    let similar = candidates
-        .take(MOST)
-        .filter(|c| c.len().abs_diff(name.len()) <= limit);
+    let similar = candidates.take(MOST).filter(|c| c.len().abs_diff(name.len()) <= limit);
     let distances = similar.map(|c| (edits(name, c), c));
     let best = distances.min_by_key(|(distance, _)| *distance);
-    best.filter(|(distance, _)| *distance <= limit)
-        .map(|(_, c)| c)
+    best.filter(|(distance, _)| *distance <= limit).map(|(_, c)| c)
 }
 
 /// The fewest insertions, deletions and replacements between two names (Levenshtein 1966).

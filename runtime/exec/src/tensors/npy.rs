@@ -37,9 +37,7 @@ pub fn read_from(mut source: impl Read, size: u64) -> Result<Tensor, String> {
     source.read_exact(&mut length[..width]).map_err(short)?;
     let length = u64::from(u32::from_le_bytes(length));
     if length > MAX_HEADER {
-        return Err(format!(
-            "its header claims {length} bytes, at most {MAX_HEADER} are allowed"
-        ));
+        return Err(format!("its header claims {length} bytes, at most {MAX_HEADER} are allowed"));
     }
     let mut header = vec![0; length as usize];
     source.read_exact(&mut header).map_err(short)?;
@@ -47,21 +45,12 @@ pub fn read_from(mut source: impl Read, size: u64) -> Result<Tensor, String> {
     let (dtype, shape) = parse_header(&header)?;
     let data = size.saturating_sub(8 + width as u64 + length);
     if bytes_of(dtype, &shape) != Some(data) {
-        return Err(format!(
-            "it has {data} bytes of data, which are not {dtype}{shape:?}"
-        ));
+        return Err(format!("it has {data} bytes of data, which are not {dtype}{shape:?}"));
     }
     let mut bytes = Vec::new();
-    let read = source
-        .take(data)
-        .read_to_end(&mut bytes)
-        .map_err(|e| e.to_string())?;
+    let read = source.take(data).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     match read as u64 == data {
-        true => Ok(Tensor {
-            dtype,
-            shape,
-            bytes,
-        }),
+        true => Ok(Tensor { dtype, shape, bytes }),
         false => Err("it was shortened while it was read".to_owned()),
     }
 }
@@ -108,25 +97,13 @@ fn descr(dtype: ElementType) -> String {
 
 /// The header, a Python dict literal with three known keys.
 fn parse_header(header: &str) -> Result<(ElementType, Vec<u64>), String> {
-    let wrong = || {
-        format!(
-            "its header cannot be read: {}",
-            header.trim().escape_debug()
-        )
-    };
-    let body = header
-        .trim()
-        .strip_prefix('{')
-        .and_then(|h| h.strip_suffix('}'));
+    let wrong = || format!("its header cannot be read: {}", header.trim().escape_debug());
+    let body = header.trim().strip_prefix('{').and_then(|h| h.strip_suffix('}'));
     let mut rest = body.ok_or_else(wrong)?.trim();
     let (mut dtype, mut order, mut shape) = (None, None, None);
     while !rest.is_empty() {
         let (key, after) = quoted(rest).ok_or_else(wrong)?;
-        let value = after
-            .trim_start()
-            .strip_prefix(':')
-            .ok_or_else(wrong)?
-            .trim_start();
+        let value = after.trim_start().strip_prefix(':').ok_or_else(wrong)?.trim_start();
         rest = match key {
             "descr" => {
                 let (name, after) = quoted(value).ok_or_else(|| structured(value))?;
@@ -144,10 +121,8 @@ fn parse_header(header: &str) -> Result<(ElementType, Vec<u64>), String> {
                 after
             }
             "shape" => {
-                let (list, after) = value
-                    .strip_prefix('(')
-                    .and_then(|v| v.split_once(')'))
-                    .ok_or_else(wrong)?;
+                let (list, after) =
+                    value.strip_prefix('(').and_then(|v| v.split_once(')')).ok_or_else(wrong)?;
                 shape = Some(extents(list).ok_or_else(wrong)?);
                 after
             }
@@ -172,21 +147,14 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 }
 
 fn extents(list: &str) -> Option<Vec<u64>> {
-    let items = list
-        .split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty());
-    let extents: Option<Vec<u64>> = items
-        .take(MAX_RANK + 1)
-        .map(|item| item.parse().ok())
-        .collect();
+    let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let extents: Option<Vec<u64>> =
+        items.take(MAX_RANK + 1).map(|item| item.parse().ok()).collect();
     extents.filter(|e| e.len() <= MAX_RANK)
 }
 
 fn element_type(name: &str) -> Result<ElementType, String> {
-    let all = ElementType::ALL
-        .into_iter()
-        .filter(|t| *t != ElementType::Bf16);
+    let all = ElementType::ALL.into_iter().filter(|t| *t != ElementType::Bf16);
     let mut known = all.filter(|t| descr(*t) == name);
     known.next().ok_or_else(|| {
         let name = name.escape_debug();

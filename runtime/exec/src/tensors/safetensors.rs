@@ -69,11 +69,7 @@ impl SafeTensors {
             let help = "help: pass a `.safetensors` file, or copy or write it again";
             FileError::new(path, format!("{problem}\n{help}"))
         })?;
-        Ok(SafeTensors {
-            map,
-            entries,
-            path: path.to_owned(),
-        })
+        Ok(SafeTensors { map, entries, path: path.to_owned() })
     }
 
     /// The file.
@@ -144,17 +140,10 @@ fn check_entry(name: &str, raw: RawEntry, data: usize, base: usize) -> Result<En
         || name.starts_with('/');
     if hostile {
         let start: String = name.chars().take(80).flat_map(char::escape_debug).collect();
-        return Err(format!(
-            "the name `{start}` is not allowed: it is empty, too long, or a path"
-        ));
+        return Err(format!("the name `{start}` is not allowed: it is empty, too long, or a path"));
     }
     let Some(dtype) = ElementType::from_safetensors(&raw.dtype) else {
-        let start: String = raw
-            .dtype
-            .chars()
-            .take(20)
-            .flat_map(char::escape_debug)
-            .collect();
+        let start: String = raw.dtype.chars().take(20).flat_map(char::escape_debug).collect();
         return Err(format!("`{name}` has elements of the unknown type {start}"));
     };
     let [begin, end] = raw.data_offsets;
@@ -165,16 +154,9 @@ fn check_entry(name: &str, raw: RawEntry, data: usize, base: usize) -> Result<En
     }
     let Shape(shape) = raw.shape;
     if bytes_of(dtype, &shape) != Some(end - begin) {
-        return Err(format!(
-            "`{name}` has {} bytes, which are not {dtype}{shape:?}",
-            end - begin
-        ));
+        return Err(format!("`{name}` has {} bytes, which are not {dtype}{shape:?}", end - begin));
     }
-    Ok(Entry {
-        dtype,
-        shape,
-        range: base + begin as usize..base + end as usize,
-    })
+    Ok(Entry { dtype, shape, range: base + begin as usize..base + end as usize })
 }
 
 /// The tensors follow one another without gaps or overlaps and fill the file.
@@ -189,11 +171,8 @@ fn check_coverage(
     let mut next = begin;
     for (range, name) in ranges {
         if range.start != next {
-            let how = if range.start < next {
-                "overlaps the tensor before it"
-            } else {
-                "follows a gap"
-            };
+            let how =
+                if range.start < next { "overlaps the tensor before it" } else { "follows a gap" };
             return Err(format!("`{name}` {how}"));
         }
         next = range.end;
@@ -301,8 +280,6 @@ pub fn write_safetensors(path: &Path, tensors: &[(String, Tensor)]) -> io::Resul
     write_atomically(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        order
-            .iter()
-            .try_for_each(|(_, tensor)| file.write_all(&tensor.bytes))
+        order.iter().try_for_each(|(_, tensor)| file.write_all(&tensor.bytes))
     })
 }

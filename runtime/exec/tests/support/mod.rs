@@ -21,10 +21,7 @@ pub struct Builder {
 
 impl Builder {
     pub fn new(mesh: &[(&str, u64)]) -> Builder {
-        let axis = |(name, size): &(&str, u64)| MeshAxis {
-            name: (*name).to_owned(),
-            size: *size,
-        };
+        let axis = |(name, size): &(&str, u64)| MeshAxis { name: (*name).to_owned(), size: *size };
         Builder {
             manifest: Manifest {
                 format: FORMAT,
@@ -61,12 +58,7 @@ impl Builder {
     }
 
     pub fn buffer(&mut self, name: &str, dtype: DType, extents: Vec<u64>, storage: Storage) -> u32 {
-        self.manifest.buffers.push(Buffer {
-            name: name.to_owned(),
-            dtype,
-            extents,
-            storage,
-        });
+        self.manifest.buffers.push(Buffer { name: name.to_owned(), dtype, extents, storage });
         self.manifest.buffers.len() as u32 - 1
     }
 
@@ -106,32 +98,18 @@ impl Builder {
     }
 
     pub fn collective(&mut self, kind: Collective, axes: &[u32], input: u32, output: u32) {
-        self.step(Step::Collective {
-            kind,
-            axes: axes.to_vec(),
-            input,
-            output,
-        });
+        self.step(Step::Collective { kind, axes: axes.to_vec(), input, output });
     }
 
     pub fn launch(&mut self, kernel: u32, operands: &[u32], ints: &[Int]) {
-        self.step(Step::Launch {
-            kernel,
-            operands: operands.to_vec(),
-            ints: ints.to_vec(),
-        });
+        self.step(Step::Launch { kernel, operands: operands.to_vec(), ints: ints.to_vec() });
     }
 
     /// A kernel of one phase in the image.
     pub fn kernel(&mut self, name: &str, entry: u64, tiles: u64) -> u32 {
         self.manifest.kernels.push(Kernel {
             name: name.to_owned(),
-            phases: vec![vec![Phase {
-                entry,
-                tiles,
-                workspace_bytes: 64,
-                scratch_bytes: 64,
-            }]],
+            phases: vec![vec![Phase { entry, tiles, workspace_bytes: 64, scratch_bytes: 64 }]],
         });
         self.manifest.kernels.len() as u32 - 1
     }
@@ -151,10 +129,7 @@ impl Builder {
             });
             images.push(blob);
         }
-        Artifact {
-            manifest: self.manifest,
-            images,
-        }
+        Artifact { manifest: self.manifest, images }
     }
 
     /// A session, for programs without code.
@@ -164,10 +139,7 @@ impl Builder {
 }
 
 pub fn options(threads: usize) -> Options {
-    Options {
-        threads,
-        watchdog: Duration::from_secs(60),
-    }
+    Options { threads, watchdog: Duration::from_secs(60) }
 }
 
 /// Writes, reads and loads an artifact.

@@ -20,10 +20,8 @@ pub fn emit(
 ) -> Result<(), CompilerBug> {
     micro::define(phases, plan);
     let size = |elements: u64| (elements * plan.scalar.bytes()).next_multiple_of(ALIGN);
-    let (lhs_bytes, rhs_bytes) = (
-        size(plan.lhs_elements() + slack(plan)),
-        size(plan.rhs_elements()),
-    );
+    let (lhs_bytes, rhs_bytes) =
+        (size(plan.lhs_elements() + slack(plan)), size(plan.rhs_elements()));
     let shape = PhaseShape {
         tiles: plan.batch * plan.row_blocks() * plan.column_blocks(),
         workspace_bytes: 0,
@@ -37,12 +35,7 @@ pub fn emit(
             rhs: b.byte_offset(scratch, lhs_bytes as i64),
             sums: b.byte_offset(scratch, (lhs_bytes + rhs_bytes) as i64),
         };
-        let mut ctx = Ctx {
-            plan,
-            contraction,
-            memory,
-            shared: Shared { used: &mut used },
-        };
+        let mut ctx = Ctx { plan, contraction, memory, shared: Shared { used: &mut used } };
         b.for_each(begin, end, 1, |tile| ctx.tile(env, tile));
     })
 }
@@ -90,12 +83,7 @@ impl<'c> Ctx<'c, '_> {
         };
         let (first_row, rows) = part(row_block, plan.block_rows, plan.rows);
         let (first_column, columns) = part(column_block, plan.block_columns, plan.columns);
-        let block = Block {
-            first_row,
-            rows,
-            first_column,
-            columns,
-        };
+        let block = Block { first_row, rows, first_column, columns };
         let env = match self.contraction.batch[..] {
             [] => env.clone(),
             ref group => env.with_flat(Flat::of(env, group, batch, None)),
@@ -112,10 +100,7 @@ impl<'c> Ctx<'c, '_> {
         let plan = self.plan;
         let c = self.contraction;
         let zero = b.index(0);
-        let depths = b.smin(
-            b.index(plan.step as i64),
-            b.sub(b.index(plan.depth as i64), depth),
-        );
+        let depths = b.smin(b.index(plan.step as i64), b.sub(b.index(plan.depth as i64), depth));
         let first = b.zext(b.cmp(Cmp::Eq, depth, zero), Scalar::I64);
         let rhs = Pack {
             operand: &c.rhs,

@@ -24,17 +24,7 @@ pub struct Call<'c> {
 pub fn call<'c>(phases: &mut Shared<'_>, b: &Builder<'c>, plan: &Plan, call: &Call<'c>) {
     let name = name(plan);
     phases.used.insert(name.clone());
-    b.call(
-        &name,
-        &[
-            call.lhs,
-            call.rhs,
-            call.sums,
-            call.stride,
-            call.depth,
-            call.first,
-        ],
-    );
+    b.call(&name, &[call.lhs, call.rhs, call.sums, call.stride, call.depth, call.first]);
 }
 
 /// The functions that have been called.
@@ -44,12 +34,7 @@ pub struct Shared<'s> {
 }
 
 fn name(plan: &Plan) -> String {
-    let Plan {
-        scalar,
-        tile_rows,
-        tile_vectors,
-        ..
-    } = plan;
+    let Plan { scalar, tile_rows, tile_vectors, .. } = plan;
     let kind = if *scalar == Scalar::F64 { "f64" } else { "f32" };
     format!("gemm_{kind}_{tile_rows}x{tile_vectors}")
 }
@@ -63,14 +48,8 @@ pub fn define(phases: &mut Phases<'_, '_>, plan: &Plan) {
     let b = phases.b;
     let arguments = [Ty::PTR, Ty::PTR, Ty::PTR, Ty::I64, Ty::I64, Ty::I64];
     b.function(&name, &arguments, false, |a| {
-        let call = Call {
-            lhs: a[0],
-            rhs: a[1],
-            sums: a[2],
-            stride: a[3],
-            depth: a[4],
-            first: a[5],
-        };
+        let call =
+            Call { lhs: a[0], rhs: a[1], sums: a[2], stride: a[3], depth: a[4], first: a[5] };
         body(b, plan, &call);
     });
 }
@@ -88,9 +67,8 @@ fn body<'c>(b: &Builder<'c>, plan: &Plan, call: &Call<'c>) {
         let rhs = b.address(call.rhs, scalar, b.mul(k, b.index(plan.panel() as i64)));
         for step in 0..UNROLL as i64 {
             let row = at(rhs, step * plan.panel() as i64);
-            let columns: Vec<V<'c>> = (0..vectors)
-                .map(|v| b.load(vector, at(row, v * plan.lanes as i64)))
-                .collect();
+            let columns: Vec<V<'c>> =
+                (0..vectors).map(|v| b.load(vector, at(row, v * plan.lanes as i64))).collect();
             for i in 0..rows {
                 let factor = b.load(Ty::scalar(scalar), at(lhs, i * lhs_stride + step));
                 let factor = b.broadcast(factor, plan.lanes as u32);

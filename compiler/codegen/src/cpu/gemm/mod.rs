@@ -121,10 +121,7 @@ pub fn plan(
 ) -> Option<(Plan, Contraction)> {
     let c = oriented(kernel, contraction);
     let size = |group: &[IndexId]| -> u64 {
-        group
-            .iter()
-            .map(|i| kernel.indices[i.0 as usize].extent)
-            .product()
+        group.iter().map(|i| kernel.indices[i.0 as usize].extent).product()
     };
     let (rows, columns, depth, batch) = (size(&c.m), size(&c.n), size(&c.k), size(&c.batch));
     let scalar = register(c.accumulator);
@@ -135,11 +132,7 @@ pub fn plan(
         return None;
     }
     let tile = level.tile();
-    let tile_vectors = if columns <= lanes {
-        1
-    } else {
-        u64::from(tile.vectors)
-    };
+    let tile_vectors = if columns <= lanes { 1 } else { u64::from(tile.vectors) };
     let most_rows = u64::from(tile.rows);
     // The number of rows that leaves the least padding.
     let tile_rows = (most_rows.div_ceil(2)..=most_rows)

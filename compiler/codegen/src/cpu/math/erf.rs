@@ -87,10 +87,7 @@ pub fn erf<'c>(b: &Builder<'c>, x: V<'c>) -> V<'c> {
     // |x| < 0.84375
     let near = b.fma(a, ratio(b.mul(a, a), &PP, &QQ), a);
     // |x| < 1.25
-    let middle = b.add(
-        ratio(b.sub(a, b.float(ty, 1.0)), &PA, &QA),
-        b.float(ty, ERX),
-    );
+    let middle = b.add(ratio(b.sub(a, b.float(ty, 1.0)), &PA, &QA), b.float(ty, ERX));
     // Beyond: 1 − e^(−x² − 0.5625 + R/S) / |x|. The subtracted number is below 0.08, which makes up for
     // the rounding of x².
     let far_a = super::clamp(b, a, 1.0, 6.5);

@@ -5,10 +5,7 @@ use crate::build::{Builder, Scalar, V};
 
 /// ln 2 in two parts: multiples of the first up to the largest exponent are exact.
 const LN2_F32: (f64, f64) = (0.693_359_375, -2.121_944_400_546_905_8e-4);
-const LN2_F64: (f64, f64) = (
-    6.931_471_803_691_238_164_9e-1,
-    1.908_214_929_270_587_700_02e-10,
-);
+const LN2_F64: (f64, f64) = (6.931_471_803_691_238_164_9e-1, 1.908_214_929_270_587_700_02e-10);
 
 /// (eʳ − 1 − r) / r² for |r| ≤ ln 2 / 2: minimax for f32 (Cephes `expf`), Taylor for f64, whose first
 /// omitted term is below 5e-18.

@@ -4,17 +4,9 @@ use super::bits_of;
 use crate::build::{Builder, Cmp, Scalar, V};
 
 const LN2_F32: (f64, f64) = (6.931_381_225_6e-1, 9.058_000_614_5e-6);
-const LN2_F64: (f64, f64) = (
-    6.931_471_803_691_238_164_90e-1,
-    1.908_214_929_270_587_700_02e-10,
-);
+const LN2_F64: (f64, f64) = (6.931_471_803_691_238_164_90e-1, 1.908_214_929_270_587_700_02e-10);
 /// (ln(1+f) − 2s) / s with s = f / (2+f), as a polynomial in s², without its constant term.
-const LG_F32: [f64; 4] = [
-    0.666_666_626_93,
-    0.400_009_721_52,
-    0.284_987_866_88,
-    0.242_790_788_41,
-];
+const LG_F32: [f64; 4] = [0.666_666_626_93, 0.400_009_721_52, 0.284_987_866_88, 0.242_790_788_41];
 const LG_F64: [f64; 7] = [
     6.666_666_666_666_735_130e-1,
     3.999_999_999_940_941_908e-1,
@@ -49,11 +41,7 @@ pub fn split<'c>(b: &Builder<'c>, x: V<'c>) -> (V<'c>, V<'c>) {
     };
     let denormal = b.cmp(Cmp::Lt, x, b.float(x.ty, least));
     let scaled = b.select(denormal, b.mul(x, b.float(x.ty, up)), x);
-    let correction = b.select(
-        denormal,
-        b.float(x.ty, -f64::from(down)),
-        b.float(x.ty, 0.0),
-    );
+    let correction = b.select(denormal, b.float(x.ty, -f64::from(down)), b.float(x.ty, 0.0));
     let bits = b.bitcast(scaled, int);
     let one = bias << significand;
     let moved = b.add(bits, b.int(bits.ty, one - root));

@@ -59,13 +59,9 @@ fn bits_of(scalar: Scalar) -> Scalar {
 
 /// `coefficients[0] + x · (coefficients[1] + x · (…))`.
 fn polynomial<'c>(b: &Builder<'c>, x: V<'c>, coefficients: &[f64]) -> V<'c> {
-    let (last, rest) = coefficients
-        .split_last()
-        .expect("a polynomial has coefficients");
+    let (last, rest) = coefficients.split_last().expect("a polynomial has coefficients");
     let start = b.float(x.ty, *last);
-    rest.iter()
-        .rev()
-        .fold(start, |sum, c| b.fma(sum, x, b.float(x.ty, *c)))
+    rest.iter().rev().fold(start, |sum, c| b.fma(sum, x, b.float(x.ty, *c)))
 }
 
 /// The number with the sign of `sign`.
@@ -73,10 +69,7 @@ fn copysign<'c>(b: &Builder<'c>, magnitude: V<'c>, sign: V<'c>) -> V<'c> {
     let int = bits_of(sign.ty.scalar);
     let mask = b.shl(b.int(sign.ty.with(int), 1), i64::from(int.bits()) - 1);
     let sign_bit = b.and(b.bitcast(sign, int), mask);
-    let bits = b.or(
-        b.bitcast(b.intrinsic("llvm.intr.fabs", magnitude), int),
-        sign_bit,
-    );
+    let bits = b.or(b.bitcast(b.intrinsic("llvm.intr.fabs", magnitude), int), sign_bit);
     b.bitcast(bits, sign.ty.scalar)
 }
 
@@ -117,8 +110,5 @@ fn scale<'c>(b: &Builder<'c>, x: V<'c>, n: V<'c>) -> V<'c> {
     let half = b.sar(n, 1);
     let rest = b.sub(n, half);
     let scalar = x.ty.scalar;
-    b.mul(
-        b.mul(x, power_of_two(b, half, scalar)),
-        power_of_two(b, rest, scalar),
-    )
+    b.mul(b.mul(x, power_of_two(b, half, scalar)), power_of_two(b, rest, scalar))
 }

@@ -35,15 +35,8 @@ pub fn pow<'c>(b: &Builder<'c>, x: V<'c>, y: V<'c>) -> V<'c> {
     let result = b.select(invalid, constant(f64::NAN), result);
     // (±1) to an infinite power is 1, like 1 to any power and anything to the power of 0, even if NaN.
     let one = constant(1.0);
-    let infinite_y = b.cmp(
-        Cmp::Eq,
-        b.intrinsic("llvm.intr.fabs", y),
-        constant(f64::INFINITY),
-    );
-    let unit = b.or(
-        b.cmp(Cmp::Eq, x, one),
-        b.and(b.cmp(Cmp::Eq, magnitude, one), infinite_y),
-    );
+    let infinite_y = b.cmp(Cmp::Eq, b.intrinsic("llvm.intr.fabs", y), constant(f64::INFINITY));
+    let unit = b.or(b.cmp(Cmp::Eq, x, one), b.and(b.cmp(Cmp::Eq, magnitude, one), infinite_y));
     let unordered = b.cmp(Cmp::Unordered, x, y);
     let result = b.select(unordered, constant(f64::NAN), result);
     let always_one = b.or(unit, b.cmp(Cmp::Eq, y, constant(0.0)));
@@ -106,11 +99,7 @@ fn positive_f64<'c>(b: &Builder<'c>, x: V<'c>, y: V<'c>) -> V<'c> {
     let third = product(b, cube.0, constant(2.0 / 3.0));
     // 2/3 is not a number of f64: what is missing from it counts.
     let missing = 3.700_743_415_417_188_4e-17;
-    let third_low = b.fma(
-        cube.1,
-        constant(2.0 / 3.0),
-        b.fma(cube.0, constant(missing), third.1),
-    );
+    let third_low = b.fma(cube.1, constant(2.0 / 3.0), b.fma(cube.0, constant(missing), third.1));
     let series: Vec<f64> = (2..14).map(|k| 2.0 / f64::from(2 * k + 1)).collect();
     let higher = b.mul(b.mul(cube.0, z.0), polynomial(b, z.0, &series));
     let two = constant(2.0);

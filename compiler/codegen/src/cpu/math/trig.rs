@@ -44,10 +44,7 @@ fn rotated<'c>(b: &Builder<'c>, x: V<'c>, turns: i64) -> V<'c> {
     let wide = b.convert(x, Scalar::F64);
     let ty = wide.ty;
     let constant = |value: f64| b.float(ty, value);
-    let n = b.intrinsic(
-        "llvm.intr.roundeven",
-        b.mul(wide, constant(std::f64::consts::FRAC_2_PI)),
-    );
+    let n = b.intrinsic("llvm.intr.roundeven", b.mul(wide, constant(std::f64::consts::FRAC_2_PI)));
     // Products with a part of 33 bits are exact for n below 2²⁰, and fused beyond.
     let r = b.fma(n, constant(-QUARTER[0]), wide);
     let w = b.mul(n, constant(QUARTER[1]));
@@ -81,11 +78,7 @@ fn rotated<'c>(b: &Builder<'c>, x: V<'c>, turns: i64) -> V<'c> {
     };
     let chosen = b.select(bit(1), cosine, sine);
     let signed = b.select(bit(2), b.neg(chosen), chosen);
-    let finite = b.cmp(
-        Cmp::Lt,
-        b.intrinsic("llvm.intr.fabs", wide),
-        constant(f64::INFINITY),
-    );
+    let finite = b.cmp(Cmp::Lt, b.intrinsic("llvm.intr.fabs", wide), constant(f64::INFINITY));
     let result = b.select(finite, signed, constant(f64::NAN));
     b.convert(result, x.ty.scalar)
 }

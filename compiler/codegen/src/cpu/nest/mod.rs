@@ -41,17 +41,10 @@ pub fn emit<'c>(
 ) -> Result<(), CompilerBug> {
     let plan = plan(kernel, nest, phases.level);
     let scratch = super::phase::local_bytes(kernel);
-    let extents: Vec<(IndexId, u64)> = plan
-        .outer
-        .iter()
-        .map(|i| (*i, kernel.indices[i.0 as usize].extent))
-        .collect();
+    let extents: Vec<(IndexId, u64)> =
+        plan.outer.iter().map(|i| (*i, kernel.indices[i.0 as usize].extent)).collect();
     let points: u64 = extents.iter().map(|e| e.1).product();
-    let shape = PhaseShape {
-        tiles: plan.tiles,
-        workspace_bytes: 0,
-        scratch_bytes: scratch,
-    };
+    let shape = PhaseShape { tiles: plan.tiles, workspace_bytes: 0, scratch_bytes: scratch };
     phases.add(kernel, shape, |env, begin, end| {
         let b = env.b;
         let chunks = plan.chunks(kernel);
@@ -82,10 +75,7 @@ pub fn emit<'c>(
                     let chunk = b.urem(at, split);
                     let low = b.mul(chunk, b.index(size as i64));
                     let extent = lane.map_or(1, |l| env.extent(l));
-                    (
-                        low,
-                        b.smin(b.add(low, b.index(size as i64)), b.index(extent as i64)),
-                    )
+                    (low, b.smin(b.add(low, b.index(size as i64)), b.index(extent as i64)))
                 });
                 stage::emit(&env, stage, *lane, plan.lanes, window);
             }
@@ -118,10 +108,7 @@ fn plan(kernel: &Kernel, nest: &Nest, level: Level) -> Plan {
         }
         let free: &[IndexId] = if alone { &outer } else { &stage.free };
         let mut best: (f64, Option<IndexId>) = (cost::stage(kernel, &stage, None), None);
-        for index in free
-            .iter()
-            .rev()
-            .filter(|i| lanes_are_free(kernel, &stage, nest.serial, **i))
+        for index in free.iter().rev().filter(|i| lanes_are_free(kernel, &stage, nest.serial, **i))
         {
             let lane = Lane::new(*index, extent(index), lanes);
             let cost = cost::stage(kernel, &stage, Some(lane));
@@ -156,14 +143,7 @@ fn plan(kernel: &Kernel, nest: &Nest, level: Level) -> Plan {
         })
         .sum::<f64>()
         .max(1.0);
-    let mut plan = Plan {
-        outer,
-        stages,
-        chunk: None,
-        grain: 1,
-        tiles: 1,
-        lanes,
-    };
+    let mut plan = Plan { outer, stages, chunk: None, grain: 1, tiles: 1, lanes };
     if nest.serial {
         plan.grain = points.max(1);
         return plan;
@@ -179,9 +159,7 @@ fn plan(kernel: &Kernel, nest: &Nest, level: Level) -> Plan {
     match splits {
         Some(extent) if work >= 4.0 * TILE_COST => {
             let parts = (work / TILE_COST) as u64;
-            let size = (extent / parts)
-                .next_multiple_of(u64::from(4 * lanes))
-                .max(1);
+            let size = (extent / parts).next_multiple_of(u64::from(4 * lanes)).max(1);
             plan.chunk = Some(size);
         }
         _ => plan.grain = ((TILE_COST / work) as u64).clamp(1, points.max(1)),

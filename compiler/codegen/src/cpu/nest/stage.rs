@@ -48,20 +48,12 @@ pub fn emit<'c>(
         lane,
         lanes,
         conditions: conjuncts(stage.guard.as_ref()),
-        reduction: Reduction {
-            reducer: stage.reducer,
-            dtype: accumulator,
-        },
+        reduction: Reduction { reducer: stage.reducer, dtype: accumulator },
         notes: reduces
             && stage.target.store
             && (stage.guard.is_some() || stage.reduced.iter().any(|i| env.extent(*i) == 0)),
     };
-    let free: Vec<IndexId> = stage
-        .free
-        .iter()
-        .copied()
-        .filter(|i| Some(*i) != lane)
-        .collect();
+    let free: Vec<IndexId> = stage.free.iter().copied().filter(|i| Some(*i) != lane).collect();
     ctx.free_loops(env.clone(), &free, window);
 }
 
@@ -225,9 +217,8 @@ impl Ctx<'_> {
             let state = self.reduce_lanes(&mut env);
             return self.finish(&env, &state);
         }
-        let envs: Vec<Env<'c, '_>> = (0..i64::from(unroll))
-            .map(|u| self.shifted(&env, u * i64::from(self.lanes)))
-            .collect();
+        let envs: Vec<Env<'c, '_>> =
+            (0..i64::from(unroll)).map(|u| self.shifted(&env, u * i64::from(self.lanes))).collect();
         let states = self.reduce_free(&envs, &self.stage.reduced, self.conditions.clone());
         for (env, state) in envs.iter().zip(states) {
             self.finish(env, &state);
@@ -330,8 +321,7 @@ impl Ctx<'_> {
                 let next = self.add(&inside, state);
                 let mask = inside.mask_or_all(inside.mask);
                 let kept = next.iter().zip(state);
-                kept.map(|(next, before)| b.select(mask, *next, *before))
-                    .collect()
+                kept.map(|(next, before)| b.select(mask, *next, *before)).collect()
             }
         }
     }
@@ -346,9 +336,7 @@ impl Ctx<'_> {
             && env.dtype_of(&self.stage.body) == self.reduction.dtype
         {
             let (x, y) = (env.eval(x).v, env.eval(y).v);
-            let mut next = self
-                .reduction
-                .fused(b, state, b.like(x, shape), b.like(y, shape));
+            let mut next = self.reduction.fused(b, state, b.like(x, shape), b.like(y, shape));
             if self.notes {
                 next.push(b.int(state[1].ty, 1));
             }
@@ -387,9 +375,7 @@ impl Ctx<'_> {
     ) -> Vec<State<'c>> {
         let Some((index, rest)) = reduced.split_first() else {
             let steps = envs.iter().zip(&states);
-            return steps
-                .map(|(env, state)| self.step(env, state, &conditions))
-                .collect();
+            return steps.map(|(env, state)| self.step(env, state, &conditions)).collect();
         };
         let b = envs[0].b;
         // The places differ in the lanes' positions only, on which no range depends.
@@ -403,10 +389,8 @@ impl Ctx<'_> {
         let width = states[0].len();
         let flat: Vec<V<'c>> = states.into_iter().flatten().collect();
         let result = b.for_carried(range.0, range.1, 1, &flat, |at, carried| {
-            let inner: Vec<Env<'c, '_>> = envs
-                .iter()
-                .map(|e| e.with(*index, Binding::Uniform(at)))
-                .collect();
+            let inner: Vec<Env<'c, '_>> =
+                envs.iter().map(|e| e.with(*index, Binding::Uniform(at))).collect();
             let states = carried.chunks(width).map(<[V<'c>]>::to_vec).collect();
             self.reduce_free_from(&inner, rest, left, states).concat()
         });
@@ -417,13 +401,8 @@ impl Ctx<'_> {
     fn reduce_lanes<'c>(&self, env: &mut Env<'c, '_>) -> State<'c> {
         let b = env.b;
         let lane = self.lane.expect("the caller has seen it");
-        let others: Vec<IndexId> = self
-            .stage
-            .reduced
-            .iter()
-            .copied()
-            .filter(|i| *i != lane)
-            .collect();
+        let others: Vec<IndexId> =
+            self.stage.reduced.iter().copied().filter(|i| *i != lane).collect();
         let cost = cost::expression(env.kernel, &self.stage.body, None);
         let extent = env.extent(lane);
         let heavy = cost > CHEAP || self.stage.reducer == Reducer::LogSumExp;
@@ -431,17 +410,11 @@ impl Ctx<'_> {
             true => 1,
             false => ACCUMULATORS.min((extent / u64::from(self.lanes)).max(1) as u32),
         };
-        let accumulators: Vec<State<'c>> = (0..unroll)
-            .map(|_| self.start(b, Some(self.lanes)))
-            .collect();
+        let accumulators: Vec<State<'c>> =
+            (0..unroll).map(|_| self.start(b, Some(self.lanes))).collect();
         let width = accumulators[0].len();
-        let flat = self.loops_to_lanes(
-            env,
-            lane,
-            &others,
-            self.conditions.clone(),
-            accumulators.concat(),
-        );
+        let flat =
+            self.loops_to_lanes(env, lane, &others, self.conditions.clone(), accumulators.concat());
         let mut states: Vec<State<'c>> = flat.chunks(width).map(<[V<'c>]>::to_vec).collect();
         while states.len() > 1 {
             let pairs = states.chunks(2);
@@ -456,10 +429,7 @@ impl Ctx<'_> {
         let split = width - usize::from(self.notes);
         let mut across = self.reduction.across(b, &state[..split]);
         if self.notes {
-            let any = Reduction {
-                reducer: Reducer::Any,
-                dtype: einmesh_ir::DType::Bool,
-            };
+            let any = Reduction { reducer: Reducer::Any, dtype: einmesh_ir::DType::Bool };
             across.extend(any.across(b, &state[split..]));
         }
         across

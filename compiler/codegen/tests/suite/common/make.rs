@@ -18,22 +18,14 @@ pub fn make(name: &str) -> Make {
             values: vec![],
             indices: vec![],
             ints: 0,
-            body: Body::Nest(Nest {
-                outer: vec![],
-                serial: false,
-                stages: vec![],
-            }),
+            body: Body::Nest(Nest { outer: vec![], serial: false, stages: vec![] }),
         },
     }
 }
 
 impl Make {
     pub fn value(&mut self, role: Role, dtype: DType, extents: &[u64]) -> ValueId {
-        self.kernel.values.push(Memory {
-            dtype,
-            extents: extents.to_vec(),
-            role,
-        });
+        self.kernel.values.push(Memory { dtype, extents: extents.to_vec(), role });
         ValueId(self.kernel.values.len() as u32 - 1)
     }
 
@@ -68,11 +60,7 @@ impl Make {
     }
 
     pub fn nest(mut self, outer: &[IndexId], stages: Vec<Stage>) -> Kernel {
-        self.kernel.body = Body::Nest(Nest {
-            outer: outer.to_vec(),
-            serial: false,
-            stages,
-        });
+        self.kernel.body = Body::Nest(Nest { outer: outer.to_vec(), serial: false, stages });
         self.kernel
     }
 
@@ -90,11 +78,7 @@ impl Make {
     }
 
     pub fn argsort(mut self, input: ValueId, output: ValueId, position: usize) -> Kernel {
-        self.kernel.body = Body::Argsort {
-            input,
-            output,
-            position,
-        };
+        self.kernel.body = Body::Argsort { input, output, position };
         self.kernel
     }
 }
@@ -108,12 +92,7 @@ pub fn load(value: ValueId, indices: &[IndexId]) -> Expr {
 }
 
 pub fn to(value: ValueId, indices: &[IndexId]) -> Target {
-    Target {
-        value,
-        subs: at(indices),
-        combine: Reducer::None,
-        store: false,
-    }
+    Target { value, subs: at(indices), combine: Reducer::None, store: false }
 }
 
 /// A stage without reduction.
@@ -128,21 +107,11 @@ pub fn reduce(
     body: Expr,
     target: Target,
 ) -> Stage {
-    Stage {
-        free: free.to_vec(),
-        reduced: reduced.to_vec(),
-        reducer,
-        guard: None,
-        body,
-        target,
-    }
+    Stage { free: free.to_vec(), reduced: reduced.to_vec(), reducer, guard: None, body, target }
 }
 
 pub fn guarded(guard: Expr, stage: Stage) -> Stage {
-    Stage {
-        guard: Some(guard),
-        ..stage
-    }
+    Stage { guard: Some(guard), ..stage }
 }
 
 pub fn add(a: Expr, b: Expr) -> Expr {

@@ -36,10 +36,7 @@ impl Pages {
             )
         };
         assert_ne!(start, libc::MAP_FAILED);
-        Pages {
-            start: start.cast(),
-            len,
-        }
+        Pages { start: start.cast(), len }
     }
 
     fn protect(&self, from: usize, len: usize, how: i32) {
@@ -74,12 +71,7 @@ impl Loaded {
                     "memset" => libc::memset as *const () as usize,
                     other => panic!("import {other}"),
                 };
-                pages
-                    .start
-                    .add(bytes.len())
-                    .cast::<usize>()
-                    .add(i)
-                    .write(address);
+                pages.start.add(bytes.len()).cast::<usize>().add(i).write(address);
             }
         }
         pages.protect(0, image.text as usize, libc::PROT_READ | libc::PROT_EXEC);
@@ -108,14 +100,7 @@ impl Loaded {
         unsafe {
             let function: Function =
                 std::mem::transmute(self.0.start.add(phase.entry as usize).cast::<c_void>());
-            function(
-                operands.as_ptr(),
-                ints.as_ptr(),
-                workspace,
-                scratch,
-                begin,
-                end,
-            );
+            function(operands.as_ptr(), ints.as_ptr(), workspace, scratch, begin, end);
         }
     }
 }
@@ -136,11 +121,7 @@ impl Guarded {
         let pages = Pages::new(body + 2 * PAGE);
         pages.protect(0, PAGE, libc::PROT_NONE);
         pages.protect(PAGE + body, PAGE, libc::PROT_NONE);
-        Guarded {
-            pages,
-            start: PAGE + body - room,
-            len,
-        }
+        Guarded { pages, start: PAGE + body - room, len }
     }
 
     pub fn of(bytes: &[u8]) -> Guarded {
@@ -185,15 +166,9 @@ pub fn levels() -> Vec<Level> {
 
 /// Compiles kernels for every level that can be run here.
 pub fn compile(kernels: &[Kernel]) -> Emitted {
-    let graph = KernelGraph {
-        kernels: kernels.to_vec(),
-        ..KernelGraph::default()
-    };
-    let options = Options {
-        target: TargetKind::Cpu(levels()),
-        threads: 2,
-        wanted: Wanted::default(),
-    };
+    let graph = KernelGraph { kernels: kernels.to_vec(), ..KernelGraph::default() };
+    let options =
+        Options { target: TargetKind::Cpu(levels()), threads: 2, wanted: Wanted::default() };
     match emit(&graph, &options) {
         Ok(emitted) => emitted,
         Err(bug) => panic!("{bug}"),
@@ -240,11 +215,7 @@ pub fn run(
 
 /// Loads all images.
 pub fn load(emitted: &Emitted) -> Vec<Loaded> {
-    emitted
-        .images
-        .iter()
-        .map(|(image, bytes)| Loaded::new(image, bytes))
-        .collect()
+    emitted.images.iter().map(|(image, bytes)| Loaded::new(image, bytes)).collect()
 }
 
 /// How far a result may be from the reference: `relative · |reference| + absolute`.
@@ -254,10 +225,7 @@ pub struct Tolerance {
     pub absolute: f64,
 }
 
-pub const EXACT: Tolerance = Tolerance {
-    relative: 0.0,
-    absolute: 0.0,
-};
+pub const EXACT: Tolerance = Tolerance { relative: 0.0, absolute: 0.0 };
 
 /// Compiles and runs each kernel on pseudo-random operands at every level, and compares with the plain
 /// evaluation.
@@ -308,9 +276,7 @@ fn compare(
     let operands = kernel.values.iter().filter(|v| v.role != Role::Local);
     for (position, memory) in operands.enumerate() {
         let size = memory.dtype.bytes() as usize;
-        let pairs = expected[position]
-            .chunks(size)
-            .zip(actual[position].chunks(size));
+        let pairs = expected[position].chunks(size).zip(actual[position].chunks(size));
         for (element, (want, got)) in pairs.enumerate() {
             if want == got {
                 continue;

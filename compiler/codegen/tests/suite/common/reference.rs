@@ -92,26 +92,13 @@ pub fn run(kernel: &Kernel, operands: &mut [Vec<u8>], ints: &[i64]) {
             _ => given.next().unwrap().clone(),
         })
         .collect();
-    let mut ctx = Ctx {
-        kernel,
-        memory,
-        ints: ints.to_vec(),
-        at: vec![0; kernel.indices.len()],
-    };
+    let mut ctx = Ctx { kernel, memory, ints: ints.to_vec(), at: vec![0; kernel.indices.len()] };
     match &kernel.body {
         Body::Nest(nest) => ctx.nest(nest),
         Body::Contraction(contraction) => ctx.contraction(contraction),
-        Body::Argsort {
-            input,
-            output,
-            position,
-        } => ctx.argsort(*input, *output, *position),
+        Body::Argsort { input, output, position } => ctx.argsort(*input, *output, *position),
     }
-    let outside = kernel
-        .values
-        .iter()
-        .zip(ctx.memory)
-        .filter(|(v, _)| v.role != Role::Local);
+    let outside = kernel.values.iter().zip(ctx.memory).filter(|(v, _)| v.role != Role::Local);
     for (slot, (_, bytes)) in operands.iter_mut().zip(outside) {
         *slot = bytes;
     }
@@ -177,11 +164,8 @@ impl Ctx<'_> {
                 sum = Float(sum.float() + x.float() * y.float());
                 whole = whole.wrapping_add(x.int().wrapping_mul(y.int()));
             });
-            let sum = if c.accumulator.is_int() {
-                Int(integer::wrap(c.accumulator, whole))
-            } else {
-                sum
-            };
+            let sum =
+                if c.accumulator.is_int() { Int(integer::wrap(c.accumulator, whole)) } else { sum };
             ctx.memory[acc] = write(c.accumulator, sum);
             let result = ctx.eval(&c.epilogue);
             let dtype = ctx.dtype(&c.epilogue);
@@ -224,18 +208,11 @@ impl Ctx<'_> {
         let subs: Vec<i64> = target.subs.iter().map(|s| self.eval(s).int()).collect();
         let memory = &self.kernel.values[target.value.0 as usize];
         let (to, extents) = (memory.dtype, &memory.extents);
-        if subs
-            .iter()
-            .zip(extents)
-            .any(|(s, e)| *s < 0 || *s >= *e as i64)
-        {
+        if subs.iter().zip(extents).any(|(s, e)| *s < 0 || *s >= *e as i64) {
             assert!(target.store, "only stores may be out of range");
             return;
         }
-        let at = subs
-            .iter()
-            .zip(extents)
-            .fold(0, |at, (s, e)| at * *e as i64 + s) as usize;
+        let at = subs.iter().zip(extents).fold(0, |at, (s, e)| at * *e as i64 + s) as usize;
         let size = to.bytes() as usize;
         let range = at * size..(at + 1) * size;
         let value = match target.combine {
@@ -293,10 +270,7 @@ impl Ctx<'_> {
                 }
                 let size = memory.dtype.bytes() as usize;
                 let at = at as usize * size;
-                read(
-                    memory.dtype,
-                    &self.memory[load.value.0 as usize][at..at + size],
-                )
+                read(memory.dtype, &self.memory[load.value.0 as usize][at..at + size])
             }
             Expr::Unary(op, a) => {
                 let x = self.eval(a);
@@ -362,11 +336,7 @@ impl Ctx<'_> {
                 Pow => libm::pow(a, b),
                 Rem => {
                     let rest = libm::fmod(a, b);
-                    if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
-                        rest + b
-                    } else {
-                        rest
-                    }
+                    if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
                 }
                 Min if nan => f64::NAN,
                 Max if nan => f64::NAN,
@@ -442,9 +412,9 @@ fn reduce(reducer: Reducer, dtype: DType, points: &[(Number, i64)]) -> Number {
         best
     };
     match (reducer, dtype) {
-        (Reducer::None, _) => points
-            .first()
-            .map_or(if dtype.is_float() { Float(0.0) } else { Int(0) }, |p| p.0),
+        (Reducer::None, _) => {
+            points.first().map_or(if dtype.is_float() { Float(0.0) } else { Int(0) }, |p| p.0)
+        }
         (Reducer::Any, _) => Bool(points.iter().any(|p| p.0.truth())),
         (Reducer::All, _) => Bool(points.iter().all(|p| p.0.truth())),
         (Reducer::ArgMax, _) => Int(better(true).map_or(0, |b| b.1)),

@@ -26,11 +26,7 @@ fn ein_over(s: &mut Sample, bag: &[Id]) -> Id {
         // A broadcast over an index that nothing has.
         out = out | (set(&[0, 2, 4, 5]) - all);
     }
-    let k = if s.below(2) == 0 {
-        Scalar::ONE
-    } else {
-        s.coefficient()
-    };
+    let k = if s.below(2) == 0 { Scalar::ONE } else { s.coefficient() };
     guarded_ein(&mut s.graph, out, k, guard, bag)
 }
 
@@ -54,12 +50,7 @@ fn sum(s: &mut Sample) -> Id {
 /// A reduction of `x` over index 1 and perhaps another, perhaps guarded.
 fn reduction(s: &mut Sample, reducer: Reducer, x: Id) -> Id {
     let guard = (s.below(2) == 0).then(|| s.at_most(1, 3));
-    let all = s.indices(x)
-        | if guard.is_some() {
-            set(&[1, 3])
-        } else {
-            IndexSet::EMPTY
-        };
+    let all = s.indices(x) | if guard.is_some() { set(&[1, 3]) } else { IndexSet::EMPTY };
     let out = all - set(&[1]) - s.some(set(&[0]));
     reduce(&mut s.graph, reducer, out, guard, x)
 }
@@ -71,19 +62,10 @@ fn extreme(s: &mut Sample) -> Reducer {
 /// A term renamed from indices 0 and 1 to their twins, perhaps exchanging the first pair.
 fn renamed(s: &mut Sample, x: Id) -> Id {
     let own = s.indices(x);
-    let pairs = [
-        vec![(0, 2), (2, 0)],
-        vec![(0, 2)],
-        vec![(1, 3)],
-        vec![(0, 2), (1, 3)],
-    ];
-    let fits: Vec<_> = pairs
-        .into_iter()
-        .filter(|p| own.renamed(p).is_some())
-        .collect();
+    let pairs = [vec![(0, 2), (2, 0)], vec![(0, 2)], vec![(1, 3)], vec![(0, 2), (1, 3)]];
+    let fits: Vec<_> = pairs.into_iter().filter(|p| own.renamed(p).is_some()).collect();
     let n = s.below(fits.len().max(1) as u64) as usize;
-    fits.get(n)
-        .map_or(x, |pairs| rename(&mut s.graph, pairs, x))
+    fits.get(n).map_or(x, |pairs| rename(&mut s.graph, pairs, x))
 }
 
 /// Exponentials of `x` or `x − m`, and their guarded sum over index 1: (exponential, sum, m).
@@ -93,11 +75,7 @@ fn exponentials(s: &mut Sample) -> (Id, Id, Id) {
     let out = own - set(&[1]);
     let top = s.leaf(out);
     let negated = scale(&mut s.graph, Scalar::new(-1.0), top);
-    let y = if s.below(2) == 0 {
-        add(&mut s.graph, &[x, negated])
-    } else {
-        x
-    };
+    let y = if s.below(2) == 0 { add(&mut s.graph, &[x, negated]) } else { x };
     let exp = s.unary(UnaryOp::Exp, y);
     let guard = (s.below(2) == 0).then(|| s.at_most(1, 3));
     let sum = guarded_ein(&mut s.graph, out, Scalar::ONE, guard, &[exp]);
@@ -120,11 +98,7 @@ pub(super) fn instance(rule: &str, s: &mut Sample) -> Id {
             let own = s.some(set(&[0, 1, 3]));
             let (inner, outer) = (s.at_most(1, 3), s.at_most(1, 3));
             let x = s.leaf(own);
-            let out = if s.below(2) == 0 {
-                own | set(&[1, 3])
-            } else {
-                set(&[3])
-            };
+            let out = if s.below(2) == 0 { own | set(&[1, 3]) } else { set(&[3]) };
             let masked = guarded_ein(&mut s.graph, out, Scalar::ONE, Some(inner), &[x]);
             let other = factor(s);
             let all = out | s.indices(other) | set(&[1, 3]);
@@ -134,11 +108,7 @@ pub(super) fn instance(rule: &str, s: &mut Sample) -> Id {
         "constant-factor" => {
             let c = constant(&mut s.graph, DType::F64, 0.75);
             let x = factor(s);
-            let bag = if s.below(4) == 0 {
-                vec![c, c]
-            } else {
-                vec![c, x]
-            };
+            let bag = if s.below(4) == 0 { vec![c, c] } else { vec![c, x] };
             ein_over(s, &bag)
         }
         "flatten-sum" => {
@@ -162,15 +132,9 @@ pub(super) fn instance(rule: &str, s: &mut Sample) -> Id {
         "constant-term" => {
             let x = factor(s);
             let zero = constant(&mut s.graph, DType::F64, 0.0);
-            let (a, b) = (
-                constant(&mut s.graph, DType::F64, 0.25),
-                constant(&mut s.graph, DType::F64, 3.0),
-            );
-            let terms = if s.below(2) == 0 {
-                vec![x, a, b]
-            } else {
-                vec![x, zero]
-            };
+            let (a, b) =
+                (constant(&mut s.graph, DType::F64, 0.25), constant(&mut s.graph, DType::F64, 3.0));
+            let terms = if s.below(2) == 0 { vec![x, a, b] } else { vec![x, zero] };
             add(&mut s.graph, &terms)
         }
         "distribute" => {
@@ -194,11 +158,7 @@ pub(super) fn instance(rule: &str, s: &mut Sample) -> Id {
         }
         "rename-function" => {
             let x = factor(s);
-            let y = if s.below(4) == 0 {
-                s.position(0)
-            } else {
-                s.unary(UnaryOp::Exp, x)
-            };
+            let y = if s.below(4) == 0 { s.position(0) } else { s.unary(UnaryOp::Exp, x) };
             renamed(s, y)
         }
         "rename-reduction" => {
@@ -252,11 +212,9 @@ pub(super) fn instance(rule: &str, s: &mut Sample) -> Id {
         }
         "conversion" => {
             let own = s.some(set(&[0, 1]));
-            let (dtype, through) = [
-                (DType::F32, DType::F64),
-                (DType::F64, DType::F32),
-                (DType::F64, DType::F64),
-            ][s.below(3) as usize];
+            let (dtype, through) =
+                [(DType::F32, DType::F64), (DType::F64, DType::F32), (DType::F64, DType::F64)]
+                    [s.below(3) as usize];
             let x = s.typed_leaf(dtype, own);
             let away = map(&mut s.graph, MapFn::Cast(through), &[x]);
             map(&mut s.graph, MapFn::Cast(dtype), &[away])
@@ -265,34 +223,19 @@ pub(super) fn instance(rule: &str, s: &mut Sample) -> Id {
             let value = [0.25, 2.0, -3.0][s.below(3) as usize];
             let c = constant(&mut s.graph, DType::F64, value);
             let x = factor(s);
-            let f = [
-                MapFn::Recip,
-                MapFn::Unary(UnaryOp::Sqrt),
-                MapFn::Unary(UnaryOp::Abs),
-            ][s.below(3) as usize];
+            let f = [MapFn::Recip, MapFn::Unary(UnaryOp::Sqrt), MapFn::Unary(UnaryOp::Abs)]
+                [s.below(3) as usize];
             let y = map(&mut s.graph, f, &[c]);
             add(&mut s.graph, &[x, y])
         }
         "merge-reductions" => {
             let (x, r) = (s.leaf(set(&[0, 1, 3, 4])), extreme(s));
-            let inner = if s.below(3) == 0 {
-                Reducer::LogSumExp
-            } else {
-                r
-            };
+            let inner = if s.below(3) == 0 { Reducer::LogSumExp } else { r };
             let out = s.some(set(&[0, 3])) | set(&[4]);
             let y = reduction(s, inner, x);
             let guard = (s.below(2) == 0).then(|| s.at_most(4, 5));
-            let out = if guard.is_some() {
-                out | set(&[5])
-            } else {
-                out & s.indices(y)
-            };
-            let outer = if inner == Reducer::LogSumExp {
-                inner
-            } else {
-                r
-            };
+            let out = if guard.is_some() { out | set(&[5]) } else { out & s.indices(y) };
+            let outer = if inner == Reducer::LogSumExp { inner } else { r };
             let out = out & (s.indices(y) | set(&[5]));
             reduce(&mut s.graph, outer, out, guard, y)
         }
@@ -326,21 +269,13 @@ pub(super) fn instance(rule: &str, s: &mut Sample) -> Id {
         "log-sum-exp" => {
             let (_, sum, top) = exponentials(s);
             let log = s.unary(UnaryOp::Log, sum);
-            if s.below(2) == 0 {
-                log
-            } else {
-                add(&mut s.graph, &[log, top])
-            }
+            if s.below(2) == 0 { log } else { add(&mut s.graph, &[log, top]) }
         }
         "online-softmax" => {
             let (exp, sum, _) = exponentials(s);
             let over = map(&mut s.graph, MapFn::Recip, &[sum]);
             let v = s.leaf(set(&[1, 4]));
-            let bag = if s.below(2) == 0 {
-                vec![exp, over]
-            } else {
-                vec![exp, over, v]
-            };
+            let bag = if s.below(2) == 0 { vec![exp, over] } else { vec![exp, over, v] };
             ein_over(s, &bag)
         }
         other => unreachable!("rule `{other}` has no instances"),
@@ -367,34 +302,20 @@ fn guarded_sum(s: &mut Sample) -> Id {
     let sum = guarded_ein(&mut s.graph, set(&[3]), Scalar::ONE, Some(guard), &[a]);
     let over = map(&mut s.graph, MapFn::Recip, &[sum]);
     let k = s.coefficient();
-    guarded_ein(
-        &mut s.graph,
-        set(&[3, 4]),
-        k,
-        Some(guard),
-        &[a, b, other, over],
-    )
+    guarded_ein(&mut s.graph, set(&[3, 4]), k, Some(guard), &[a, b, other, over])
 }
 
 /// Two products that share a factor.
 fn common_factor(s: &mut Sample) -> Id {
     let shared = factor(s);
     let a = factor(s);
-    let b = if s.below(2) == 0 {
-        factor(s)
-    } else {
-        s.leaf(s.indices(a))
-    };
+    let b = if s.below(2) == 0 { factor(s) } else { s.leaf(s.indices(a)) };
     let out = s.some(set(&[0, 1, 2, 3, 4]));
     let guard = (s.below(3) == 0).then(|| s.at_most(1, 3));
     let (k, l) = (s.coefficient(), s.coefficient());
     let x = guarded_ein(&mut s.graph, out, k, guard, &[shared, a]);
     let y = guarded_ein(&mut s.graph, out, l, guard, &[shared, b]);
     let other = s.leaf(out);
-    let terms = if s.below(2) == 0 {
-        vec![x, y]
-    } else {
-        vec![x, y, other]
-    };
+    let terms = if s.below(2) == 0 { vec![x, y] } else { vec![x, y, other] };
     add(&mut s.graph, &terms)
 }

@@ -86,13 +86,7 @@ fn flatten(g: &mut Graph, node: &Node, mistake: Mistake) -> Vec<Id> {
                 _ if inner.guard.is_some() && outer.guard.is_some() => continue,
                 _ => outer.guard.or(inner.guard),
             };
-            found.push(guarded_ein(
-                g,
-                outer.out,
-                k,
-                guard,
-                &[rest.clone(), inner.bag].concat(),
-            ));
+            found.push(guarded_ein(g, outer.out, k, guard, &[rest.clone(), inner.bag].concat()));
         }
     }
     found
@@ -108,25 +102,11 @@ fn split(g: &mut Graph, node: &Node, mistake: Mistake) -> Vec<Id> {
     }
     let keep = e.out | e.guard_indices(g);
     let (li, ri) = (indices(g, &left), indices(g, &right));
-    let left_out = if mistake == Mistake::Capture {
-        li & keep
-    } else {
-        li & (keep | ri)
-    };
-    let (l, r) = (
-        ein(g, left_out, Scalar::ONE, &left),
-        ein(g, ri & (keep | li), Scalar::ONE, &right),
-    );
-    let k = if mistake == Mistake::Coefficient {
-        Scalar::ONE
-    } else {
-        e.coefficient
-    };
-    let guard = if mistake == Mistake::Guard {
-        None
-    } else {
-        e.guard
-    };
+    let left_out = if mistake == Mistake::Capture { li & keep } else { li & (keep | ri) };
+    let (l, r) =
+        (ein(g, left_out, Scalar::ONE, &left), ein(g, ri & (keep | li), Scalar::ONE, &right));
+    let k = if mistake == Mistake::Coefficient { Scalar::ONE } else { e.coefficient };
+    let guard = if mistake == Mistake::Guard { None } else { e.guard };
     vec![guarded_ein(g, e.out, k, guard, &[l, r])]
 }
 
@@ -204,11 +184,7 @@ fn common_factor(g: &mut Graph, node: &Node, mistake: Mistake) -> Vec<Id> {
             };
             let (cx, cy) = (ein(g, ox, kx, &rx), ein(g, oy, ky, &ry));
             let sum = add(g, &[cx, cy]);
-            let guard = if mistake == Mistake::Guard {
-                None
-            } else {
-                x.guard
-            };
+            let guard = if mistake == Mistake::Guard { None } else { x.guard };
             found.push(guarded_ein(g, x.out, one, guard, &[f, sum]));
         }
     }
@@ -236,16 +212,10 @@ fn like_terms(g: &mut Graph, node: &Node) -> Vec<Id> {
     let mut found = vec![];
     for (i, j) in pairs {
         for x in Ein::all(g, terms[i]) {
-            for y in Ein::all(g, terms[j])
-                .iter()
-                .filter(|y| y.bag == x.bag && y.out == x.out)
-            {
+            for y in Ein::all(g, terms[j]).iter().filter(|y| y.bag == x.bag && y.out == x.out) {
                 let k = x.coefficient.times(y.coefficient);
                 let both = guarded_ein(g, x.out, k, x.guard, &x.bag);
-                found.push(add(
-                    g,
-                    &[without(&without(&terms, j), i), vec![both]].concat(),
-                ));
+                found.push(add(g, &[without(&without(&terms, j), i), vec![both]].concat()));
             }
         }
     }
@@ -256,10 +226,8 @@ fn drop_constants(g: &mut Graph, node: &Node) -> Vec<Id> {
     let Some(terms) = terms(g, node) else {
         return vec![];
     };
-    let rest: Vec<Id> = terms
-        .into_iter()
-        .filter(|t| crate::build::float_constant(g, *t).is_none())
-        .collect();
+    let rest: Vec<Id> =
+        terms.into_iter().filter(|t| crate::build::float_constant(g, *t).is_none()).collect();
     vec![add(g, &rest)]
 }
 
@@ -267,12 +235,8 @@ fn drop_constant_factor(g: &mut Graph, node: &Node) -> Vec<Id> {
     let Some(e) = Ein::of(g, node) else {
         return vec![];
     };
-    let rest: Vec<Id> = e
-        .bag
-        .iter()
-        .copied()
-        .filter(|t| crate::build::float_constant(g, *t).is_none())
-        .collect();
+    let rest: Vec<Id> =
+        e.bag.iter().copied().filter(|t| crate::build::float_constant(g, *t).is_none()).collect();
     if rest.is_empty() {
         vec![]
     } else {
@@ -288,9 +252,8 @@ fn distribute(g: &mut Graph, node: &Node) -> Vec<Id> {
     for (at, factor) in e.bag.iter().enumerate() {
         for sum in sums(g, *factor) {
             let bags = sum.iter().map(|t| [without(&e.bag, at), vec![*t]].concat());
-            let products: Vec<Id> = bags
-                .map(|bag| guarded_ein(g, e.out, e.coefficient, e.guard, &bag))
-                .collect();
+            let products: Vec<Id> =
+                bags.map(|bag| guarded_ein(g, e.out, e.coefficient, e.guard, &bag)).collect();
             found.push(add(g, &products));
         }
     }
@@ -368,9 +331,8 @@ fn reciprocal_product(g: &mut Graph, node: &Node) -> Vec<Id> {
         return vec![];
     };
     let divisor = |i: usize| arguments(g, e.bag[i], MapFn::Recip).first().copied();
-    let divisors: Vec<(usize, Id)> = (0..e.bag.len())
-        .filter_map(|i| Some((i, divisor(i)?)))
-        .collect();
+    let divisors: Vec<(usize, Id)> =
+        (0..e.bag.len()).filter_map(|i| Some((i, divisor(i)?))).collect();
     match divisors[..] {
         [(_, a), (j, b)] => {
             let over = map(g, MapFn::Recip, &[a]);
@@ -414,12 +376,9 @@ fn narrow(g: &mut Graph, node: &Node) -> Vec<Id> {
 /// The parts of an unguarded reduction.
 fn reduction(node: &Node) -> Option<(Reducer, IndexSet, Id)> {
     match node {
-        Node::Reduce {
-            reducer,
-            out,
-            guarded: false,
-            children,
-        } => Some((*reducer, *out, children[0])),
+        Node::Reduce { reducer, out, guarded: false, children } => {
+            Some((*reducer, *out, children[0]))
+        }
         _ => None,
     }
 }
@@ -431,11 +390,7 @@ fn merge(g: &mut Graph, node: &Node) -> Vec<Id> {
     let mut found = vec![];
     for inner in g[term].nodes.clone() {
         if let Some((_, _, x)) = reduction(&inner) {
-            let opposite = if reducer == Reducer::Max {
-                Reducer::Min
-            } else {
-                Reducer::Max
-            };
+            let opposite = if reducer == Reducer::Max { Reducer::Min } else { Reducer::Max };
             found.push(reduce(g, opposite, out, None, x));
         }
     }
