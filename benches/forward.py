@@ -78,7 +78,7 @@ def main():
             files = Path(folder)
             save_file(init(c), files / "weights.safetensors")
             save_file({"tokens": batch(c)[0].astype(np.int32)}, files / "tokens.safetensors")
-            mesh = ["--mesh", "data=2,tensor=2", "--shard", "data=B,tensor=H+F+V"]
+            mesh = ["--mesh", "tensor=4", "--shard", "tensor=H+F+V"]
             systems = {
                 "einmesh": lambda: einmesh(c, files, []),
                 "torch eager": lambda: peer("torch", size),
