@@ -140,18 +140,16 @@ fn long_lines_are_cut() {
 }
 
 #[test]
-fn large_files_are_rendered_quickly() {
+fn large_files_are_rendered() {
     let mut sources = SourceMap::new();
     let file = sources.add("a.ein", "dim B = 4\n".repeat(1_600_000));
     let end = sources.text(file).len();
-    let started = std::time::Instant::now();
     let rendered = render(
         &Diagnostic::error(EXPECTED, "no").at(span(file, end - 2, end - 1), "here"),
         &sources,
         false,
     );
     assert!(rendered.contains("a.ein:1600000:9"), "{rendered}");
-    assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
 }
 
 #[test]

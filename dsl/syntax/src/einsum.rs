@@ -59,7 +59,8 @@ impl Einsum {
     pub fn extents(&self, shapes: &[Vec<u64>]) -> Result<BTreeMap<String, u64>, String> {
         if shapes.len() != self.operands.len() {
             let (want, got) = (self.operands.len(), shapes.len());
-            return Err(format!("the einsum's number of operands is {want}, that of files {got}"));
+            let files = if got == 1 { "1 file is".to_owned() } else { format!("{got} files are") };
+            return Err(format!("the einsum has {want} operands, but {files} given"));
         }
         let mut extents: BTreeMap<String, u64> = BTreeMap::new();
         for (n, (indices, shape)) in self.operands.iter().zip(shapes).enumerate() {
