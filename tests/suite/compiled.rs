@@ -4,7 +4,7 @@ use einmesh_artifact::Artifact;
 use einmesh_codegen::{Level, Options as CodegenOptions, TargetKind, emit};
 use einmesh_exec::tensors::{ElementType, Value};
 use einmesh_exec::{Module, Options, Session};
-use einmesh_interp::Tensor;
+use einmesh_interp::{Tensor, mismatch};
 use einmesh_ir::{DType, SpmdProgram};
 
 /// The best level of this machine.
@@ -57,23 +57,11 @@ fn element(dtype: DType) -> ElementType {
     ElementType::of(einmesh_schedule::stored(dtype))
 }
 
-/// The first place where two lists of tensors differ by more than `tolerance` of the larger one's
-/// largest element; NaN equals NaN, and ±0 are equal.
+/// The first place where two lists of tensors differ; see [`mismatch`] for what the tolerance is of.
 pub fn difference(expected: &[Tensor], found: &[Tensor], tolerance: f64) -> Option<String> {
-    for (n, (a, b)) in expected.iter().zip(found).enumerate() {
-        let place =
-            |i: usize| format!("output {n}, element {i}: {} and {}", a.element(i), b.element(i));
-        if let Some(i) = a.ints().iter().zip(b.ints()).position(|(x, y)| x != y) {
-            return Some(place(i));
-        }
-        let scale = a.floats().iter().filter(|x| x.is_finite()).fold(1.0f64, |m, x| m.max(x.abs()));
-        let differ = |x: f64, y: f64| {
-            let equal = x == y || (x.is_nan() && y.is_nan());
-            !equal && ((x - y).abs() > tolerance * scale || x.is_nan() != y.is_nan())
-        };
-        if let Some(i) = a.floats().iter().zip(b.floats()).position(|(x, y)| differ(*x, *y)) {
-            return Some(place(i));
-        }
+    if expected.len() != found.len() {
+        return Some("the numbers of outputs differ".to_owned());
     }
-    (expected.len() != found.len()).then(|| "the numbers of outputs differ".to_owned())
+    let mut pairs = expected.iter().zip(found).enumerate();
+    pairs.find_map(|(n, (a, b))| Some(format!("output {n}: {}", mismatch(a, b, tolerance)?)))
 }

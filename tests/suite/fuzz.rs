@@ -3,8 +3,8 @@
 #[path = "../../compiler/spmd/tests/common/mod.rs"]
 mod parted;
 
-use crate::compiled::run;
-use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
+use crate::compiled::{difference, run};
+use einmesh_interp::{Precision, Tensor, evaluate, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, Mode, generate};
 use einmesh_ir::{SpmdProgram, text};
 use einmesh_rewrite::Numerics;
@@ -95,10 +95,8 @@ fn compare(
     inputs: &[Tensor],
     tolerance: f64,
 ) -> Result<(), String> {
-    let found = run(spmd, inputs);
-    let mut pairs = expected.iter().zip(&found).enumerate();
-    match pairs.find_map(|(n, (a, b))| Some((n, mismatch(a, b, tolerance)?))) {
+    match difference(expected, &run(spmd, inputs), tolerance) {
         None => Ok(()),
-        Some((n, place)) => Err(format!("output {n}: {place}\n{}", text::print_spmd(spmd))),
+        Some(place) => Err(format!("{place}\n{}", text::print_spmd(spmd))),
     }
 }

@@ -31,10 +31,9 @@ fn run(request: &Request, session: &mut Session) -> Result<Products, Failure> {
         lowered.ok_or(Failure::Diagnosed)
     })?;
 
-    let Rewritten { program, report: rewrites, .. } =
-        session.step(request, Stage::Rewrite, |_| {
-            Ok(einmesh_rewrite::rewrite(&lowered, &einmesh_rewrite::Options::default()))
-        })?;
+    let Rewritten { program, .. } = session.step(request, Stage::Rewrite, |_| {
+        Ok(einmesh_rewrite::rewrite(&lowered, &einmesh_rewrite::Options::default()))
+    })?;
 
     let Planned { plan, .. } = session.step(request, Stage::Plan, |s| {
         let (plan, found) = einmesh_plan::plan(&program, &directives);
@@ -48,7 +47,6 @@ fn run(request: &Request, session: &mut Session) -> Result<Products, Failure> {
     let mut products = Products {
         lowered,
         program,
-        rewrites,
         plan,
         spmd,
         collectives: manifest_rows(&rows, &session.sources),

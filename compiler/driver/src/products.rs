@@ -4,7 +4,6 @@ use einmesh_artifact::Artifact;
 pub use einmesh_artifact::CollectiveRow;
 use einmesh_ir::{Program, SpmdProgram};
 use einmesh_plan::Plan;
-use einmesh_rewrite::Report as RewriteReport;
 use einmesh_schedule::KernelGraph;
 
 /// The outputs of the stages, as far as the goal asked for them.
@@ -14,8 +13,6 @@ pub struct Products {
     pub lowered: Program,
     /// The program after rewriting; the plan speaks of it.
     pub program: Program,
-    /// What rewriting did.
-    pub rewrites: RewriteReport,
     /// Where everything is.
     pub plan: Plan,
     /// What every device runs.

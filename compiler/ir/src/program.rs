@@ -292,14 +292,24 @@ impl Comprehension {
         std::iter::once(&mut self.body).chain(&mut self.guard).chain(subs)
     }
 
-    /// The values read, the store's base included, in order of first use, without repetition.
-    pub fn reads(&self) -> Vec<ValueId> {
+    /// The values loaded, in order of first use, without repetition. A store's base is not loaded.
+    pub fn loaded(&self) -> Vec<ValueId> {
         let mut all: Vec<ValueId> = Vec::new();
-        let loads = self.exprs().flat_map(|e| e.loads()).map(|l| l.value);
-        for value in loads.chain(self.store.as_ref().map(|s| s.base)) {
-            if !all.contains(&value) {
-                all.push(value);
+        for load in self.exprs().flat_map(|e| e.loads()) {
+            if !all.contains(&load.value) {
+                all.push(load.value);
             }
+        }
+        all
+    }
+
+    /// The values read: those loaded, and the store's base last.
+    pub fn reads(&self) -> Vec<ValueId> {
+        let mut all = self.loaded();
+        if let Some(store) = &self.store
+            && !all.contains(&store.base)
+        {
+            all.push(store.base);
         }
         all
     }

@@ -8,8 +8,8 @@
 //! outside reads the group's values before.
 
 use crate::contraction::{self, Product};
-use crate::usage::{Usage, loaded};
-use einmesh_ir::{Block, Comprehension, DimId, Expr, IndexId, Op, Program, Reducer, ValueId};
+use crate::usage::{Usage, distinct_indices};
+use einmesh_ir::{Block, Comprehension, DimId, Expr, Op, Program, Reducer, ValueId};
 
 /// A row with more elements than this is not kept in scratch memory.
 const MAX_LOCAL_ELEMENTS: u64 = 1 << 20;
@@ -145,7 +145,7 @@ impl Ctx<'_> {
             return None;
         }
         let produced: Vec<ValueId> = members.iter().map(|m| m.out).collect();
-        if !loaded(c).iter().any(|v| produced.contains(v)) {
+        if !c.loaded().iter().any(|v| produced.contains(v)) {
             return None;
         }
         let free = self.free_dims(c);
@@ -231,18 +231,12 @@ fn reads_same_points(program: &Program, c: &Comprehension, value: ValueId) -> bo
     let Some(first) = loads.first() else {
         return false;
     };
-    let mut seen: Vec<IndexId> = Vec::new();
-    for sub in &first.subs {
-        match sub {
-            Expr::Index(i) if !seen.contains(i) => seen.push(*i),
-            _ => return false,
-        }
-    }
+    let Some(seen) = distinct_indices(first) else {
+        return false;
+    };
     let covers = seen.len() == c.indices.len();
     // A role or subrange reads fewer points than there are.
-    let whole = first.subs.iter().zip(program.extents(value)).all(|(sub, extent)| match sub {
-        Expr::Index(i) => program.dims[c.indices[*i].dim].extent == extent,
-        _ => false,
-    });
+    let points = seen.iter().map(|i| program.dims[c.indices[*i].dim].extent);
+    let whole = points.eq(program.extents(value));
     covers && whole && loads.iter().all(|l| l.subs == first.subs)
 }

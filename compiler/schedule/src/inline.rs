@@ -5,10 +5,10 @@
 //! again is better than memory.
 
 use crate::contraction;
-use crate::usage::{Usage, loaded};
+use crate::usage::{Usage, distinct_indices};
 use einmesh_ir::{
-    BinaryOp, Block, Bounds, Comprehension, DType, Expr, IndexId, Literal, Load, Op, Program,
-    Reducer, UnaryOp, ValueId,
+    BinaryOp, Block, Bounds, Comprehension, DType, Expr, Literal, Load, Op, Program, Reducer,
+    UnaryOp, ValueId,
 };
 use std::collections::BTreeMap;
 
@@ -30,11 +30,12 @@ fn block(program: &Program, usage: &Usage, block: &mut Block) -> bool {
     let mut changed = false;
     let mut producers: BTreeMap<ValueId, Comprehension> = BTreeMap::new();
     let mut kept: Vec<Op> = Vec::with_capacity(block.ops.len());
-    let readers = readers_in(block);
+    let before = block.ops.clone();
+    let readers = readers_in(&before);
     for mut op in std::mem::take(&mut block.ops) {
         match &mut op {
             Op::Compute(c) => {
-                for value in loaded(c) {
+                for value in c.loaded() {
                     if let Some(producer) = producers.get(&value) {
                         substitute(program, c, producer);
                         changed = true;
@@ -54,13 +55,13 @@ fn block(program: &Program, usage: &Usage, block: &mut Block) -> bool {
     changed
 }
 
-/// The comprehensions directly in a block that read each value.
-fn readers_in(block: &Block) -> BTreeMap<ValueId, Vec<Comprehension>> {
-    let mut readers: BTreeMap<ValueId, Vec<Comprehension>> = BTreeMap::new();
-    for op in &block.ops {
+/// The comprehensions among a block's operations that read each value.
+fn readers_in(ops: &[Op]) -> BTreeMap<ValueId, Vec<&Comprehension>> {
+    let mut readers: BTreeMap<ValueId, Vec<&Comprehension>> = BTreeMap::new();
+    for op in ops {
         if let Op::Compute(c) = op {
-            for value in loaded(c) {
-                readers.entry(value).or_default().push(c.clone());
+            for value in c.loaded() {
+                readers.entry(value).or_default().push(c);
             }
         }
     }
@@ -70,7 +71,7 @@ fn readers_in(block: &Block) -> BTreeMap<ValueId, Vec<Comprehension>> {
 fn disappears(
     program: &Program,
     usage: &Usage,
-    readers: &BTreeMap<ValueId, Vec<Comprehension>>,
+    readers: &BTreeMap<ValueId, Vec<&Comprehension>>,
     producer: &Comprehension,
 ) -> bool {
     let uses = usage.get(producer.out);
@@ -103,7 +104,7 @@ fn disappears(
 }
 
 /// Whether some reader has another number outside of `value`'s extents.
-fn reads_with_default(readers: &[Comprehension], value: ValueId) -> bool {
+fn reads_with_default(readers: &[&Comprehension], value: ValueId) -> bool {
     let mut loads = readers.iter().flat_map(|r| r.exprs().flat_map(Expr::loads));
     loads.any(|l| l.value == value && matches!(l.bounds, Bounds::Else(_)))
 }
@@ -126,13 +127,9 @@ fn reads_once(program: &Program, reader: &Comprehension, value: ValueId) -> bool
     let [load] = loads.as_slice() else {
         return false;
     };
-    let mut seen: Vec<IndexId> = Vec::new();
-    for sub in &load.subs {
-        match sub {
-            Expr::Index(i) if !seen.contains(i) => seen.push(*i),
-            _ => return false,
-        }
-    }
+    let Some(seen) = distinct_indices(load) else {
+        return false;
+    };
     let others = reader.indices.iter().filter(|(i, _)| !seen.contains(i));
     others.map(|(_, index)| program.dims[index.dim].extent).product::<u64>() == 1
 }

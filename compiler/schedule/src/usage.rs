@@ -1,6 +1,6 @@
 //! Who reads each value, and how.
 
-use einmesh_ir::{Arena, Block, Comprehension, Expr, Op, Program, ValueId};
+use einmesh_ir::{Arena, Block, Expr, IndexId, Load, Op, Program, ValueId};
 
 /// How often and by whom values are read.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Usage {
         for op in &block.ops {
             match op {
                 Op::Compute(c) => {
-                    for value in loaded(c) {
+                    for value in c.loaded() {
                         self.uses[value].comprehensions += 1;
                     }
                     if let Some(store) = &c.store {
@@ -62,13 +62,14 @@ impl Usage {
     }
 }
 
-/// The values a comprehension loads, without repetition. A store's base is not loaded.
-pub fn loaded(c: &Comprehension) -> Vec<ValueId> {
-    let mut all: Vec<ValueId> = Vec::new();
-    for load in c.exprs().flat_map(Expr::loads) {
-        if !all.contains(&load.value) {
-            all.push(load.value);
+/// The indices that a load's subscripts are, if each is an index of its own.
+pub fn distinct_indices(load: &Load) -> Option<Vec<IndexId>> {
+    let mut seen: Vec<IndexId> = Vec::new();
+    for sub in &load.subs {
+        match sub {
+            Expr::Index(i) if !seen.contains(i) => seen.push(*i),
+            _ => return None,
         }
     }
-    all
+    Some(seen)
 }

@@ -115,6 +115,25 @@ fn combine_block<N: Number>(
     }
 }
 
+/// An element that is combined in its own type.
+macro_rules! combines_as_it_is {
+    ($type:ty) => {
+        impl Element for $type {
+            type Number = $type;
+
+            #[inline(always)]
+            fn load(self) -> $type {
+                self
+            }
+
+            #[inline(always)]
+            fn store(number: $type) -> $type {
+                number
+            }
+        }
+    };
+}
+
 macro_rules! float {
     ($type:ty) => {
         impl Number for $type {
@@ -143,19 +162,7 @@ macro_rules! float {
             }
         }
 
-        impl Element for $type {
-            type Number = $type;
-
-            #[inline(always)]
-            fn load(self) -> $type {
-                self
-            }
-
-            #[inline(always)]
-            fn store(number: $type) -> $type {
-                number
-            }
-        }
+        combines_as_it_is!($type);
     };
 }
 
@@ -186,19 +193,7 @@ macro_rules! integer {
             }
         }
 
-        impl Element for $type {
-            type Number = $type;
-
-            #[inline(always)]
-            fn load(self) -> $type {
-                self
-            }
-
-            #[inline(always)]
-            fn store(number: $type) -> $type {
-                number
-            }
-        }
+        combines_as_it_is!($type);
     };
 }
 
