@@ -258,7 +258,7 @@ impl<'a> Ctx<'a> {
             ExprKind::Call(callee, args) => match (&callee.kind, &args[..]) {
                 (ExprKind::Subscript(..), _) => Some(factor),
                 (ExprKind::Name(name), [arg])
-                    if self.dtype_named(self.frame().inst, name).is_some() =>
+                    if name == "wide" || self.dtype_named(self.frame().inst, name).is_some() =>
                 {
                     match &arg.value.kind {
                         ExprKind::Subscript(..) | ExprKind::Field(..) => Some(&arg.value),

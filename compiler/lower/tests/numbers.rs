@@ -143,6 +143,10 @@ fn llama_is_the_reference() {
     let (given, logits) = golden("llama", &source, &forward);
     let got = run(&source, &forward, &borrowed(&given));
     close(&got["logits"], &logits, 1e-7);
+    let model = from_file("models/llama.ein");
+    let precise = options("forward", &format!("{LLAMA} W=f64"));
+    let (given, _) = golden("llama", &model, &precise);
+    close(&run(&model, &precise, &borrowed(&given))["logits"], &logits, 1e-7);
     let lora = from_file("tests/programs/lora.ein");
     let options = options("forward", &format!("{LLAMA} A=4"));
     let program = lowered(&lora, &options).program;
@@ -413,6 +417,14 @@ fn experts_agree_in_both_forms() {
         }
     }
     close(&got["out"], &expected, 1e-12);
+}
+
+#[test]
+fn wide_is_a_cast() {
+    let text = "dim I = 3, J = 2\nexport fn f(a: bf16[I,J], w: bf16[J]) -> (y: f32[I]) {\n  y[i] = 2 * wide(a[i,j]) * wide(w[j])\n}";
+    let a = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let got = run_text(text, "f", "", &[("a", a), ("w", vec![0.5, 2.0])]);
+    close(&got["y"], &[9.0, 19.0, 29.0], 0.0);
 }
 
 #[test]

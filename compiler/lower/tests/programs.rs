@@ -41,6 +41,8 @@ fn models_lower() {
         ("models/mlp.ein", "loss", "B=3"),
         ("models/attention.ein", "forward", "B=2 T=5"),
         ("models/gpt2.ein", "forward", "B=2 T=8"),
+        ("models/llama.ein", "forward", "B=2 T=8 W=bf16"),
+        ("models/llama.ein", "loss", "B=2 T=8 tied=true"),
         ("tests/programs/t5.ein", "loss", "B=2 S=5 T=4 L=2"),
         ("tests/programs/mixtral.ein", "loss", "B=2 T=4 L=3 F=16 D=64"),
     ] {
