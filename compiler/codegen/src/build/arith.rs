@@ -130,6 +130,24 @@ impl<'c> Builder<'c> {
         self.same("", "arith.shrsi", a, self.int(a.ty, bits))
     }
 
+    /// Shift to the left by as many bits as each lane says, fewer than there are.
+    pub fn shl_by(&self, a: V<'c>, bits: V<'c>) -> V<'c> {
+        self.same("", "arith.shli", a, bits)
+    }
+
+    /// Shift to the right by as many bits as each lane says, fewer than there are; fills with zeros.
+    pub fn shr_by(&self, a: V<'c>, bits: V<'c>) -> V<'c> {
+        self.same("", "arith.shrui", a, bits)
+    }
+
+    /// Whether a truth value holds in any lane.
+    pub fn any(&self, a: V<'c>) -> V<'c> {
+        match a.ty.lanes {
+            Some(_) => self.call_intrinsic("llvm.vector.reduce.or", &[a], Ty::scalar(Scalar::I1)),
+            None => a,
+        }
+    }
+
     /// Logical negation of truth values.
     pub fn not(&self, a: V<'c>) -> V<'c> {
         self.xor(a, self.int(a.ty, 1))

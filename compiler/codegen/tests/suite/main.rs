@@ -5,6 +5,7 @@
 mod common;
 mod contraction;
 mod emission;
+mod exhaustive;
 mod image;
 mod math;
 mod nest;

@@ -1,9 +1,10 @@
 //! Elementary functions of our own, for scalars and vectors of f32 and f64: generated code calls no
 //! mathematical library.
 //!
-//! Errors are measured against the `libm` crate in `tests/math.rs`: f32 within 2 ulp, f64 within 4 ulp.
+//! Errors are measured against the `libm` crate in `tests/suite/math.rs`: f32 within 2 ulp, f64 within 4 ulp.
 //! NaN, infinities, signed zeros and denormal numbers (in and out) are those of C's functions. Sine and
-//! cosine keep their accuracy up to |x| = 2²⁸ in f64 and 2⁴⁰ in f32; beyond, they are within ±1.
+//! cosine of f64 keep their accuracy up to |x| = 2²⁸; beyond, they are within ±1. Every number of f32 is checked
+//! by `tests/suite/exhaustive.rs`.
 
 // Constants are written as they were published, with more digits than a float has.
 #![allow(clippy::excessive_precision)]
