@@ -21,11 +21,13 @@ mod error;
 pub mod image;
 pub mod pipeline;
 pub mod target;
+pub mod tuning;
 
 pub use cpu::Level;
 pub use error::CompilerBug;
 pub use pipeline::Wanted;
 pub use target::{Listing, Options, TargetKind, Timing};
+pub use tuning::{Sizes, Tuning};
 
 use einmesh_artifact::{CodeImage, Kernel};
 use einmesh_schedule::KernelGraph;
@@ -51,6 +53,7 @@ impl Default for Options {
             target: TargetKind::Cpu(vec![Level::X86_64V4, Level::X86_64V3]),
             threads: 2,
             wanted: Wanted::default(),
+            tuning: Tuning::default(),
         }
     }
 }

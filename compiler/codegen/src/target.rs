@@ -2,6 +2,7 @@
 
 use crate::error::CompilerBug;
 use crate::pipeline::Wanted;
+use crate::tuning::Tuning;
 use einmesh_artifact::{CodeImage, Phase};
 use einmesh_schedule::kernel::Kernel;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Options {
     pub threads: usize,
     /// The text forms to keep.
     pub wanted: Wanted,
+    /// The sizes that code is generated with.
+    pub tuning: Tuning,
 }
 
 /// The targets there are.

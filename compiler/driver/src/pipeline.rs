@@ -162,6 +162,7 @@ fn codegen_options(request: &Request) -> einmesh_codegen::Options {
     einmesh_codegen::Options {
         target: TargetKind::Cpu(request.levels.clone()),
         wanted: Wanted { mlir: dump, llvm: dump, asm: dump },
+        tuning: request.tuning.clone(),
         ..Default::default()
     }
 }

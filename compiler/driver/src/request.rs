@@ -1,7 +1,7 @@
 //! What a caller asks of the compiler.
 
 use crate::stage::Stage;
-use einmesh_codegen::Level;
+use einmesh_codegen::{Level, Tuning};
 use einmesh_lower::Options;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -31,6 +31,8 @@ pub struct Request {
     pub goal: Goal,
     /// The CPU levels to generate code for.
     pub levels: Vec<Level>,
+    /// The sizes that code is generated with.
+    pub tuning: Tuning,
     /// The stages whose output is kept as text.
     pub emit: BTreeSet<Stage>,
     /// Whether every stage's output is verified. Always on in debug builds.
@@ -56,6 +58,7 @@ impl Request {
             options: Options { entry: entry.to_owned(), ..Options::default() },
             goal: Goal::Build,
             levels: vec![Level::X86_64V4, Level::X86_64V3],
+            tuning: Tuning::default(),
             emit: BTreeSet::new(),
             verify: cfg!(debug_assertions),
         }

@@ -14,16 +14,10 @@ pub enum Level {
     X86_64V4Amx,
 }
 
-/// The register tile of a matrix product's micro-kernel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Tile {
-    /// The most rows of accumulators.
-    pub rows: u32,
-    /// Vectors in a row.
-    pub vectors: u32,
-}
-
 impl Level {
+    /// All there are.
+    pub const ALL: [Level; 3] = [Level::X86_64V3, Level::X86_64V4, Level::X86_64V4Amx];
+
     /// The name in the artifact.
     pub fn name(self) -> &'static str {
         match self {
@@ -55,12 +49,11 @@ impl Level {
         self.vector_bytes() / scalar.bytes() as u32
     }
 
-    /// 14×2 vectors of accumulators fit the 32 registers of AVX-512, 6×2 the 16 of AVX2 (a larger tile
-    /// spills and is several times slower).
-    pub fn tile(self) -> Tile {
+    /// Vector registers.
+    pub fn registers(self) -> u64 {
         match self {
-            Level::X86_64V3 => Tile { rows: 6, vectors: 2 },
-            Level::X86_64V4 | Level::X86_64V4Amx => Tile { rows: 14, vectors: 2 },
+            Level::X86_64V3 => 16,
+            Level::X86_64V4 | Level::X86_64V4Amx => 32,
         }
     }
 }

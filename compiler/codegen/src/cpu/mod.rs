@@ -14,7 +14,7 @@ mod phase;
 mod reduce;
 mod value;
 
-pub use level::{Level, Tile};
+pub use level::Level;
 
 use crate::build::Builder;
 use crate::context::Mlir;
@@ -159,6 +159,7 @@ fn compile(
         let mut phases = Phases {
             b: &builder,
             level,
+            sizes: options.tuning.of(level),
             symbol: symbol(first + number),
             shapes: vec![],
             shared: &mut shared,
@@ -187,13 +188,15 @@ fn compile(
 fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug> {
     match &kernel.body {
         Body::Nest(nest) => nest::emit(phases, kernel, nest),
-        Body::Contraction(contraction) => match gemm::plan(kernel, contraction, phases.level) {
-            Some((plan, contraction)) => gemm::emit(phases, kernel, &contraction, &plan),
-            None => {
-                let kernel = narrow::as_nest(kernel, contraction, phases.level);
-                build(phases, &kernel)
+        Body::Contraction(contraction) => {
+            match gemm::plan(kernel, contraction, phases.level, &phases.sizes) {
+                Some((plan, contraction)) => gemm::emit(phases, kernel, &contraction, &plan),
+                None => {
+                    let kernel = narrow::as_nest(kernel, contraction, phases.level);
+                    build(phases, &kernel)
+                }
             }
-        },
+        }
         Body::Argsort { input, output, position } => {
             argsort::emit(phases, kernel, (*input, *output), *position)
         }

@@ -5,6 +5,7 @@ use super::level::Level;
 use super::value::memory;
 use crate::build::{Builder, Scalar, Ty, V};
 use crate::error::CompilerBug;
+use crate::tuning::Sizes;
 use einmesh_schedule::kernel::{Kernel, Memory, Role};
 
 /// What the runtime must know of a phase, besides where it is.
@@ -24,6 +25,8 @@ pub struct Phases<'c, 'b> {
     pub b: &'b Builder<'c>,
     /// The CPU level.
     pub level: Level,
+    /// The sizes that the level's code is generated with.
+    pub sizes: Sizes,
     /// What the functions' names start with.
     pub symbol: String,
     /// The phases so far.

@@ -41,6 +41,7 @@ fn compiled(kernels: Vec<Kernel>, threads: usize, wanted: Wanted) -> Emitted {
         target: TargetKind::Cpu(vec![Level::X86_64V4, Level::X86_64V3]),
         threads,
         wanted,
+        ..Options::default()
     };
     emit(&graph, &options).unwrap_or_else(|bug| panic!("{bug}"))
 }

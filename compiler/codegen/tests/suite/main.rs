@@ -11,3 +11,4 @@ mod math;
 mod nest;
 mod random;
 mod semantics;
+mod tuning;

@@ -42,7 +42,7 @@ pub fn emit(
 
 /// Transposing rows of lhs may write up to a square beyond the last.
 fn slack(plan: &Plan) -> u64 {
-    plan.lanes * Plan::lhs_stride(plan.scalar)
+    plan.lanes * plan.lhs_stride()
 }
 
 struct Scratch<'c> {
@@ -137,7 +137,7 @@ impl<'c> Ctx<'c, '_> {
                     b.mul(column, b.index(plan.step as i64)),
                 );
                 b.for_each(zero, rows, plan.tile_rows as i64, |row| {
-                    let lhs_offset = b.mul(row, b.index(Plan::lhs_stride(plan.scalar) as i64));
+                    let lhs_offset = b.mul(row, b.index(plan.lhs_stride() as i64));
                     let sums_offset = b.add(b.mul(b.add(top, row), stride), column);
                     let call = Call {
                         lhs: b.address(self.memory.lhs, plan.scalar, lhs_offset),

@@ -58,7 +58,7 @@ fn body<'c>(b: &Builder<'c>, plan: &Plan, call: &Call<'c>) {
     let scalar = plan.scalar;
     let vector = Ty::vector(scalar, plan.lanes as u32);
     let (rows, vectors) = (plan.tile_rows as i64, plan.tile_vectors as i64);
-    let lhs_stride = Plan::lhs_stride(scalar) as i64;
+    let lhs_stride = plan.lhs_stride() as i64;
     let zeros = vec![b.float(vector, 0.0); (rows * vectors) as usize];
     let at = |base: V<'c>, offset: i64| b.byte_offset(base, offset * scalar.bytes() as i64);
     let sums = b.for_carried(b.index(0), call.depth, UNROLL as i64, &zeros, |k, sums| {

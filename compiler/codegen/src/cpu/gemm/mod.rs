@@ -18,19 +18,12 @@ use super::env::{dtype_of, row_major};
 use super::level::Level;
 use super::value::register;
 use crate::build::Scalar;
+use crate::tuning::Sizes;
 use einmesh_ir::{Affine, Expr, IndexId};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 
 /// The k loop of the micro-kernel is unrolled so often; packed depths are multiples of it.
 pub const UNROLL: u64 = 4;
-/// Blocks of the result aim at these sizes: their sums and a step's part of rhs stay in the L2 cache.
-const BLOCK_ROWS: u64 = 256;
-const BLOCK_COLUMNS: u64 = 512;
-/// Rows of lhs packed at a time, about.
-const PACKED_ROWS: u64 = 144;
-/// There should be so many tiles, unless they would have less than [`TILE_FLOPS`] to do.
-const TILES: u64 = 16;
-const TILE_FLOPS: u64 = 4_000_000;
 
 /// The sizes that a product is computed with. "Rows" are m, "columns" n, "depth" k.
 #[derive(Clone, PartialEq, Debug)]
@@ -57,6 +50,8 @@ pub struct Plan {
     pub block_columns: u64,
     /// Depth of a step, a multiple of [`UNROLL`] and of `lanes`.
     pub step: u64,
+    /// Depth of a step if the problem is deep enough.
+    pub full_step: u64,
     /// Rows packed at a time, a multiple of `tile_rows`.
     pub packed_rows: u64,
 }
@@ -69,8 +64,8 @@ impl Plan {
 
     /// Elements from one packed row of lhs to the next. A multiple of 4096 bytes would put all rows
     /// into one set of the cache.
-    pub fn lhs_stride(scalar: Scalar) -> u64 {
-        full_step(scalar) + 64 / scalar.bytes()
+    pub fn lhs_stride(&self) -> u64 {
+        self.full_step + 64 / self.scalar.bytes()
     }
 
     /// Elements from one row of sums to the next; as above.
@@ -80,7 +75,7 @@ impl Plan {
 
     /// Elements of packed lhs.
     pub fn lhs_elements(&self) -> u64 {
-        self.packed_rows * Plan::lhs_stride(self.scalar)
+        self.packed_rows * self.lhs_stride()
     }
 
     /// Elements of packed rhs.
@@ -104,20 +99,13 @@ impl Plan {
     }
 }
 
-/// The depth of a step: a panel of rhs is 32 KB with AVX-512 and stays in the L1 cache.
-fn full_step(scalar: Scalar) -> u64 {
-    match scalar {
-        Scalar::F64 => 128,
-        _ => 256,
-    }
-}
-
 /// How a contraction is computed as a matrix product, and with which sides exchanged; `None` if that is not
 /// worth it or its numbers are integers.
 pub fn plan(
     kernel: &Kernel,
     contraction: &Contraction,
     level: Level,
+    sizes: &Sizes,
 ) -> Option<(Plan, Contraction)> {
     let c = oriented(kernel, contraction);
     let size = |group: &[IndexId]| -> u64 {
@@ -131,9 +119,8 @@ pub fn plan(
     if !scalar.is_float() || !wide_enough {
         return None;
     }
-    let tile = level.tile();
-    let tile_vectors = if columns <= lanes { 1 } else { u64::from(tile.vectors) };
-    let most_rows = u64::from(tile.rows);
+    let tile_vectors = if columns <= lanes { 1 } else { sizes.tile_vectors };
+    let most_rows = sizes.tile_rows;
     // The number of rows that leaves the least padding.
     let tile_rows = (most_rows.div_ceil(2)..=most_rows)
         .rev()
@@ -145,12 +132,12 @@ pub fn plan(
         let parts = whole.div_ceil(most);
         whole.div_ceil(parts).next_multiple_of(unit)
     };
-    let mut block_rows = even(rows, BLOCK_ROWS, tile_rows);
-    let mut block_columns = even(columns, BLOCK_COLUMNS, panel);
+    let mut block_rows = even(rows, sizes.block_rows, tile_rows);
+    let mut block_columns = even(columns, sizes.block_columns, panel);
     loop {
         let tiles = batch * rows.div_ceil(block_rows) * columns.div_ceil(block_columns);
         let flops = 2 * block_rows * block_columns * depth;
-        if tiles >= TILES || flops < 2 * TILE_FLOPS {
+        if tiles >= sizes.blocks || flops < 2 * sizes.block_flops {
             break;
         }
         let (halved_rows, halved_columns) = (
@@ -166,6 +153,7 @@ pub fn plan(
         }
     }
     let unit = UNROLL.max(lanes);
+    let full_step = sizes.step_bytes / scalar.bytes();
     let plan = Plan {
         scalar,
         lanes,
@@ -177,8 +165,9 @@ pub fn plan(
         batch,
         block_rows,
         block_columns,
-        step: full_step(scalar).min(depth.next_multiple_of(unit)),
-        packed_rows: even(block_rows, PACKED_ROWS, tile_rows),
+        step: full_step.min(depth.next_multiple_of(unit)),
+        full_step,
+        packed_rows: even(block_rows, sizes.packed_rows, tile_rows),
     };
     Some((plan, c))
 }

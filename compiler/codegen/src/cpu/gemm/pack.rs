@@ -84,7 +84,7 @@ impl<'c> Pack<'c, '_> {
 pub fn lhs<'c>(env: &Env<'c, '_>, plan: &Plan, pack: &Pack<'c, '_>) {
     let b = env.b;
     let lanes = plan.lanes as i64;
-    let stride = Plan::lhs_stride(plan.scalar) as i64;
+    let stride = plan.lhs_stride() as i64;
     let zero = b.index(0);
     let store = |value: V<'c>, row: V<'c>, depth: V<'c>| {
         let offset = b.add(b.mul(row, b.index(stride)), depth);

@@ -7,7 +7,7 @@ pub mod make;
 pub mod reference;
 
 use einmesh_artifact::{CodeImage, Phase};
-use einmesh_codegen::{Emitted, Level, Options, TargetKind, Wanted, emit};
+use einmesh_codegen::{Emitted, Level, Options, TargetKind, emit};
 use einmesh_ir::DType;
 use einmesh_schedule::KernelGraph;
 use einmesh_schedule::kernel::{Kernel, Role};
@@ -167,8 +167,7 @@ pub fn levels() -> Vec<Level> {
 /// Compiles kernels for every level that can be run here.
 pub fn compile(kernels: &[Kernel]) -> Emitted {
     let graph = KernelGraph { kernels: kernels.to_vec(), ..KernelGraph::default() };
-    let options =
-        Options { target: TargetKind::Cpu(levels()), threads: 2, wanted: Wanted::default() };
+    let options = Options { target: TargetKind::Cpu(levels()), ..Options::default() };
     match emit(&graph, &options) {
         Ok(emitted) => emitted,
         Err(bug) => panic!("{bug}"),
