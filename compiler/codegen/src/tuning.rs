@@ -109,6 +109,11 @@ impl Tuning {
         self.levels.get(&level).copied().unwrap_or_else(|| Sizes::built_in(level))
     }
 
+    /// A table measured on a CPU, without levels yet.
+    pub fn of_cpu(cpu: &str) -> Tuning {
+        Tuning { cpu: cpu.to_owned(), levels: BTreeMap::new() }
+    }
+
     /// Replaces the sizes of a level.
     pub fn set(&mut self, level: Level, sizes: Sizes) {
         self.levels.insert(level, sizes);

@@ -4,7 +4,7 @@ use einmesh_codegen::{Level, Sizes, Tuning};
 
 #[test]
 fn a_table_is_read_as_it_was_written() {
-    let mut tuning = Tuning { cpu: "a CPU".to_owned(), ..Tuning::default() };
+    let mut tuning = Tuning::of_cpu("a CPU");
     let sizes = Sizes { tile_rows: 8, tile_vectors: 3, ..Sizes::built_in(Level::X86_64V4) };
     tuning.set(Level::X86_64V4, sizes);
     let read = Tuning::parse(&tuning.to_json()).expect("it was just written");
