@@ -1,7 +1,7 @@
 //! GPT-2 with reproducible weights, named and laid out as in the Hugging Face checkpoint.
 
-use crate::generator::{seed, tokens, uniform};
-use crate::tensor::{Data, Tensor};
+use crate::tensor::Tensor;
+use crate::weights::{self, Init, RESIDUAL, WIDE, Weight, checkpoint};
 
 /// A GPT-2's extents; the names are those of `models/gpt2.ein`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,51 +34,30 @@ impl Config {
     }
 }
 
-/// How a weight is initialised.
-#[derive(Clone, Copy)]
-enum Init {
-    /// Uniform in ± half of this power of two.
-    Uniform(i32),
-    Ones,
-    Zeros,
-}
-
 /// The weights: ±2⁻⁵, ±2⁻⁷ for the projections into the residual stream, norms 1, biases 0.
 pub fn weights(config: &Config) -> Vec<Tensor> {
-    specification(config)
-        .into_iter()
-        .map(|(name, shape, init)| {
-            let count = shape.iter().product();
-            let elements = match init {
-                Init::Uniform(exponent) => uniform(count, seed(&name), f64::from(exponent).exp2()),
-                Init::Ones => vec![1.0; count],
-                Init::Zeros => vec![0.0; count],
-            };
-            Tensor { name, shape, data: Data::F32(elements) }
-        })
-        .collect()
+    checkpoint(specification(config))
 }
 
-fn specification(config: &Config) -> Vec<(String, Vec<usize>, Init)> {
+fn specification(config: &Config) -> Vec<Weight> {
     let Config { L, D, P, V, F, .. } = *config;
-    let (wide, residual) = (Init::Uniform(-4), Init::Uniform(-6));
     let mut all = vec![
-        ("wte.weight".to_owned(), vec![V, D], wide),
-        ("wpe.weight".to_owned(), vec![P, D], wide),
+        ("wte.weight".to_owned(), vec![V, D], WIDE),
+        ("wpe.weight".to_owned(), vec![P, D], WIDE),
     ];
     for l in 0..L {
         let layer = [
             ("ln_1.weight", vec![D], Init::Ones),
             ("ln_1.bias", vec![D], Init::Zeros),
-            ("attn.c_attn.weight", vec![D, 3 * D], wide),
+            ("attn.c_attn.weight", vec![D, 3 * D], WIDE),
             ("attn.c_attn.bias", vec![3 * D], Init::Zeros),
-            ("attn.c_proj.weight", vec![D, D], residual),
+            ("attn.c_proj.weight", vec![D, D], RESIDUAL),
             ("attn.c_proj.bias", vec![D], Init::Zeros),
             ("ln_2.weight", vec![D], Init::Ones),
             ("ln_2.bias", vec![D], Init::Zeros),
-            ("mlp.c_fc.weight", vec![D, F], wide),
+            ("mlp.c_fc.weight", vec![D, F], WIDE),
             ("mlp.c_fc.bias", vec![F], Init::Zeros),
-            ("mlp.c_proj.weight", vec![F, D], residual),
+            ("mlp.c_proj.weight", vec![F, D], RESIDUAL),
             ("mlp.c_proj.bias", vec![D], Init::Zeros),
         ];
         all.extend(layer.map(|(name, shape, init)| (format!("h.{l}.{name}"), shape, init)));
@@ -90,14 +69,7 @@ fn specification(config: &Config) -> Vec<(String, Vec<usize>, Init)> {
 
 /// A batch of pseudo-random tokens: `tokens` and the `targets` that follow them.
 pub fn batch(config: &Config, rows: usize, length: usize) -> [Tensor; 2] {
-    let all = tokens(rows * (length + 1), seed("tokens"), config.V as u32);
-    let row = |r: usize, shift: usize| &all[r * (length + 1) + shift..][..length];
-    let tensor = |name: &str, shift: usize| Tensor {
-        name: name.to_owned(),
-        shape: vec![rows, length],
-        data: Data::I32((0..rows).flat_map(|r| row(r, shift)).copied().collect()),
-    };
-    [tensor("tokens", 0), tensor("targets", 1)]
+    weights::batch(config.V, rows, length)
 }
 
 /// Text as GPT-2 tokens without merges: one token per byte, in the order of GPT-2's vocabulary, where
@@ -120,12 +92,11 @@ pub fn byte_tokens(text: &[u8]) -> Vec<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::parameters;
 
     #[test]
     fn the_small_model_has_124_million_parameters() {
-        let count: usize =
-            specification(&Config::SMALL).iter().map(|(_, s, _)| s.iter().product::<usize>()).sum();
-        assert_eq!(count, 123_849_984);
+        assert_eq!(parameters(&specification(&Config::SMALL)), 123_849_984);
     }
 
     #[test]

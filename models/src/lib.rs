@@ -2,12 +2,14 @@
 //!
 //! The models are the `.ein` files beside this crate; the standard library is in `std/`. Here is what
 //! examples, tests and benchmarks need to run them without downloading anything: tensors that are a
-//! pure function of their names ([`generator`]), GPT-2's in the Hugging Face layout ([`gpt2`]).
+//! pure function of their names ([`generator`]), those of GPT-2 and LLaMA in the Hugging Face layout ([`gpt2`], [`llama`]).
 
 pub mod checksum;
 pub mod generator;
 pub mod gpt2;
+pub mod llama;
 pub mod tensor;
+pub mod weights;
 
 pub use checksum::Checksum;
 pub use tensor::{Data, Tensor, read, write};

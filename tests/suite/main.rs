@@ -8,4 +8,6 @@ mod einsum;
 mod fuzz;
 mod gpt2;
 mod layering;
+mod llama;
+mod model;
 mod passes;
