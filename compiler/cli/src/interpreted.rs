@@ -44,6 +44,7 @@ pub fn run(
     let outcome = Outcome {
         outputs: outputs.collect(),
         run_ms,
+        profile: None,
         notes: bindings.notes,
         machine: format!("{}, interpreter", plural(spmd.mesh.devices(), "simulated device")),
     };

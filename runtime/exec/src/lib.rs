@@ -25,4 +25,4 @@ pub mod tensors;
 
 pub use error::RunError;
 pub use module::{Module, TileFn};
-pub use session::{Options, Session};
+pub use session::{Options, Session, StepTime};

@@ -115,6 +115,11 @@ fn loops_count_up_and_down_and_nest() {
     let s = to_f32s(&session.output(0).unwrap());
     // 0 1 1, 0 1 0, then the rank's coordinate; the second device began with a 1.
     assert_eq!(s, [110_100.0, 10_110_101.0]);
+
+    session.run().unwrap();
+    let profile = session.profile();
+    assert_eq!(profile.len(), 1, "only kernels, copies and collectives take time: {profile:?}");
+    assert_eq!(profile[0].count, 2 * 7, "both runs count");
 }
 
 #[test]

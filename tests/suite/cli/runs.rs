@@ -52,6 +52,13 @@ fn results_are_a_table_or_an_object() {
         assert!(object["peak_bytes_per_device"].as_u64() > Some(0), "{backend}");
         assert!(object["stages_ms"]["lower"].is_number(), "{backend}");
     }
+    let options = [MESH, "--json", "--repeat=3", "--profile"];
+    let object = d.einmesh(&[&["run"], &FORWARD, &INPUTS, &options]).json();
+    let profile = object["profile"].as_array().expect("a list");
+    let reduced = profile.iter().find(|s| s["step"].as_str().unwrap().starts_with("all_reduce"));
+    assert_eq!(reduced.map(|s| &s["count"]), Some(&json!(1)), "{profile:?}");
+    let ran = d.einmesh(&[&["run"], &FORWARD, &INPUTS, &["--profile"]]);
+    assert!(ran.stderr.contains("kernel `"), "{}", ran.stderr);
     let built = d.einmesh(&[&["build"], &FORWARD, &[MESH, "-o=mlp.einpkg", "--json"]]).json();
     let ran = d.einmesh_run(&[&["mlp.einpkg", "--json"], &INPUTS]).json();
     assert_eq!(ran["collectives"], built["collectives"]);

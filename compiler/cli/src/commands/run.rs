@@ -28,6 +28,7 @@ pub fn run(arguments: &Run, terminal: &Terminal) -> Result<(), Stop> {
         let given = [
             ("--threads", arguments.run.threads.is_some()),
             ("--timeout", arguments.run.timeout.is_some()),
+            ("--profile", arguments.run.profile),
         ];
         if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
             let message = format!("`{name}` has no effect on the interpreter; leave it out");

@@ -1,13 +1,14 @@
 //! The run command, shared by `einmesh-run` and `einmesh run`: [`run`] does the work, [`present`]
 //! tells the user.
 
+mod profile;
 mod table;
 
 pub use table::table;
 
 use crate::error::RunError;
 use crate::module::Module;
-use crate::session::{Options, Session};
+use crate::session::{Options, Session, StepTime};
 use crate::tensors::{self, BindingError, FileError, SafeTensors, Tensor, write_safetensors};
 use einmesh_artifact::{Artifact, ArtifactError, Manifest};
 use std::io::{self, Write};
@@ -35,7 +36,10 @@ pub struct RunOptions {
     /// Give up when a run makes no progress for this long [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
-    /// Print one JSON object: collectives, peak_bytes_per_device, run_ms
+    /// Show how long each kernel, copy and collective takes
+    #[arg(long)]
+    pub profile: bool,
+    /// Print one JSON object: collectives, peak_bytes_per_device, run_ms, with --profile also profile
     #[arg(long)]
     pub json: bool,
 }
@@ -47,6 +51,8 @@ pub struct Outcome {
     pub outputs: Vec<(String, Tensor)>,
     /// The milliseconds of each repetition.
     pub run_ms: Vec<f64>,
+    /// The times by step, if they were asked for.
+    pub profile: Option<Vec<StepTime>>,
     /// What the user should know.
     pub notes: Vec<String>,
     /// What it ran on, in a few words: `4 devices, 2 threads, x86-64-v4`.
@@ -90,7 +96,7 @@ pub fn run(artifact: &Artifact, options: &RunOptions) -> Result<Outcome, Command
     let inputs: Vec<SafeTensors> = inputs.collect::<Result<_, FileError>>()?;
     let bindings = tensors::bind(&artifact.manifest, params.as_ref(), &inputs)?;
 
-    let mut settings = Options::default();
+    let mut settings = Options { profile: options.profile, ..Options::default() };
     if let Some(seconds) = options.timeout {
         settings.watchdog = Duration::from_secs(seconds);
     }
@@ -123,6 +129,7 @@ pub fn run(artifact: &Artifact, options: &RunOptions) -> Result<Outcome, Command
     Ok(Outcome {
         outputs: outputs.collect::<Result<_, RunError>>()?,
         run_ms,
+        profile: options.profile.then(|| session.profile()),
         notes: bindings.notes,
         machine: format!(
             "{}, {}, {level}",
@@ -148,6 +155,9 @@ pub fn present(
     }
     if !options.json {
         eprintln!("{}", summary(manifest, outcome));
+        if let Some(profile) = &outcome.profile {
+            eprint!("{}", profile::table(profile, outcome.run_ms.len()));
+        }
         if let Some(path) = &options.outputs {
             let names: Vec<&str> = outcome.outputs.iter().map(|(n, _)| n.as_str()).collect();
             eprintln!("wrote {} to {}", names.join(", "), path.display());
@@ -185,6 +195,9 @@ pub fn json(
     object.insert("collectives".to_owned(), serde_json::json!(manifest.report.collectives));
     object.insert("peak_bytes_per_device".to_owned(), manifest.report.peak_bytes_per_device.into());
     object.insert("run_ms".to_owned(), outcome.run_ms.clone().into());
+    if let Some(profile) = &outcome.profile {
+        object.insert("profile".to_owned(), profile::json(profile, outcome.run_ms.len()));
+    }
     object.into()
 }
 

@@ -16,8 +16,13 @@ pub fn table(tensors: &[(String, Tensor)]) -> String {
             format!("{:016x}", checksum(&tensor.bytes)),
         ]);
     }
+    align(&rows)
+}
+
+/// Lines of cells, each column as wide as its widest.
+pub fn align<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
-    let widths: [usize; 4] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
     let lines = rows.iter().map(|row| {
         let cells = row.iter().zip(widths).map(|(cell, w)| format!("{cell:w$}"));
         format!("{}\n", cells.collect::<Vec<String>>().join("  ").trim_end())

@@ -2,23 +2,34 @@
 
 use super::launch::{self, Arguments, guard};
 use super::machine::Machine;
+use super::profile::Profile;
 use crate::collective::{Members, Pattern, compute};
 use crate::error::RunError;
 use einmesh_artifact::{Collective, Int, Step};
+use std::time::Instant;
 
-/// Runs all steps. Returns which memory each buffer has afterwards.
-pub(super) fn execute(machine: &Machine) -> Result<Vec<u32>, RunError> {
+/// What a run leaves behind.
+pub(super) struct Finished {
+    /// Which memory each buffer has.
+    pub(super) slots: Vec<u32>,
+    /// The times of its steps, if they were wanted.
+    pub(super) profile: Option<Profile>,
+}
+
+/// Runs all steps.
+pub(super) fn execute(machine: &Machine, profile: bool) -> Result<Finished, RunError> {
     machine.progress.restart();
     let mut ctx = Ctx {
         machine,
         slots: machine.initial_slots(),
         counters: vec![0; machine.manifest().loops as usize],
         arguments: Arguments::default(),
+        profile: profile.then(Profile::default),
     };
     ctx.block(&machine.manifest().steps)?;
     ctx.settle_donated();
     ctx.update_inputs();
-    Ok(ctx.slots)
+    Ok(Finished { slots: ctx.slots, profile: ctx.profile })
 }
 
 struct Ctx<'a> {
@@ -29,6 +40,8 @@ struct Ctx<'a> {
     counters: Vec<i64>,
     /// The arguments of the launch under way; kept to reuse the memory.
     arguments: Arguments,
+    /// The times so far, if they are wanted.
+    profile: Option<Profile>,
 }
 
 impl Ctx<'_> {
@@ -37,7 +50,11 @@ impl Ctx<'_> {
         machine.progress.enter();
         for (i, step) in steps.iter().enumerate() {
             machine.progress.reach(i);
+            let start = self.profile.is_some().then(Instant::now);
             self.step(step)?;
+            if let (Some(profile), Some(start)) = (&mut self.profile, start) {
+                profile.add(machine.manifest(), step, start.elapsed());
+            }
         }
         machine.progress.leave();
         Ok(())

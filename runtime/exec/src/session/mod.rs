@@ -3,6 +3,7 @@
 mod execute;
 mod launch;
 mod machine;
+mod profile;
 mod progress;
 mod shards;
 
@@ -10,7 +11,10 @@ use crate::error::RunError;
 use crate::module::Module;
 use crate::tensors::{ElementType, Tensor, Value};
 use einmesh_artifact::Manifest;
+use execute::Finished;
 use machine::Machine;
+use profile::Profile;
+pub use profile::StepTime;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -23,6 +27,8 @@ pub struct Options {
     pub threads: usize,
     /// How long a run may make no progress before it is given up.
     pub watchdog: Duration,
+    /// Whether to measure how long each kernel, copy and collective takes.
+    pub profile: bool,
 }
 
 impl Default for Options {
@@ -31,6 +37,7 @@ impl Default for Options {
         Options {
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             watchdog: Duration::from_secs(300),
+            profile: false,
         }
     }
 }
@@ -43,6 +50,8 @@ pub struct Session {
     bound: Vec<bool>,
     /// Which memory each buffer has had since the last run's swaps.
     slots: Vec<u32>,
+    /// The times of all runs, if they are wanted.
+    profile: Option<Profile>,
     /// The first error of a run, after which memory is in no known state.
     poisoned: Option<String>,
 }
@@ -63,6 +72,7 @@ impl Session {
             machine: Arc::new(machine),
             pool,
             watchdog: options.watchdog,
+            profile: options.profile.then(Profile::default),
             poisoned: None,
         })
     }
@@ -97,8 +107,11 @@ impl Session {
             });
         }
         match self.run_watched() {
-            Ok(slots) => {
-                self.slots = slots;
+            Ok(finished) => {
+                self.slots = finished.slots;
+                if let (Some(profile), Some(later)) = (&mut self.profile, finished.profile) {
+                    profile.merge(later);
+                }
                 Ok(())
             }
             Err(error) => {
@@ -122,6 +135,12 @@ impl Session {
         })
     }
 
+    /// How long the runs so far took by kernel, copy and collective, the longest first; nothing unless
+    /// [`Options::profile`] is set.
+    pub fn profile(&self) -> Vec<StepTime> {
+        self.profile.as_ref().map_or(vec![], Profile::times)
+    }
+
     fn refuse_if_poisoned(&self) -> Result<(), RunError> {
         match &self.poisoned {
             Some(reason) => Err(RunError::Poisoned(reason.clone())),
@@ -133,11 +152,12 @@ impl Session {
     ///
     /// If there is none, the run is abandoned, not stopped: native code cannot be. Its thread holds
     /// the machine's last reference, so that the memory it may still write stays allocated.
-    fn run_watched(&self) -> Result<Vec<u32>, RunError> {
+    fn run_watched(&self) -> Result<Finished, RunError> {
         let (sender, receiver) = sync_channel(1);
         let machine = Arc::clone(&self.machine);
+        let profile = self.profile.is_some();
         self.pool.spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| execute::execute(&machine)));
+            let result = catch_unwind(AssertUnwindSafe(|| execute::execute(&machine, profile)));
             // Dropped first, so that the waiting side is the only owner once it has the result.
             drop(machine);
             // Nobody waits any more if the watchdog has given up.

@@ -89,12 +89,14 @@ impl Progress {
 }
 
 /// What a step does, in a few words.
-fn describe_step(manifest: &Manifest, step: &Step) -> String {
+pub(super) fn describe_step(manifest: &Manifest, step: &Step) -> String {
     let buffer = |i: u32| &manifest.buffers[i as usize].name;
     match step {
-        Step::Launch { kernel, .. } => {
-            format!("kernel `{}`", manifest.kernels[*kernel as usize].name)
-        }
+        Step::Launch { kernel, .. } => match manifest.kernels.get(*kernel as usize) {
+            Some(described) => format!("kernel `{}`", described.name),
+            // A module of native functions has no descriptions.
+            None => format!("kernel {kernel}"),
+        },
         Step::Loop { .. } => "a loop".to_owned(),
         Step::Copy { from, to } => format!("copy of `{}` to `{}`", buffer(*from), buffer(*to)),
         Step::Swap { a, b } => format!("swap of `{}` and `{}`", buffer(*a), buffer(*b)),

@@ -139,7 +139,7 @@ impl Builder {
 }
 
 pub fn options(threads: usize) -> Options {
-    Options { threads, watchdog: Duration::from_secs(60) }
+    Options { threads, watchdog: Duration::from_secs(60), profile: true }
 }
 
 /// Writes, reads and loads an artifact.
