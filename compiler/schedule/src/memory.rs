@@ -152,9 +152,11 @@ impl<'a> Ctx<'a> {
                     let last = *clock;
                     let states = entries.pop().expect("pushed above");
                     self.close_loop(body, first, last, depth, &states);
-                    // The results begin here, not where a later loop happens to read them first.
+                    // The results begin here, not where a later loop happens to read them first; and not
+                    // before the last iteration's values have ended, whose memory they may take over.
+                    *clock += 1;
                     for result in results {
-                        self.touch(*result, last, depth);
+                        self.touch(*result, *clock, depth);
                     }
                 }
             }
