@@ -38,6 +38,16 @@ pub fn checkpoint(specification: Vec<Weight>) -> Vec<Tensor> {
         .collect()
 }
 
+/// Multiplies all matrices: a trained model's are larger than those of [`checkpoint`], with which a
+/// model repeats itself. Exact if `gain` is a power of two.
+pub fn amplify(tensors: &mut [Tensor], gain: f32) {
+    for tensor in tensors.iter_mut().filter(|t| t.shape.len() >= 2) {
+        if let Data::F32(elements) = &mut tensor.data {
+            elements.iter_mut().for_each(|x| *x *= gain);
+        }
+    }
+}
+
 /// How many numbers a specification has.
 pub fn parameters(specification: &[Weight]) -> usize {
     specification.iter().map(|(_, shape, _)| shape.iter().product::<usize>()).sum()

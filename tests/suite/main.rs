@@ -4,6 +4,7 @@
 
 mod cli;
 mod compiled;
+mod decode;
 mod einsum;
 mod fuzz;
 mod gpt2;
