@@ -218,7 +218,7 @@ fn gpts_cache_is_updated_in_place() {
 fn updates_in_place(model: &Model) {
     for dtype in [DType::F32, DType::Bf16] {
         for devices in [1, 2] {
-            let types = [("W", dtype), ("C", dtype)];
+            let types = [("W", dtype), ("KV", dtype)];
             let products = model.compile("decode_step", &types, devices, Goal::Plan);
             let graph = products.graph.expect("the goal was a schedule");
             let mut all = Vec::new();
