@@ -2,8 +2,10 @@
 //!
 //! The models are the `.ein` files beside this crate; the standard library is in `std/`. Here is what
 //! examples, tests and benchmarks need to run them without downloading anything: tensors that are a
-//! pure function of their names ([`generator`]), those of GPT-2 and LLaMA in the Hugging Face layout ([`gpt2`], [`llama`]).
+//! pure function of their names ([`generator`]), those of GPT-2, LLaMA and BERT in the Hugging Face
+//! layout ([`gpt2`], [`llama`], [`bert`]).
 
+pub mod bert;
 pub mod checksum;
 pub mod generator;
 pub mod gpt2;

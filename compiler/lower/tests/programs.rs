@@ -43,6 +43,8 @@ fn models_lower() {
         ("models/gpt2.ein", "forward", "B=2 T=8"),
         ("models/llama.ein", "forward", "B=2 T=8 W=bf16"),
         ("models/llama.ein", "loss", "B=2 T=8 tied=true"),
+        ("models/bert.ein", "hidden", "B=2 T=8 W=bf16"),
+        ("models/bert.ein", "embed", "B=2 T=8"),
         ("tests/programs/t5.ein", "loss", "B=2 S=5 T=4 L=2"),
         ("tests/programs/mixtral.ein", "loss", "B=2 T=4 L=3 F=16 D=64"),
     ] {
