@@ -3,6 +3,7 @@
 
 CARGO_FLAGS ?= --release
 DEMO_DIR := target/demo
+export PEERS ?= $(CURDIR)/../shared/peers
 
 .PHONY: demo test bench setup build lint clean
 
@@ -12,8 +13,11 @@ demo: build
 test: setup
 	.ci/test
 
-bench: build
-	cargo bench -p einmesh-benches
+# Einmesh beside NumPy, JAX and PyTorch: `make bench`, `make bench ONLY=einsum,forward`. PEERS is the folder
+# with the peers' scripts, PEERS_VENV a virtual environment to use instead of making one.
+bench: setup
+	cargo build --locked --release -p einmesh-benches
+	@python="$$(benches/peers.sh)" && cd benches && "$$python" -m compare --only "$(ONLY)" $(BENCH_FLAGS)
 
 build: setup
 	cargo build --locked $(CARGO_FLAGS) -p einmesh-cli -p einmesh-exec -p einmesh-examples

@@ -131,6 +131,7 @@ fn compile_time(listing: bool) {
             target: TargetKind::Cpu(levels()),
             threads,
             wanted: Wanted { asm: listing, llvm: listing, mlir: listing },
+            ..Options::default()
         };
         let (started, cpu) = (Instant::now(), cpu_time());
         let emitted = emit(&graph, &options).unwrap_or_else(|bug| panic!("{bug}"));

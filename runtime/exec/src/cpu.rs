@@ -1,7 +1,7 @@
 //! What this CPU can run.
 
-/// Whether this CPU has all instructions of a level.
-pub(crate) fn runs(level: &str) -> bool {
+/// Whether this CPU, and the system, can run the code of a level, by its name in artifacts.
+pub fn runs(level: &str) -> bool {
     match level {
         "x86-64-v3" => v3(),
         "x86-64-v4" => v4(),
