@@ -74,6 +74,21 @@ impl Reduction {
         }
     }
 
+    /// The state of a log-sum-exp after several more points: their largest is found first, so that the
+    /// running sum is scaled once for all of them.
+    pub fn absorb<'c>(&self, b: &Builder<'c>, state: &[V<'c>], values: &[V<'c>]) -> Vec<V<'c>> {
+        debug_assert_eq!(self.reducer, Reducer::LogSumExp);
+        // NaN may get lost here: the sum keeps it.
+        let larger = |x, y| b.select(b.cmp(Cmp::Gt, y, x), y, x);
+        let most = values.iter().fold(state[0], |most, value| larger(most, *value));
+        let shift = shift(b, most);
+        let power = |x: V<'c>| math::exp(b, b.sub(x, shift));
+        let before = b.mul(state[1], power(state[0]));
+        let powers = values.iter().map(|value| power(*value));
+        let added = powers.reduce(|x, y| b.add(x, y));
+        vec![most, added.map_or(before, |added| b.add(before, added))]
+    }
+
     /// Adds the product of two numbers to a running sum, rounding once.
     pub fn fused<'c>(&self, b: &Builder<'c>, state: &[V<'c>], x: V<'c>, y: V<'c>) -> Vec<V<'c>> {
         vec![b.fma(x, y, state[0])]

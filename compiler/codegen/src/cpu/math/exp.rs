@@ -32,8 +32,11 @@ const TAIL_F64: [f64; 12] = [
     1.0 / 6_227_020_800.0,
 ];
 
-/// `x = n ln 2 + r`: returns n as an integer, r, and (eʳ − 1 − r) / r².
-fn reduce<'c>(b: &Builder<'c>, x: V<'c>, low: Option<V<'c>>) -> (V<'c>, V<'c>, V<'c>) {
+/// A whole number as a float and as an integer.
+type Whole<'c> = (V<'c>, V<'c>);
+
+/// `x = n ln 2 + r`: returns n, r, and (eʳ − 1 − r) / r².
+fn reduce<'c>(b: &Builder<'c>, x: V<'c>, low: Option<V<'c>>) -> (Whole<'c>, V<'c>, V<'c>) {
     let wide = x.ty.scalar == Scalar::F64;
     let (high_part, low_part) = if wide { LN2_F64 } else { LN2_F32 };
     let quotient = b.mul(x, b.float(x.ty, std::f64::consts::LOG2_E));
@@ -44,7 +47,7 @@ fn reduce<'c>(b: &Builder<'c>, x: V<'c>, low: Option<V<'c>>) -> (V<'c>, V<'c>, V
         r = b.add(r, low);
     }
     let tail = polynomial(b, r, if wide { &TAIL_F64 } else { &TAIL_F32 });
-    (whole, r, tail)
+    ((n, whole), r, tail)
 }
 
 /// eˣ.
@@ -72,7 +75,7 @@ pub fn expm1<'c>(b: &Builder<'c>, x: V<'c>) -> V<'c> {
         Scalar::F64 => (-40.0, 710.0),
         _ => (-20.0, 89.0),
     };
-    let (n, r, tail) = reduce(b, clamp(b, x, least, most), None);
+    let ((_, n), r, tail) = reduce(b, clamp(b, x, least, most), None);
     let square = b.mul(r, r);
     let small = b.fma(tail, square, r);
     // 2ⁿ(eʳ − 1) + (2ⁿ − 1), all halved: 2ⁿ itself may overflow.

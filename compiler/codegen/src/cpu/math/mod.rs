@@ -25,7 +25,7 @@ pub use pow::{pow, simple_pow};
 pub use remainder::float_rem;
 pub use trig::{cos, sin};
 
-use crate::build::{Builder, Cmp, Scalar, V};
+use crate::build::{Builder, Cmp, Scalar, Ty, V};
 
 /// The larger of two numbers; NaN if either is.
 pub fn max<'c>(b: &Builder<'c>, x: V<'c>, y: V<'c>) -> V<'c> {
@@ -105,9 +105,18 @@ fn power_of_two<'c>(b: &Builder<'c>, n: V<'c>, scalar: Scalar) -> V<'c> {
     b.bitcast(b.shl(b.add(n, b.int(n.ty, bias)), shift), scalar)
 }
 
+/// Sixteen numbers of f32: vectors that only levels with AVX-512 have.
+const ZMM: Ty = Ty::vector(Scalar::F32, 16);
+
 /// `x · 2ⁿ`, rounded once into the denormal numbers and overflowing to infinity, for |n| below twice
-/// the largest exponent.
-fn scale<'c>(b: &Builder<'c>, x: V<'c>, n: V<'c>) -> V<'c> {
+/// the largest exponent; n as a float and as an integer.
+fn scale<'c>(b: &Builder<'c>, x: V<'c>, (float, n): (V<'c>, V<'c>)) -> V<'c> {
+    if x.ty == ZMM {
+        let all = b.int(Ty::scalar(Scalar::I16), -1);
+        let rounding = b.int(Ty::scalar(Scalar::I32), 4);
+        let operands = [x, float, x, all, rounding];
+        return b.call_intrinsic("llvm.x86.avx512.mask.scalef.ps.512", &operands, x.ty);
+    }
     let half = b.sar(n, 1);
     let rest = b.sub(n, half);
     let scalar = x.ty.scalar;

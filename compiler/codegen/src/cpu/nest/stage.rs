@@ -7,7 +7,7 @@ use crate::cpu::cost;
 use crate::cpu::env::{Binding, Env};
 use crate::cpu::expr::zero;
 use crate::cpu::reduce::Reduction;
-use crate::cpu::value::{Val, cast};
+use crate::cpu::value::{Val, cast, register};
 use einmesh_ir::{BinaryOp, Expr, IndexId, Reducer};
 use einmesh_schedule::kernel::Stage;
 
@@ -15,6 +15,8 @@ use einmesh_schedule::kernel::Stage;
 const CHEAP: f64 = 24.0;
 /// Independent accumulators of a reduction: what hides the latency of an addition.
 const ACCUMULATORS: u32 = 4;
+/// Vectors that a log-sum-exp takes in at once.
+const BATCH: u64 = 8;
 
 struct Ctx<'s> {
     stage: &'s Stage,
@@ -472,12 +474,19 @@ impl Ctx<'_> {
         let width = self.start_len();
         let count = states.len() / width;
         let step = i64::from(self.lanes);
-        let block = step * count as i64;
+        let batch = self.batch(env.extent(lane));
+        let block = step * batch.max(count as i64);
         let at = |first: V<'c>| self.at_lanes(env, lane, first);
         let size = b.smax(b.sub(high, low), b.index(0));
         let whole = b.mul(b.udiv(size, b.index(block)), b.index(block));
         let middle = b.add(low, whole);
         let states = b.for_carried(low, middle, block, &states, |first, carried| {
+            if batch > 1 {
+                let places = (0..batch).map(|u| at(b.add(first, b.index(u * step))));
+                let values: Vec<V<'c>> =
+                    places.map(|place| self.exponent(&place, conditions)).collect();
+                return self.reduction.absorb(b, carried, &values);
+            }
             let mut next = Vec::new();
             for (u, state) in carried.chunks(width).enumerate() {
                 let place = at(b.add(first, b.index(u as i64 * step)));
@@ -500,6 +509,27 @@ impl Ctx<'_> {
             self.step(&place.masked(mask), state, conditions)
         });
         [head, tail.to_vec()].concat()
+    }
+
+    /// How many vectors a log-sum-exp takes in at once; 1 for other reducers.
+    fn batch(&self, extent: u64) -> i64 {
+        match self.stage.reducer == Reducer::LogSumExp && !self.notes {
+            true => (extent / u64::from(self.lanes)).clamp(1, BATCH) as i64,
+            false => 1,
+        }
+    }
+
+    /// The number at each lane; −∞, which adds nothing to a log-sum-exp, where a condition excludes it.
+    fn exponent<'c>(&self, env: &Env<'c, '_>, conditions: &[&Expr]) -> V<'c> {
+        let b = env.b;
+        let ty = Ty { scalar: register(self.reduction.dtype), lanes: env.lanes };
+        let condition = self.condition(env, conditions);
+        let inside = condition.map_or(env.clone(), |c| env.masked(c));
+        let value = cast(b, inside.eval(&self.stage.body), self.reduction.dtype).v;
+        match inside.mask {
+            Some(mask) => b.select(mask, b.like(value, ty), b.float(ty, f64::NEG_INFINITY)),
+            None => b.like(value, ty),
+        }
     }
 
     fn start_len(&self) -> usize {
