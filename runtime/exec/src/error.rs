@@ -65,6 +65,16 @@ pub enum RunError {
         /// What does not fit.
         reason: String,
     },
+    /// Two programs of one model run on different meshes.
+    #[error(
+        "`{entry}` and `{first}` are built for different meshes, and cannot share their inputs"
+    )]
+    Beside {
+        /// The program that was to share them.
+        entry: String,
+        /// The one that has them.
+        first: String,
+    },
     /// A device failed.
     #[error("rank {rank} failed in {op}, at {place}: {reason}")]
     Device {

@@ -1,11 +1,12 @@
 //! The devices and their memory.
 
+use super::inputs::Input;
 use super::progress::Progress;
 use crate::error::RunError;
 use crate::memory::{Offsets, Region, aligned};
 use crate::module::Module;
 use einmesh_artifact::{Manifest, Storage, Tensor};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything a run needs. Shared between the session and the threads that run.
 pub(super) struct Machine {
@@ -21,9 +22,10 @@ pub(super) struct Machine {
     workspaces: Region,
     scratch_stride: u64,
     scratch: Region,
-    /// Own the memory that `devices` and `shards` point to.
+    /// The inputs. With the next two, they own the memory that `devices` and `shards` point to.
+    pub(super) inputs: Vec<Arc<Input>>,
     _arenas: Region,
-    _tensors: Region,
+    _outputs: Region,
 }
 
 /// A virtual device.
@@ -41,17 +43,21 @@ pub(super) struct Shard {
     pub(super) coordinates: Vec<u64>,
 }
 
-// SAFETY: the pointers lead into regions that the machine owns and that never move. Who reads and
-// writes them when is the protocol of `README.md`: outside of a run only the session does, through
-// `&mut Session` for writes; during a run, tasks write disjoint memory, and the end of each parallel
+// SAFETY: the pointers lead into regions that the machine owns, some of them with other machines, and
+// that never move. Who reads and writes them when is the protocol of `README.md`: only the session
+// whose turn it is does; during a run, tasks write disjoint memory, and the end of each parallel
 // region (rayon's join) orders it before the next.
 unsafe impl Send for Machine {}
 // SAFETY: as above.
 unsafe impl Sync for Machine {}
 
 impl Machine {
-    /// Lays out and allocates the memory of all devices.
-    pub(super) fn new(module: Module, threads: usize) -> Result<Machine, RunError> {
+    /// Lays out and allocates the memory of all devices. Inputs that `beside` has too are shared.
+    pub(super) fn new(
+        module: Module,
+        threads: usize,
+        beside: Option<&Machine>,
+    ) -> Result<Machine, RunError> {
         let manifest = module.manifest.clone();
         refuse_too_large(&manifest)?;
         let ranks = 0..manifest.devices();
@@ -60,24 +66,30 @@ impl Machine {
         let arena_bytes = arena_stride.saturating_mul(manifest.devices());
         let arenas = Region::new(arena_bytes, "the devices' arenas")?;
 
-        let plan = plan_tensors(&manifest, &coordinates);
-        let tensors = Region::new(plan.bytes, "inputs and outputs")?;
+        let new_values = manifest.new_values();
+        let inputs = manifest.inputs.iter().zip(&new_values).map(|(tensor, new_value)| {
+            let updated = new_value.is_some();
+            match beside.and_then(|other| other.input_for(tensor, updated)) {
+                Some(shared) => Ok(shared),
+                None => Input::new(&manifest, tensor, &coordinates, updated).map(Arc::new),
+            }
+        });
+        let inputs: Vec<Arc<Input>> = inputs.collect::<Result<_, RunError>>()?;
+        let (places, output_bytes) = place_outputs(&manifest);
+        let outputs = Region::new(output_bytes, "inputs and outputs")?;
         let devices = coordinates.iter().enumerate().map(|(rank, coordinates)| {
             let arena = arena_stride * rank as u64;
             let home = manifest.buffers.iter().map(|buffer| match buffer.storage {
                 Storage::Arena(offset) => arenas.at(arena + offset),
-                Storage::Input(i) => tensors.at(plan.inputs[i as usize][rank]),
-                Storage::Output(i) => tensors.at(plan.outputs[i as usize][rank]),
+                Storage::Input(i) => inputs[i as usize].at(rank),
+                Storage::Output(i) => outputs.at(places[i as usize][rank]),
             });
             Device { home: home.collect(), coordinates: coordinates.clone() }
         });
         let devices: Vec<Device> = devices.collect();
-        let shards = plan.inputs.iter().map(|offsets| {
-            // Devices with the same offset share the shard; the map drops all but one.
-            let distinct: BTreeMap<u64, usize> =
-                offsets.iter().enumerate().map(|(rank, o)| (*o, rank)).collect();
-            let shards = distinct.into_iter().map(|(offset, rank)| Shard {
-                memory: tensors.at(offset),
+        let shards = inputs.iter().map(|input| {
+            let shards = input.holders().into_iter().map(|rank| Shard {
+                memory: input.at(rank),
                 coordinates: coordinates[rank].clone(),
             });
             shards.collect()
@@ -101,13 +113,21 @@ impl Machine {
             threads,
             progress: Progress::default(),
             shards,
+            inputs,
             _arenas: arenas,
-            _tensors: tensors,
+            _outputs: outputs,
         })
     }
 
     pub(super) fn manifest(&self) -> &Manifest {
         &self.module.manifest
+    }
+
+    /// The memory of the input of this path and layout, for a program that updates it or only reads it.
+    fn input_for(&self, tensor: &Tensor, updates: bool) -> Option<Arc<Input>> {
+        let mut own = self.manifest().inputs.iter();
+        let at = own.position(|i| i.path == tensor.path && i.same_layout(tensor))?;
+        self.inputs[at].serves(updates).then(|| Arc::clone(&self.inputs[at]))
     }
 
     /// Every buffer has its own memory.
@@ -143,80 +163,14 @@ fn refuse_too_large(manifest: &Manifest) -> Result<(), RunError> {
     }
 }
 
-/// Where inputs and outputs lie: `inputs[i][rank]` is an offset, as is `outputs[i][rank]`.
-struct TensorPlan {
-    inputs: Vec<Vec<u64>>,
-    outputs: Vec<Vec<u64>>,
-    bytes: u64,
-}
-
-fn plan_tensors(manifest: &Manifest, coordinates: &[Vec<u64>]) -> TensorPlan {
+/// Where each output begins on each device, if it has memory of its own, and the bytes of all.
+fn place_outputs(manifest: &Manifest) -> (Vec<Vec<u64>>, u64) {
     let mut offsets = Offsets::default();
-    let new_values = manifest.new_values();
-    let bytes = |tensor: &Tensor| {
-        let buffer = &manifest.buffers[tensor.buffer as usize];
-        buffer.bytes().unwrap_or(0)
-    };
-    let inputs = manifest.inputs.iter().enumerate().map(|(i, input)| {
-        // Devices that hold the same blocks share their memory, unless they write it.
-        let mut shared: BTreeMap<Vec<u64>, u64> = BTreeMap::new();
-        let offset_of = |(rank, coordinates): (usize, &Vec<u64>)| {
-            let dims = input.dims.iter();
-            let mut key: Vec<u64> = dims.map(|d| manifest.block(d, coordinates)).collect();
-            if new_values[i].is_some() {
-                key.push(rank as u64);
-            }
-            *shared.entry(key).or_insert_with(|| offsets.reserve(bytes(input)))
-        };
-        coordinates.iter().enumerate().map(offset_of).collect()
-    });
-    let inputs: Vec<Vec<u64>> = inputs.collect();
     let outputs = manifest.outputs.iter().enumerate().map(|(i, output)| {
-        let own = manifest.buffers[output.buffer as usize].storage == Storage::Output(i as u32);
-        let size = if own { bytes(output) } else { 0 };
-        coordinates.iter().map(|_| offsets.reserve(size)).collect()
+        let buffer = &manifest.buffers[output.buffer as usize];
+        let own = buffer.storage == Storage::Output(i as u32);
+        let size = if own { buffer.bytes().unwrap_or(0) } else { 0 };
+        (0..manifest.devices()).map(|_| offsets.reserve(size)).collect()
     });
-    let outputs: Vec<Vec<u64>> = outputs.collect();
-    TensorPlan { inputs, outputs, bytes: offsets.total() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use einmesh_artifact::{Buffer, DType, DimLayout, MeshAxis};
-
-    #[test]
-    fn devices_share_equal_blocks_unless_they_write_them() {
-        let axis = |name: &str| MeshAxis { name: name.to_owned(), size: 2 };
-        let input = Tensor {
-            path: "x".to_owned(),
-            tensor: "x".to_owned(),
-            dtype: DType::F32,
-            dims: vec![DimLayout { name: "N".to_owned(), global: 40, local: 20, axes: vec![1] }],
-            axes: vec![1],
-            buffer: 0,
-            donor: None,
-        };
-        let mut manifest = Manifest {
-            mesh: vec![axis("data"), axis("tensor")],
-            inputs: vec![input.clone()],
-            buffers: vec![Buffer {
-                name: "x".to_owned(),
-                dtype: DType::F32,
-                extents: vec![20],
-                storage: Storage::Input(0),
-            }],
-            ..Manifest::default()
-        };
-        let coordinates: Vec<Vec<u64>> = (0..4).map(|r| manifest.coordinates(r)).collect();
-        let plan = plan_tensors(&manifest, &coordinates);
-        // 80 bytes take two lines of 64.
-        assert_eq!(plan.inputs, [[0, 128, 0, 128]]);
-        assert_eq!(plan.bytes, 256);
-
-        manifest.outputs = vec![Tensor { donor: Some(0), ..input }];
-        let plan = plan_tensors(&manifest, &coordinates);
-        assert_eq!(plan.inputs, [[0, 128, 256, 384]]);
-        assert_eq!(plan.bytes, 512);
-    }
+    (outputs.collect(), offsets.total())
 }

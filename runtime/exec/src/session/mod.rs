@@ -1,6 +1,7 @@
 //! Sessions: a module with memory for all devices of its mesh.
 
 mod execute;
+mod inputs;
 mod launch;
 mod machine;
 mod profile;
@@ -16,8 +17,8 @@ use machine::Machine;
 use profile::Profile;
 pub use profile::StepTime;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How a session runs.
@@ -43,17 +44,39 @@ impl Default for Options {
 }
 
 /// A loaded program with its memory: bind all inputs, run, read the outputs; again as often as wanted.
+///
+/// A model has several programs: one reads a prompt, another makes one step. [`Session::beside`] gives
+/// each a session of its own; parameters are in memory once, and what one program leaves in an `inout`
+/// input the next goes on from, without a copy.
 pub struct Session {
     machine: Arc<Machine>,
-    pool: rayon::ThreadPool,
+    family: Arc<Family>,
     watchdog: Duration,
-    bound: Vec<bool>,
     /// Which memory each buffer has had since the last run's swaps.
     slots: Vec<u32>,
     /// The times of all runs, if they are wanted.
     profile: Option<Profile>,
-    /// The first error of a run, after which memory is in no known state.
-    poisoned: Option<String>,
+}
+
+/// What sessions beside one another have in common.
+struct Family {
+    pool: rayon::ThreadPool,
+    threads: usize,
+    /// Whose turn it is: held by a session while it binds, runs or reads. The first error of a run,
+    /// after which memory is in no known state.
+    turn: Mutex<Option<String>>,
+}
+
+impl Family {
+    /// Waits for the turn; refused after a failed run.
+    fn turn(&self) -> Result<MutexGuard<'_, Option<String>>, RunError> {
+        // A panic while the turn was held left no run under way: runs are on other threads.
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*turn {
+            Some(reason) => Err(RunError::Poisoned(reason.clone())),
+            None => Ok(turn),
+        }
+    }
 }
 
 impl Session {
@@ -65,16 +88,38 @@ impl Session {
             .thread_name(|i| format!("einmesh-{i}"))
             .build()
             .map_err(|e| RunError::Threads { threads, reason: e.to_string() })?;
-        let machine = Machine::new(module, threads)?;
-        Ok(Session {
-            bound: vec![false; machine.manifest().inputs.len()],
+        let family = Family { pool, threads, turn: Mutex::new(None) };
+        let machine = Machine::new(module, threads, None)?;
+        Ok(Session::of(machine, Arc::new(family), options.watchdog, options.profile))
+    }
+
+    /// A session for another program of the same model: it runs on the same threads, and inputs that
+    /// both programs have, under one path with one type and placement, are the same memory. Bound in one,
+    /// they are bound in both, and a run of one that updates an `inout` input updates the other's.
+    ///
+    /// Not shared is an input that `module` updates and this program only reads. Sessions beside one
+    /// another take turns: what one starts waits until the others have ended what they do.
+    pub fn beside(&self, module: Module) -> Result<Session, RunError> {
+        let own = self.manifest();
+        if module.manifest.mesh != own.mesh {
+            return Err(RunError::Beside {
+                entry: module.manifest.entry.clone(),
+                first: own.entry.clone(),
+            });
+        }
+        let machine = Machine::new(module, self.family.threads, Some(&self.machine))?;
+        let family = Arc::clone(&self.family);
+        Ok(Session::of(machine, family, self.watchdog, self.profile.is_some()))
+    }
+
+    fn of(machine: Machine, family: Arc<Family>, watchdog: Duration, profile: bool) -> Session {
+        Session {
             slots: machine.initial_slots(),
             machine: Arc::new(machine),
-            pool,
-            watchdog: options.watchdog,
-            profile: options.profile.then(Profile::default),
-            poisoned: None,
-        })
+            family,
+            watchdog,
+            profile: profile.then(Profile::default),
+        }
     }
 
     /// The program's description.
@@ -85,26 +130,36 @@ impl Session {
     /// Cuts a whole tensor into the devices' shards and converts its elements. `input` counts
     /// [`Manifest::inputs`]. A run leaves an `inout` input with its new value, until it is bound again.
     pub fn bind(&mut self, input: usize, value: &Value) -> Result<(), RunError> {
-        self.refuse_if_poisoned()?;
-        let Some(tensor) = self.machine.manifest().inputs.get(input) else {
-            return Err(RunError::Bind {
-                path: format!("#{input}"),
-                reason: "there is no such input".to_owned(),
-            });
-        };
+        let _turn = self.family.turn()?;
+        let tensor = self.input(input)?;
         let bound = shards::cut(&self.machine, input, value);
         bound.map_err(|reason| RunError::Bind { path: tensor.path.clone(), reason })?;
-        self.bound[input] = true;
+        self.machine.inputs[input].set_bound();
         Ok(())
+    }
+
+    /// Sets all elements of an input to zero (false), without a tensor of zeros.
+    pub fn clear(&mut self, input: usize) -> Result<(), RunError> {
+        let _turn = self.family.turn()?;
+        self.input(input)?;
+        shards::clear(&self.machine, input);
+        self.machine.inputs[input].set_bound();
+        Ok(())
+    }
+
+    fn input(&self, input: usize) -> Result<&einmesh_artifact::Tensor, RunError> {
+        self.manifest().inputs.get(input).ok_or_else(|| RunError::Bind {
+            path: format!("#{input}"),
+            reason: "there is no such input".to_owned(),
+        })
     }
 
     /// Runs all steps on all devices.
     pub fn run(&mut self) -> Result<(), RunError> {
-        self.refuse_if_poisoned()?;
-        if let Some(input) = self.bound.iter().position(|bound| !bound) {
-            return Err(RunError::Unbound {
-                path: self.machine.manifest().inputs[input].path.clone(),
-            });
+        let family = Arc::clone(&self.family);
+        let mut turn = family.turn()?;
+        if let Some(input) = self.machine.inputs.iter().position(|input| !input.is_bound()) {
+            return Err(RunError::Unbound { path: self.manifest().inputs[input].path.clone() });
         }
         match self.run_watched() {
             Ok(finished) => {
@@ -115,7 +170,7 @@ impl Session {
                 Ok(())
             }
             Err(error) => {
-                self.poisoned = Some(error.to_string());
+                *turn = Some(error.to_string());
                 Err(error)
             }
         }
@@ -123,7 +178,7 @@ impl Session {
 
     /// Puts an output together. `output` counts [`Manifest::outputs`] and panics beyond them.
     pub fn output(&self, output: usize) -> Result<Tensor, RunError> {
-        self.refuse_if_poisoned()?;
+        let _turn = self.family.turn()?;
         let tensor = &self.machine.manifest().outputs[output];
         let mut shape: Vec<u64> = tensor.shape();
         shape.truncate(tensor.stacked());
@@ -141,13 +196,6 @@ impl Session {
         self.profile.as_ref().map_or(vec![], Profile::times)
     }
 
-    fn refuse_if_poisoned(&self) -> Result<(), RunError> {
-        match &self.poisoned {
-            Some(reason) => Err(RunError::Poisoned(reason.clone())),
-            None => Ok(()),
-        }
-    }
-
     /// Runs on the pool and waits while there is progress.
     ///
     /// If there is none, the run is abandoned, not stopped: native code cannot be. Its thread holds
@@ -156,7 +204,7 @@ impl Session {
         let (sender, receiver) = sync_channel(1);
         let machine = Arc::clone(&self.machine);
         let profile = self.profile.is_some();
-        self.pool.spawn(move || {
+        self.family.pool.spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(|| execute::execute(&machine, profile)));
             // Dropped first, so that the waiting side is the only owner once it has the result.
             drop(machine);

@@ -22,8 +22,8 @@ pub(super) fn cut(machine: &Machine, input: usize, value: &Value) -> Result<(), 
     let bytes = machine.sizes[tensor.buffer as usize] as usize;
     for shard in &machine.shards[input] {
         let runs = Runs::new(manifest, tensor, &shard.coordinates);
-        // SAFETY: the shard's memory has the buffer's size and is written through `&mut Session`
-        // while nothing runs: nobody else has a reference into it.
+        // SAFETY: the shard's memory has the buffer's size, and it is this session's turn: nothing
+        // runs, and nobody else has a reference into it.
         let memory = unsafe { std::slice::from_raw_parts_mut(shard.memory, bytes) };
         if runs.padded {
             memory.fill(0);
@@ -45,6 +45,16 @@ pub(super) fn cut(machine: &Machine, input: usize, value: &Value) -> Result<(), 
         })?;
     }
     Ok(())
+}
+
+/// Sets an input to zeros.
+pub(super) fn clear(machine: &Machine, input: usize) {
+    let tensor = &machine.manifest().inputs[input];
+    let bytes = machine.sizes[tensor.buffer as usize] as usize;
+    for shard in &machine.shards[input] {
+        // SAFETY: the shard's memory has the buffer's size, and it is this session's turn.
+        unsafe { shard.memory.write_bytes(0, bytes) };
+    }
 }
 
 /// Puts an output together from the devices' shards.
