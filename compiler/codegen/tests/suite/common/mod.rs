@@ -166,9 +166,13 @@ pub fn levels() -> Vec<Level> {
 
 /// Compiles kernels for every level that can be run here.
 pub fn compile(kernels: &[Kernel]) -> Emitted {
-    let graph = KernelGraph { kernels: kernels.to_vec(), ..KernelGraph::default() };
+    compile_graph(&KernelGraph { kernels: kernels.to_vec(), ..KernelGraph::default() })
+}
+
+/// Compiles the kernels of a schedule for every level that can be run here.
+pub fn compile_graph(graph: &KernelGraph) -> Emitted {
     let options = Options { target: TargetKind::Cpu(levels()), ..Options::default() };
-    match emit(&graph, &options) {
+    match emit(graph, &options) {
         Ok(emitted) => emitted,
         Err(bug) => panic!("{bug}"),
     }

@@ -1,10 +1,12 @@
 //! Measures what generated code is judged by: the speed of matrix products on one thread, and the time to
 //! compile the kernels of a GPT-2 forward pass.
 //!
-//! `cargo bench -p einmesh-benches --bench kernels [-- compile|asm|nest|gemm]`
+//! `cargo bench -p einmesh-benches --bench kernels [-- compile|asm|nest|gemm]`, or `-- einsum|einsum-kernels
+//! [CASE..]` for the einsums of the golden suite and the products of a transformer.
 
-#[path = "../compiler/codegen/tests/suite/common/mod.rs"]
+#[path = "../../compiler/codegen/tests/suite/common/mod.rs"]
 mod common;
+mod einsums;
 
 use common::make::*;
 use common::{Guarded, compile, levels, load as load_images, run};
@@ -17,7 +19,12 @@ use std::time::{Duration, Instant};
 const F32: DType = DType::F32;
 
 fn main() {
-    let what = std::env::args().skip(1).find(|a| !a.starts_with("--")).unwrap_or_default();
+    let mut words = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
+    let what = words.next().unwrap_or_default();
+    if what.starts_with("einsum") {
+        let dtype = if what.contains("bf16") { "bf16" } else { "f32" };
+        return einsums::measure(&words.collect::<Vec<_>>(), dtype, what.contains("kernels"));
+    }
     let all = what.is_empty();
     if all || what == "compile" || what == "asm" {
         compile_time(what == "asm");
