@@ -67,8 +67,8 @@ fn case(name: &str, einsum: &str, shapes: &[Vec<u64>], dtype: &str, kernels: boo
     if kernels {
         println!("{graph}");
     }
-    for image in 0..loaded.len() {
-        let machine = Machine::new(&graph, &emitted, &loaded[image], image);
+    for (image, loaded) in loaded.iter().enumerate() {
+        let machine = Machine::new(&graph, &emitted, loaded, image);
         let (best, parts) = machine.measure();
         let level = &emitted.images[image].0.level;
         let flops = flops(&graph);
@@ -161,7 +161,11 @@ impl<'a> Machine<'a> {
             image,
             arena: Guarded::new(graph.arena_bytes as usize, 64),
             inputs,
-            outputs: graph.outputs.iter().map(|o| Guarded::new(size(buffer(o.buffer)), 64)).collect(),
+            outputs: graph
+                .outputs
+                .iter()
+                .map(|o| Guarded::new(size(buffer(o.buffer)), 64))
+                .collect(),
             workspace: Guarded::new(most(&|p| p.workspace_bytes), 64),
             scratch: Guarded::new(most(&|p| p.scratch_bytes), 64),
         }

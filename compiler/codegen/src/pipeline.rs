@@ -22,7 +22,7 @@ const CONVERSIONS: &str = "builtin.module(convert-scf-to-cf,convert-vector-to-ll
 
 /// LLVM's passes, in the order they run. Kernels are built vectorised, unrolled and mostly in the order in
 /// which they should run, so that little is left to do: `default<O3>` takes five times as long for code that
-/// is not faster (`benches/kernels.rs`).
+/// is not faster (`benches/kernels`).
 const PASSES: &CStr =
     c"function(early-cse<memssa>,loop-mssa(loop-rotate,licm),instcombine<no-verify-fixpoint>,simplifycfg,\
 early-cse)";

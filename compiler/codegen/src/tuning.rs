@@ -27,13 +27,15 @@ pub struct Sizes {
     pub tile_rows: u64,
     /// Vectors in a row of accumulators.
     pub tile_vectors: u64,
-    /// Bytes of a row of packed operands: a panel of them stays in the L1 cache.
+    /// Bytes of a row of the left operand that are used in one step, at most: with more, a panel of the right one
+    /// does not stay in the L2 cache.
     pub step_bytes: u64,
     /// Rows of a block of the result, at most about.
     pub block_rows: u64,
     /// Columns of a block of the result, at most about.
     pub block_columns: u64,
-    /// Rows of the left operand packed at a time, about.
+    /// Rows of the left operand that panels are multiplied with one after the other: a step's part of them
+    /// stays in the L2 cache.
     pub packed_rows: u64,
     /// There should be so many blocks, unless they would have less than `block_flops` to do.
     pub blocks: u64,
@@ -43,8 +45,7 @@ pub struct Sizes {
 
 impl Sizes {
     /// The built-in sizes. 14×2 vectors of accumulators fit the 32 registers of AVX-512, 6×2 the 16 of
-    /// AVX2 (a larger tile spills and is several times slower). A block's sums and a step's part of
-    /// its right operand stay in the L2 cache.
+    /// AVX2 (a larger tile spills and is several times slower).
     pub fn built_in(level: Level) -> Sizes {
         Sizes {
             tile_rows: match level {
@@ -52,8 +53,8 @@ impl Sizes {
                 Level::X86_64V4 | Level::X86_64V4Amx => 14,
             },
             tile_vectors: 2,
-            step_bytes: 1024,
-            block_rows: 256,
+            step_bytes: 3072,
+            block_rows: 1024,
             block_columns: 512,
             packed_rows: 144,
             blocks: 16,

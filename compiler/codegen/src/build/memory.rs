@@ -67,6 +67,14 @@ impl<'c> Builder<'c> {
         self.append("llvm.intr.masked.store", &operands, &[], &attributes, vec![]);
     }
 
+    /// Asks for a line of memory that will be read soon. The address may be anything.
+    pub fn prefetch(&self, address: V<'c>) {
+        // For reading, to be kept in all caches, data.
+        let attributes = [("rw", 0), ("hint", 3), ("cache", 1)];
+        let attributes = attributes.map(|(name, value)| (name, self.i32_attribute(value)));
+        self.append("llvm.intr.prefetch", &[address], &[], &attributes, vec![]);
+    }
+
     /// Reads each lane from its own address where `mask` holds; the other lanes are 0 and not read.
     pub fn gather(&self, ty: Ty, addresses: V<'c>, mask: V<'c>) -> V<'c> {
         let zero = self.number(ty, 0.0);

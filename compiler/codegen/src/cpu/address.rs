@@ -6,7 +6,7 @@
 use super::env::{Binding, Env, Source};
 use super::value::{Val, from_memory, memory, register, to_memory};
 use crate::build::{Cmp, Scalar, V};
-use einmesh_ir::{Affine, Atom, Bounds, DType, Expr, Load, Reducer};
+use einmesh_ir::{Affine, Atom, Bounds, DType, Expr, Load, Reducer, ValueId};
 use einmesh_schedule::kernel::Target;
 
 /// An offset into a value, in elements.
@@ -63,6 +63,17 @@ impl<'c> Env<'c, '_> {
             }
             _ => Val { v, dtype },
         }
+    }
+
+    /// The address of the element that subscripts name, all of whose indices are the same in all lanes. What is
+    /// not proven to be in range is clamped.
+    pub fn element(&self, value: ValueId, subs: &[Expr]) -> V<'c> {
+        let Source::Memory { pointer, extents, strides } = &self.sources[value.0 as usize] else {
+            unreachable!("registers have no address");
+        };
+        let offset = self.offset(subs, extents, strides, Outside::Clamp);
+        let element = memory(self.kernel.values[value.0 as usize].dtype);
+        self.b.address(*pointer, element, offset.uniform)
     }
 
     fn read(&self, dtype: DType, pointer: V<'c>, offset: &Offset<'c>) -> V<'c> {

@@ -1,15 +1,16 @@
 //! Contractions against the plain evaluator: every layout, size and dtype that takes another path.
 
 use crate::common::make::*;
-use crate::common::{EXACT, Tolerance, check_all};
+use crate::common::{EXACT, Tolerance, check_all, check_tuned};
+use einmesh_codegen::Sizes;
 use einmesh_ir::{BinaryOp, DType, Expr, IndexId, UnaryOp};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 
 /// Products of numbers below 2, summed over a few hundred: n · 2⁻²⁴ · Σ|xy|.
 const F32: Tolerance = Tolerance { relative: 1e-5, absolute: 2e-4 };
 const F64: Tolerance = Tolerance { relative: 1e-13, absolute: 1e-12 };
-/// Half a unit of bf16's last place.
-const BF16: Tolerance = Tolerance { relative: 0.005, absolute: 2e-3 };
+/// A unit of bf16's last place: sums that differ by rounding may lie on two sides of a midpoint.
+const BF16: Tolerance = Tolerance { relative: 1.0 / 128.0, absolute: 2e-3 };
 
 struct Layout {
     dtype: DType,
@@ -80,6 +81,39 @@ fn every_layout_and_size() {
     check_all(&cases);
 }
 
+/// Several steps, groups and blocks, each with a rest: with sizes so small that a small problem has them.
+#[test]
+fn every_kind_of_block() {
+    let mut cases = Vec::new();
+    for (m, n, k) in [(43, 70, 130), (61, 40, 64)] {
+        for bits in 0..8 {
+            let layout = Layout {
+                dtype: if bits == 5 { DType::Bf16 } else { DType::F32 },
+                m,
+                n,
+                k,
+                lhs_transposed: bits & 1 != 0,
+                rhs_transposed: bits & 2 != 0,
+                out_transposed: bits & 4 != 0,
+            };
+            cases.push((matmul(&layout), if bits == 5 { BF16 } else { F32 }));
+        }
+    }
+    cases.push((groups(3, 20, 70, 4, 20), F32));
+    // The left operand packed once; then in each block, by the group and all at once.
+    for (block_rows, block_columns, blocks) in [(48, 32, 8), (128, 1024, 1)] {
+        check_tuned(&cases, |level| Sizes {
+            step_bytes: 256,
+            block_rows,
+            block_columns,
+            packed_rows: 14,
+            blocks,
+            block_flops: 1,
+            ..Sizes::built_in(level)
+        });
+    }
+}
+
 #[test]
 fn every_dtype() {
     let mut cases = Vec::new();
@@ -107,41 +141,40 @@ fn every_dtype() {
     check_all(&cases);
 }
 
-/// `out[b,t,h,k] = gelu(Σ_d x[b,t,d] · w[d,1,h,k] + bias[1,h,k]) + res[b,t,h,k]`: groups of indices, a
-/// fused operand, and an epilogue.
 #[test]
 fn groups_and_epilogues() {
-    let mut cases = Vec::new();
-    for (b_size, t, d, h, k) in [(2, 9, 40, 3, 16), (1, 5, 24, 2, 5), (3, 33, 20, 4, 8)] {
-        let mut m = make("projection");
-        let x = m.read(DType::F32, &[b_size, t, d]);
-        let w = m.read(DType::F32, &[d, 3, h, k]);
-        let bias = m.read(DType::F32, &[3, h, k]);
-        let res = m.read(DType::F32, &[b_size, t, h, k]);
-        let out = m.write(DType::F32, &[b_size, t, h, k]);
-        let acc = m.local(DType::F32, &[]);
-        let (ib, it, id) = (m.index(b_size), m.index(t), m.index(d));
-        let (ih, ik) = (m.index(h), m.index(k));
-        let part = |value, rest: &[Expr]| Expr::load(value, rest.to_vec());
-        let sum = add(load(acc, &[]), part(bias, &[Expr::int(1), idx(ih), idx(ik)]));
-        let gelu = mul(sum.clone(), Expr::unary(UnaryOp::Tanh, sum));
-        cases.push((
-            m.contraction(Contraction {
-                batch: vec![],
-                m: vec![ib, it],
-                n: vec![ih, ik],
-                k: vec![id],
-                lhs: load(x, &[ib, it, id]),
-                rhs: part(w, &[idx(id), Expr::int(1), idx(ih), idx(ik)]),
-                accumulator: DType::F32,
-                acc,
-                epilogue: add(gelu, load(res, &[ib, it, ih, ik])),
-                target: to(out, &[ib, it, ih, ik]),
-            }),
-            F32,
-        ));
-    }
+    let sizes = [(2, 9, 40, 3, 16), (1, 5, 24, 2, 5), (3, 33, 20, 4, 8)];
+    let cases: Vec<_> = sizes.map(|(b, t, d, h, k)| (groups(b, t, d, h, k), F32)).into();
     check_all(&cases);
+}
+
+/// `out[b,t,h,k] = gelu(Σ_d x[b,t,d] · w[d,1,h,k] + bias[1,h,k]) + res[b,t,h,k]`: groups of indices, a
+/// fused operand, and an epilogue.
+fn groups(b_size: u64, t: u64, d: u64, h: u64, k: u64) -> Kernel {
+    let mut m = make("projection");
+    let x = m.read(DType::F32, &[b_size, t, d]);
+    let w = m.read(DType::F32, &[d, 3, h, k]);
+    let bias = m.read(DType::F32, &[3, h, k]);
+    let res = m.read(DType::F32, &[b_size, t, h, k]);
+    let out = m.write(DType::F32, &[b_size, t, h, k]);
+    let acc = m.local(DType::F32, &[]);
+    let (ib, it, id) = (m.index(b_size), m.index(t), m.index(d));
+    let (ih, ik) = (m.index(h), m.index(k));
+    let part = |value, rest: &[Expr]| Expr::load(value, rest.to_vec());
+    let sum = add(load(acc, &[]), part(bias, &[Expr::int(1), idx(ih), idx(ik)]));
+    let gelu = mul(sum.clone(), Expr::unary(UnaryOp::Tanh, sum));
+    m.contraction(Contraction {
+        batch: vec![],
+        m: vec![ib, it],
+        n: vec![ih, ik],
+        k: vec![id],
+        lhs: load(x, &[ib, it, id]),
+        rhs: part(w, &[idx(id), Expr::int(1), idx(ih), idx(ik)]),
+        accumulator: DType::F32,
+        acc,
+        epilogue: add(gelu, load(res, &[ib, it, ih, ik])),
+        target: to(out, &[ib, it, ih, ik]),
+    })
 }
 
 /// Attention: batched over `b, h`, which lie between the others in memory, and summed over two indices.

@@ -1,225 +1,551 @@
-//! A tile of the result: steps along the depth, panels, micro-kernels, the epilogue.
+//! A tile of the result: steps along the depth, groups of rows, panels, micro-kernels, the epilogue.
 
-use super::Plan;
-use super::micro::{self, Call, Shared};
-use super::pack::{self, Pack, padded};
+use super::micro::{Call, Tile};
+use super::pack::{self, Pack};
+use super::{Access, Plan};
 use crate::build::{Cmp, Scalar, Ty, V};
 use crate::cpu::env::{Env, Flat, Source};
 use crate::cpu::phase::{ALIGN, PhaseShape, Phases, local_bytes};
 use crate::cpu::value::Val;
 use crate::error::CompilerBug;
-use einmesh_ir::IndexId;
+use einmesh_ir::{Expr, IndexId, ValueId};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 
 /// Adds the phase of a matrix product.
-pub fn emit(
-    phases: &mut Phases<'_, '_>,
+pub fn emit<'c>(
+    phases: &mut Phases<'c, '_>,
     kernel: &Kernel,
     contraction: &Contraction,
     plan: &Plan,
 ) -> Result<(), CompilerBug> {
-    micro::define(phases, plan);
-    let size = |elements: u64| (elements * plan.scalar.bytes()).next_multiple_of(ALIGN);
-    let (lhs_bytes, rhs_bytes) =
-        (size(plan.lhs_elements() + slack(plan)), size(plan.rhs_elements()));
-    let shape = PhaseShape {
-        tiles: plan.batch * plan.row_blocks() * plan.column_blocks(),
-        workspace_bytes: 0,
-        scratch_bytes: local_bytes(kernel) + lhs_bytes + rhs_bytes + size(plan.sums_elements()),
+    plan.tile.define(phases);
+    let narrow = narrow(plan);
+    if let Some(tile) = narrow {
+        tile.define(phases);
+    }
+    let size = |elements: u64| (elements * plan.tile.scalar.bytes()).next_multiple_of(ALIGN);
+    let (before, lhs) = match plan.packed_before {
+        true => (size(plan.lhs_elements()), 0),
+        false => (0, size(plan.lhs_elements())),
     };
-    let mut used = std::collections::BTreeSet::new();
-    phases.add_raw(kernel, shape, |env, _, scratch, begin, end| {
-        let b = env.b;
-        let memory = Scratch {
-            lhs: scratch,
-            rhs: b.byte_offset(scratch, lhs_bytes as i64),
-            sums: b.byte_offset(scratch, (lhs_bytes + rhs_bytes) as i64),
+    let parts =
+        [lhs, size(plan.rhs_elements()), size(plan.kept_elements()), size(plan.tile.elements())];
+    let ctx = |env: &Env<'c, '_>, workspace: V<'c>, scratch: V<'c>| {
+        let mut next = 0;
+        let [lhs, rhs, kept, sums] = parts.map(|size| {
+            let place = env.b.byte_offset(scratch, next);
+            next += size as i64;
+            place
+        });
+        let lhs = if plan.packed_before { workspace } else { lhs };
+        Ctx { plan, narrow, contraction, memory: Memory { lhs, rhs, kept, sums } }
+    };
+    if plan.packed_before {
+        let shape = PhaseShape {
+            tiles: plan.batch * plan.row_blocks * plan.row_tiles().div_ceil(plan.group),
+            workspace_bytes: before,
+            scratch_bytes: local_bytes(kernel),
         };
-        let mut ctx = Ctx { plan, contraction, memory, shared: Shared { used: &mut used } };
-        b.for_each(begin, end, 1, |tile| ctx.tile(env, tile));
+        phases.add_raw(kernel, shape, |env, workspace, scratch, begin, end| {
+            let ctx = ctx(env, workspace, scratch);
+            env.b.for_each(begin, end, 1, |tile| ctx.pack(env, tile));
+        })?;
+    }
+    let shape = PhaseShape {
+        tiles: plan.batch * plan.row_blocks * plan.column_blocks,
+        workspace_bytes: before,
+        scratch_bytes: local_bytes(kernel) + parts.iter().sum::<u64>(),
+    };
+    phases.add_raw(kernel, shape, |env, workspace, scratch, begin, end| {
+        let ctx = ctx(env, workspace, scratch);
+        env.b.for_each(begin, end, 1, |tile| ctx.tile(env, tile));
     })
 }
 
-/// Transposing rows of lhs may write up to a square beyond the last.
-fn slack(plan: &Plan) -> u64 {
-    plan.lanes * plan.lhs_stride()
+/// The micro-kernel for the last panel, if fewer vectors than usual are enough.
+fn narrow(plan: &Plan) -> Option<Tile> {
+    let last = plan.columns % plan.panel();
+    let vectors = last.div_ceil(plan.tile.lanes);
+    (last != 0 && vectors < plan.tile.vectors).then_some(Tile { vectors, ..plan.tile })
 }
 
-struct Scratch<'c> {
+struct Memory<'c> {
+    /// Packed rows: of a group, or all.
     lhs: V<'c>,
+    /// Packed panels.
     rhs: V<'c>,
+    /// Sums between steps, tile by tile.
+    kept: V<'c>,
+    /// Finished sums of one tile.
     sums: V<'c>,
 }
 
 struct Ctx<'c, 'p> {
     plan: &'p Plan,
+    narrow: Option<Tile>,
     contraction: &'p Contraction,
-    memory: Scratch<'c>,
-    shared: Shared<'p>,
+    memory: Memory<'c>,
 }
 
 /// A block of the result.
 struct Block<'c> {
+    /// Counted over all rows, and all batches before this one.
+    number: V<'c>,
+    /// The batch.
+    batch: V<'c>,
     first_row: V<'c>,
     rows: V<'c>,
-    first_column: V<'c>,
-    columns: V<'c>,
+    row_tiles: V<'c>,
+    first_panel: V<'c>,
+    panels: V<'c>,
+}
+
+/// A step along the depth.
+struct Step<'c> {
+    depth: V<'c>,
+    depths: V<'c>,
+    /// Whether it is the first: 0 or 1.
+    first: V<'c>,
+    last: V<'c>,
+}
+
+/// A panel of columns.
+struct Panel<'c> {
+    /// Counted from the block's first.
+    number: V<'c>,
+    /// Its first column.
+    column: V<'c>,
+    /// Columns from there on to the end, at least 1.
+    left: V<'c>,
+    /// The right operand, and from one depth of it to the next.
+    rhs: (V<'c>, V<'c>),
+}
+
+/// Rows that a panel is multiplied with, one tile after the other.
+struct Group<'c> {
+    /// Its first row tile, and the one after the last.
+    tiles: (V<'c>, V<'c>),
+    /// Its first row, counted from the block's.
+    row: V<'c>,
 }
 
 impl<'c> Ctx<'c, '_> {
-    /// Computes a tile. Those that follow each other share columns, and so their part of rhs in the cache.
-    fn tile(&mut self, env: &Env<'c, '_>, tile: V<'c>) {
+    /// Packs a group of rows, all depths of it.
+    fn pack(&self, env: &Env<'c, '_>, tile: V<'c>) {
         let b = env.b;
         let plan = self.plan;
-        let (row_blocks, column_blocks) = (plan.row_blocks(), plan.column_blocks());
+        let groups = b.index(plan.row_tiles().div_ceil(plan.group) as i64);
+        let (number, group) = (b.udiv(tile, groups), b.urem(tile, groups));
+        let zero = b.index(0);
+        let (env, block) = self.block(env, number, zero);
+        let tiles = b.index(plan.group as i64);
+        let first = b.mul(group, tiles);
+        let end = b.smin(b.add(first, tiles), block.row_tiles);
+        let group = Group { tiles: (first, end), row: self.row(&env, &block, first) };
+        let depths = b.index(plan.depth as i64);
+        self.pack_lhs(&env, &block, (zero, depths), &group);
+    }
+
+    /// The block of a number of rows, counted over all batches, and of columns; and the place in its batch.
+    fn block<'k>(
+        &self,
+        env: &Env<'c, 'k>,
+        row_block: V<'c>,
+        column_block: V<'c>,
+    ) -> (Env<'c, 'k>, Block<'c>) {
+        let b = env.b;
+        let plan = self.plan;
         let number = |v: u64| b.index(v as i64);
-        let row_block = b.urem(tile, number(row_blocks));
-        let rest = b.udiv(tile, number(row_blocks));
-        let column_block = b.urem(rest, number(column_blocks));
-        let batch = b.udiv(rest, number(column_blocks));
-        let part = |block: V<'c>, size: u64, total: u64| {
-            let first = b.mul(block, number(size));
-            (first, b.smin(number(size), b.sub(number(total), first)))
+        // Blocks differ by one at most.
+        let part = |block: V<'c>, total: u64, blocks: u64| {
+            let at = |block| b.udiv(b.mul(block, number(total)), number(blocks));
+            let first = at(block);
+            (first, b.sub(at(b.add(block, number(1))), first))
         };
-        let (first_row, rows) = part(row_block, plan.block_rows, plan.rows);
-        let (first_column, columns) = part(column_block, plan.block_columns, plan.columns);
-        let block = Block { first_row, rows, first_column, columns };
+        let batch = b.udiv(row_block, number(plan.row_blocks));
+        let within = b.urem(row_block, number(plan.row_blocks));
+        let (first_row, rows) = part(within, plan.rows, plan.row_blocks);
+        let (first_panel, panels) = part(column_block, plan.panels(), plan.column_blocks);
+        let row_tiles = self.up(env, rows, plan.tile.rows);
         let env = match self.contraction.batch[..] {
             [] => env.clone(),
             ref group => env.with_flat(Flat::of(env, group, batch, None)),
         };
+        let number = row_block;
+        (env, Block { number, batch, first_row, rows, row_tiles, first_panel, panels })
+    }
+
+    /// Computes a tile. Those that follow each other share columns, and so their part of rhs in the cache.
+    fn tile(&self, env: &Env<'c, '_>, tile: V<'c>) {
+        let b = env.b;
+        let plan = self.plan;
+        let number = |v: u64| b.index(v as i64);
+        let row_block = b.urem(tile, number(plan.row_blocks));
+        let rest = b.udiv(tile, number(plan.row_blocks));
+        let column_block = b.urem(rest, number(plan.column_blocks));
+        let batch = b.udiv(rest, number(plan.column_blocks));
+        let row_block = b.add(b.mul(batch, number(plan.row_blocks)), row_block);
+        let (env, block) = self.block(env, row_block, column_block);
         b.for_each(b.index(0), number(plan.depth), plan.step as i64, |depth| {
-            self.step(&env, &block, depth);
+            let left = b.sub(number(plan.depth), depth);
+            let is_first = b.cmp(Cmp::Eq, depth, b.index(0));
+            let step = Step {
+                depth,
+                depths: b.smin(number(plan.step), left),
+                first: b.zext(is_first, Scalar::I64),
+                last: b.cmp(Cmp::Le, left, number(plan.step)),
+            };
+            self.step(&env, &block, &step);
         });
-        self.epilogue(&env, &block);
+    }
+
+    /// How many units it takes.
+    fn up(&self, env: &Env<'c, '_>, count: V<'c>, unit: u64) -> V<'c> {
+        let b = env.b;
+        b.udiv(b.add(count, b.index(unit as i64 - 1)), b.index(unit as i64))
+    }
+
+    /// The first row of a tile, counted from the block's. The last tile starts early rather than being
+    /// smaller: what it has in common with the one before is computed twice, and stored twice alike.
+    fn row(&self, env: &Env<'c, '_>, block: &Block<'c>, tile: V<'c>) -> V<'c> {
+        let b = env.b;
+        let rows = b.index(self.plan.tile.rows as i64);
+        b.smin(b.mul(tile, rows), b.sub(block.rows, rows))
     }
 
     /// Adds the products of one step's depths.
-    fn step(&mut self, env: &Env<'c, '_>, block: &Block<'c>, depth: V<'c>) {
+    fn step(&self, env: &Env<'c, '_>, block: &Block<'c>, step: &Step<'c>) {
         let b = env.b;
         let plan = self.plan;
-        let c = self.contraction;
         let zero = b.index(0);
-        let depths = b.smin(b.index(plan.step as i64), b.sub(b.index(plan.depth as i64), depth));
-        let first = b.zext(b.cmp(Cmp::Eq, depth, zero), Scalar::I64);
-        let rhs = Pack {
-            operand: &c.rhs,
-            across: &c.n,
-            along: &c.k,
-            first: block.first_column,
-            count: block.columns,
-            total: plan.columns,
-            depth,
-            depths,
-            into: self.memory.rhs,
-            dtype: c.accumulator,
-        };
-        pack::rhs(env, plan, &rhs);
-        let padded = padded(env, depths);
-        b.for_each(zero, block.rows, plan.packed_rows as i64, |top| {
-            let left = b.sub(block.rows, top);
-            let rows = b.smin(b.index(plan.packed_rows as i64), left);
-            let lhs = Pack {
-                operand: &c.lhs,
-                across: &c.m,
-                first: b.add(block.first_row, top),
-                count: self.whole_tiles(env, rows),
-                total: plan.rows,
-                into: self.memory.lhs,
-                ..rhs
-            };
-            pack::lhs(env, plan, &lhs);
-            let stride = b.index(plan.sums_stride() as i64);
-            b.for_each(zero, block.columns, plan.panel() as i64, |column| {
-                let panel = b.address(
-                    self.memory.rhs,
-                    plan.scalar,
-                    b.mul(column, b.index(plan.step as i64)),
-                );
-                b.for_each(zero, rows, plan.tile_rows as i64, |row| {
-                    let lhs_offset = b.mul(row, b.index(plan.lhs_stride() as i64));
-                    let sums_offset = b.add(b.mul(b.add(top, row), stride), column);
-                    let call = Call {
-                        lhs: b.address(self.memory.lhs, plan.scalar, lhs_offset),
-                        rhs: panel,
-                        sums: b.address(self.memory.sums, plan.scalar, sums_offset),
-                        stride,
-                        depth: padded,
-                        first,
-                    };
-                    micro::call(&mut self.shared, b, plan, &call);
+        b.for_each(zero, block.row_tiles, plan.group as i64, |tile| {
+            let end = b.smin(b.add(tile, b.index(plan.group as i64)), block.row_tiles);
+            let group = Group { tiles: (tile, end), row: self.row(env, block, tile) };
+            if !plan.packed_before {
+                self.pack_lhs(env, block, (step.depth, step.depths), &group);
+            }
+            b.for_each(zero, block.panels, 1, |number| {
+                let panel = self.panel(env, block, step, &group, number);
+                b.for_each(tile, end, 1, |tile| {
+                    self.multiply(env, block, step, &group, &panel, tile);
                 });
             });
         });
     }
 
-    /// The number of rows, rounded up to whole register tiles.
-    fn whole_tiles(&self, env: &Env<'c, '_>, rows: V<'c>) -> V<'c> {
+    /// Packs a group of rows, so many depths from one on.
+    fn pack_lhs(
+        &self,
+        env: &Env<'c, '_>,
+        block: &Block<'c>,
+        (depth, depths): (V<'c>, V<'c>),
+        group: &Group<'c>,
+    ) {
         let b = env.b;
-        let unit = self.plan.tile_rows as i64;
-        let more = b.add(rows, b.index(unit - 1));
-        b.mul(b.udiv(more, b.index(unit)), b.index(unit))
+        let (plan, c) = (self.plan, self.contraction);
+        let pack = |row: V<'c>, count: V<'c>, into: V<'c>| Pack {
+            operand: &c.lhs,
+            across: &c.m,
+            along: &c.k,
+            first: b.add(block.first_row, row),
+            count,
+            total: plan.rows,
+            depth,
+            depths,
+            into,
+            dtype: c.accumulator,
+        };
+        match plan.lhs {
+            Access::Direct(_) => {}
+            Access::Rows => {
+                let unit = b.index(plan.tile.rows as i64);
+                let end = b.smin(b.mul(group.tiles.1, unit), block.rows);
+                let into = self.packed(env, block, depth, group, group.tiles.0);
+                pack::rows(env, plan, &pack(group.row, b.sub(end, group.row), into));
+            }
+            Access::Tiles => b.for_each(group.tiles.0, group.tiles.1, 1, |tile| {
+                let into = self.packed(env, block, depth, group, tile);
+                let count = b.index(plan.tile.rows as i64);
+                pack::tile(env, plan, &pack(self.row(env, block, tile), count, into));
+            }),
+        }
     }
 
-    /// Stores what the epilogue makes of the finished sums, row by row, lanes along the columns.
-    fn epilogue(&self, env: &Env<'c, '_>, block: &Block<'c>) {
+    /// Where a tile of lhs is packed, from a depth on.
+    fn packed(
+        &self,
+        env: &Env<'c, '_>,
+        block: &Block<'c>,
+        depth: V<'c>,
+        group: &Group<'c>,
+        tile: V<'c>,
+    ) -> V<'c> {
         let b = env.b;
         let plan = self.plan;
-        let c = self.contraction;
-        let zero = b.index(0);
-        let lanes = plan.lanes as i64;
-        let vector = Ty::vector(plan.scalar, plan.lanes as u32);
-        b.for_each(zero, block.rows, 1, |row| {
-            let mut env = env.with_flat(Flat::of(env, &c.m, b.add(block.first_row, row), None));
+        let times = |v: V<'c>, factor: u64| b.mul(v, b.index(factor as i64));
+        let row = self.row(env, block, tile);
+        let offset = match (plan.lhs, plan.packed_before) {
+            (Access::Tiles, false) => times(b.sub(tile, group.tiles.0), plan.lhs_tile()),
+            (Access::Tiles, true) => {
+                let number = b.add(times(block.number, plan.row_tiles()), tile);
+                b.add(times(number, plan.lhs_tile()), times(depth, plan.lhs_depth()))
+            }
+            (_, false) => times(b.sub(row, group.row), plan.lhs_row()),
+            (_, true) => {
+                let row = b.add(b.add(times(block.batch, plan.rows), block.first_row), row);
+                b.add(times(row, plan.lhs_row()), depth)
+            }
+        };
+        b.address(self.memory.lhs, plan.tile.scalar, offset)
+    }
+
+    /// A panel, packed if it has to be.
+    fn panel(
+        &self,
+        env: &Env<'c, '_>,
+        block: &Block<'c>,
+        step: &Step<'c>,
+        group: &Group<'c>,
+        number: V<'c>,
+    ) -> Panel<'c> {
+        let b = env.b;
+        let (plan, c) = (self.plan, self.contraction);
+        let width = b.index(plan.panel() as i64);
+        let column = b.mul(b.add(block.first_panel, number), width);
+        let left = b.sub(b.index(plan.columns as i64), column);
+        let packed = |into: V<'c>| Pack {
+            operand: &c.rhs,
+            across: &c.n,
+            along: &c.k,
+            first: column,
+            count: left,
+            total: plan.columns,
+            depth: step.depth,
+            depths: step.depths,
+            into,
+            dtype: c.accumulator,
+        };
+        let rhs = match (plan.rhs, plan.one_group()) {
+            (Access::Direct(strides), _) => {
+                let there = || {
+                    let place = env
+                        .with_flat(Flat::of(env, &c.n, column, None))
+                        .with_flat_of(&c.k, step.depth);
+                    vec![place.operand(&c.rhs), b.index(strides.along)]
+                };
+                let copied = || {
+                    pack::panel(env, plan, &packed(self.memory.rhs));
+                    vec![self.memory.rhs, width]
+                };
+                let found = match plan.has_partial_panel() {
+                    true => b.if_else(b.cmp(Cmp::Ge, left, width), there, copied),
+                    false => there(),
+                };
+                (found[0], found[1])
+            }
+            (_, true) => {
+                pack::panel(env, plan, &packed(self.memory.rhs));
+                (self.memory.rhs, width)
+            }
+            (_, false) => {
+                let elements = b.index((plan.panel() * plan.step) as i64);
+                let into = b.address(self.memory.rhs, plan.tile.scalar, b.mul(number, elements));
+                // The first group's is there for all.
+                b.if_true(b.cmp(Cmp::Eq, group.tiles.0, b.index(0)), || {
+                    pack::panel(env, plan, &packed(into));
+                });
+                (into, width)
+            }
+        };
+        Panel { number, column, left, rhs }
+    }
+
+    /// Multiplies a tile of rows with a panel; after the last step, finishes it.
+    fn multiply(
+        &self,
+        env: &Env<'c, '_>,
+        block: &Block<'c>,
+        step: &Step<'c>,
+        group: &Group<'c>,
+        panel: &Panel<'c>,
+        tile: V<'c>,
+    ) {
+        let b = env.b;
+        let (plan, c) = (self.plan, self.contraction);
+        let row = self.row(env, block, tile);
+        let first_row = b.add(block.first_row, row);
+        let width = b.index(plan.panel() as i64);
+        let (lhs, lhs_row, lhs_depth) = match plan.lhs {
+            Access::Direct(strides) => {
+                let place = env
+                    .with_flat(Flat::of(env, &c.m, first_row, None))
+                    .with_flat_of(&c.k, step.depth);
+                (place.operand(&c.lhs), strides.across, strides.along)
+            }
+            Access::Rows => {
+                let place = self.packed(env, block, step.depth, group, tile);
+                (place, plan.lhs_row() as i64, 1)
+            }
+            Access::Tiles => {
+                let place = self.packed(env, block, step.depth, group, tile);
+                (place, 1, plan.lhs_depth() as i64)
+            }
+        };
+        // Where sums are stored at once, whole panels need no epilogue.
+        let whole = match (plan.plain, plan.has_partial_panel()) {
+            (None, _) => Whole::Never,
+            (Some(_), false) => Whole::Always,
+            (Some(_), true) => Whole::If(b.cmp(Cmp::Ge, panel.left, width)),
+        };
+        let kept = {
+            let tiles = b.index(plan.row_tiles() as i64);
+            let number = b.add(b.mul(panel.number, tiles), tile);
+            let offset = b.mul(number, b.index(plan.tile.elements() as i64));
+            b.address(self.memory.kept, plan.tile.scalar, offset)
+        };
+        let finished = || {
+            let sums = (self.memory.sums, width);
+            let result = || {
+                let place = env
+                    .with_flat(Flat::of(env, &c.m, first_row, None))
+                    .with_flat_of(&c.n, panel.column);
+                let stride = b.index(plan.plain.unwrap_or(0));
+                (place.element(c.target.value, &c.target.subs), stride)
+            };
+            match whole {
+                Whole::Never => sums,
+                Whole::Always => result(),
+                Whole::If(whole) => {
+                    let result = result();
+                    (b.select(whole, result.0, sums.0), b.select(whole, result.1, sums.1))
+                }
+            }
+        };
+        let (into, into_row) = match plan.steps() {
+            0 | 1 => finished(),
+            _ => {
+                let (place, stride) = finished();
+                (b.select(step.last, place, kept), b.select(step.last, stride, width))
+            }
+        };
+        let call = Call {
+            lhs,
+            lhs_row: b.index(lhs_row),
+            lhs_depth: b.index(lhs_depth),
+            rhs: panel.rhs.0,
+            rhs_depth: panel.rhs.1,
+            depth: step.depths,
+            from: kept,
+            from_row: width,
+            first: step.first,
+            into,
+            into_row,
+        };
+        match self.narrow {
+            None => plan.tile.call(b, &call),
+            Some(narrow) => {
+                let fits = b.cmp(Cmp::Le, panel.left, b.index(narrow.columns() as i64));
+                b.if_else(
+                    fits,
+                    || {
+                        narrow.call(b, &call);
+                        vec![]
+                    },
+                    || {
+                        plan.tile.call(b, &call);
+                        vec![]
+                    },
+                );
+            }
+        }
+        let finish = || self.epilogue(env, first_row, panel);
+        let condition = match whole {
+            Whole::Always => return,
+            Whole::Never => None,
+            Whole::If(whole) => Some(b.not(whole)),
+        };
+        let last = (plan.steps() > 1).then_some(step.last);
+        match (condition, last) {
+            (None, None) => finish(),
+            (Some(condition), None) | (None, Some(condition)) => b.if_true(condition, finish),
+            (Some(x), Some(y)) => b.if_true(b.and(x, y), finish),
+        }
+    }
+
+    /// Stores what the epilogue makes of a tile's finished sums, row by row, lanes along the columns.
+    fn epilogue(&self, env: &Env<'c, '_>, first_row: V<'c>, panel: &Panel<'c>) {
+        let b = env.b;
+        let (plan, c) = (self.plan, self.contraction);
+        let (zero, lanes) = (b.index(0), plan.tile.lanes as i64);
+        let (scalar, width) = (plan.tile.scalar, b.index(plan.panel() as i64));
+        let vector = Ty::vector(scalar, lanes as u32);
+        let columns = b.smin(panel.left, width);
+        b.for_each(zero, b.index(plan.tile.rows as i64), 1, |row| {
+            let mut env = env.with_flat(Flat::of(env, &c.m, b.add(first_row, row), None));
             let mut inner = c.n.clone();
-            let unwritten = c.target.value;
             // The sum is not known outside of the loop over columns.
             inner.extend(c.k.iter());
-            hoist_without_acc(&mut env, c, &inner, unwritten);
-            let sums_row = b.mul(row, b.index(plan.sums_stride() as i64));
+            hoist_without_acc(&mut env, &c.epilogue, c.acc, &inner, c.target.value);
+            let sums_row = b.mul(row, width);
             let store = |column: V<'c>, masked: bool| {
-                let first = b.add(block.first_column, column);
-                let mut env = env.with_flat(Flat::of(&env, &c.n, first, Some(plan.lanes)));
-                env.lanes = Some(plan.lanes as u32);
+                let first = b.add(panel.column, column);
+                let mut env = env.with_flat(Flat::of(&env, &c.n, first, Some(plan.tile.lanes)));
+                env.lanes = Some(lanes as u32);
                 if masked {
-                    let mask = env.first_lanes(b.sub(block.columns, column));
+                    let mask = env.first_lanes(b.sub(columns, column));
                     env = env.masked(mask);
                 }
                 let offset = b.add(sums_row, column);
-                let sum = b.load(vector, b.address(self.memory.sums, plan.scalar, offset));
+                let sum = b.load(vector, b.address(self.memory.sums, scalar, offset));
                 let dtype = c.accumulator;
                 env.sources[c.acc.0 as usize] = Source::Register(Val { v: sum, dtype });
                 let value = env.eval(&c.epilogue);
                 env.write(&c.target, value);
             };
-            let whole = b.mul(b.udiv(block.columns, b.index(lanes)), b.index(lanes));
+            let whole = b.mul(b.udiv(columns, b.index(lanes)), b.index(lanes));
             b.for_each(zero, whole, lanes, |column| store(column, false));
-            if !plan.columns.is_multiple_of(plan.lanes) {
-                b.if_true(b.cmp(Cmp::Lt, whole, block.columns), || store(whole, true));
+            if !plan.columns.is_multiple_of(plan.tile.lanes) {
+                b.if_true(b.cmp(Cmp::Lt, whole, columns), || store(whole, true));
             }
         });
     }
 }
 
-fn hoist_without_acc(
-    env: &mut Env<'_, '_>,
-    c: &Contraction,
-    inner: &[IndexId],
-    written: einmesh_ir::ValueId,
-) {
-    fn visit(
-        env: &mut Env<'_, '_>,
-        expr: &einmesh_ir::Expr,
-        acc: einmesh_ir::ValueId,
-        inner: &[IndexId],
-        written: einmesh_ir::ValueId,
-    ) {
-        if !expr.loads().iter().any(|l| l.value == acc) {
-            return env.hoist(expr, inner, written);
-        }
-        for child in expr.children() {
-            visit(env, child, acc, inner, written);
+/// Whether a panel's sums are stored by the micro-kernel.
+#[derive(Clone, Copy)]
+enum Whole<'c> {
+    Always,
+    Never,
+    If(V<'c>),
+}
+
+impl<'c> Env<'c, '_> {
+    /// The same place with a group of indices at a position, the same in all lanes.
+    fn with_flat_of(&self, group: &[IndexId], at: V<'c>) -> Self {
+        self.with_flat(Flat::of(self, group, at, None))
+    }
+
+    /// The address of an operand that is a load.
+    fn operand(&self, operand: &Expr) -> V<'c> {
+        match operand {
+            Expr::Load(load) => self.element(load.value, &load.subs),
+            _ => unreachable!("only loads are read where they lie"),
         }
     }
-    visit(env, &c.epilogue, c.acc, inner, written);
+}
+
+/// Evaluates what does not depend on the sum nor on `inner` before the loop over columns.
+fn hoist_without_acc(
+    env: &mut Env<'_, '_>,
+    expr: &Expr,
+    acc: ValueId,
+    inner: &[IndexId],
+    written: ValueId,
+) {
+    if !expr.loads().iter().any(|l| l.value == acc) {
+        return env.hoist(expr, inner, written);
+    }
+    for child in expr.children() {
+        hoist_without_acc(env, child, acc, inner, written);
+    }
 }

@@ -1,106 +1,207 @@
-//! The micro-kernel: a few rows by a panel of sums, all in registers.
+//! The micro-kernel: a few rows by a few vectors of sums, all in registers.
+//!
+//! Its operands may lie anywhere in memory: rows and depths of the left one are any distance apart, depths of
+//! the right one as well, with the columns of one depth side by side. It reads exactly what it is told to.
 
-use super::{Plan, UNROLL};
 use crate::build::{Builder, Cmp, Scalar, Ty, V};
 use crate::cpu::phase::Phases;
 
-/// The arguments of the micro-kernel's function.
+/// So many depths ahead the right operand is asked for.
+const AHEAD: i64 = 12;
+
+/// The sums that a micro-kernel holds: one function for all kernels of a module.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tile {
+    /// The type of sums and operands, f32 or f64.
+    pub scalar: Scalar,
+    /// Lanes of a vector.
+    pub lanes: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Vectors in a row.
+    pub vectors: u64,
+}
+
+/// The arguments of a micro-kernel. Distances are in elements.
+#[derive(Clone, Copy)]
 pub struct Call<'c> {
-    /// The first packed row of lhs.
+    /// The left operand at the first row and depth.
     pub lhs: V<'c>,
-    /// The packed panel of rhs.
+    /// From one row of it to the next.
+    pub lhs_row: V<'c>,
+    /// From one depth of it to the next.
+    pub lhs_depth: V<'c>,
+    /// The right operand at the first depth and column.
     pub rhs: V<'c>,
-    /// The first of the sums.
-    pub sums: V<'c>,
-    /// Elements from one row of sums to the next.
-    pub stride: V<'c>,
-    /// The depth, a multiple of [`UNROLL`].
+    /// From one depth of it to the next.
+    pub rhs_depth: V<'c>,
+    /// How many depths there are.
     pub depth: V<'c>,
-    /// Whether the sums start here, rather than being added to: 0 or 1.
+    /// Sums to start from.
+    pub from: V<'c>,
+    /// From one row of them to the next.
+    pub from_row: V<'c>,
+    /// Whether to start from 0 instead: 0 or 1. Then `from` is not read.
     pub first: V<'c>,
+    /// Where the first row of sums goes.
+    pub into: V<'c>,
+    /// From one row of it to the next.
+    pub into_row: V<'c>,
 }
 
-/// Calls the micro-kernel of a plan, which is one function for all kernels of the module.
-pub fn call<'c>(phases: &mut Shared<'_>, b: &Builder<'c>, plan: &Plan, call: &Call<'c>) {
-    let name = name(plan);
-    phases.used.insert(name.clone());
-    b.call(&name, &[call.lhs, call.rhs, call.sums, call.stride, call.depth, call.first]);
-}
-
-/// The functions that have been called.
-pub struct Shared<'s> {
-    /// Their names.
-    pub used: &'s mut std::collections::BTreeSet<String>,
-}
-
-fn name(plan: &Plan) -> String {
-    let Plan { scalar, tile_rows, tile_vectors, .. } = plan;
-    let kind = if *scalar == Scalar::F64 { "f64" } else { "f32" };
-    format!("gemm_{kind}_{tile_rows}x{tile_vectors}")
-}
-
-/// Adds the micro-kernel of a plan to the module, once.
-pub fn define(phases: &mut Phases<'_, '_>, plan: &Plan) {
-    let name = name(plan);
-    if !phases.shared.insert(name.clone()) {
-        return;
+impl Tile {
+    /// Columns of sums.
+    pub fn columns(&self) -> u64 {
+        self.vectors * self.lanes
     }
-    let b = phases.b;
-    let arguments = [Ty::PTR, Ty::PTR, Ty::PTR, Ty::I64, Ty::I64, Ty::I64];
-    b.function(&name, &arguments, false, |a| {
-        let call =
-            Call { lhs: a[0], rhs: a[1], sums: a[2], stride: a[3], depth: a[4], first: a[5] };
-        body(b, plan, &call);
-    });
-}
 
-fn body<'c>(b: &Builder<'c>, plan: &Plan, call: &Call<'c>) {
-    let scalar = plan.scalar;
-    let vector = Ty::vector(scalar, plan.lanes as u32);
-    let (rows, vectors) = (plan.tile_rows as i64, plan.tile_vectors as i64);
-    let lhs_stride = plan.lhs_stride() as i64;
-    let zeros = vec![b.float(vector, 0.0); (rows * vectors) as usize];
-    let at = |base: V<'c>, offset: i64| b.byte_offset(base, offset * scalar.bytes() as i64);
-    let sums = b.for_carried(b.index(0), call.depth, UNROLL as i64, &zeros, |k, sums| {
-        let mut sums = sums.to_vec();
-        let lhs = b.address(call.lhs, scalar, k);
-        let rhs = b.address(call.rhs, scalar, b.mul(k, b.index(plan.panel() as i64)));
-        for step in 0..UNROLL as i64 {
-            let row = at(rhs, step * plan.panel() as i64);
+    /// Sums.
+    pub fn elements(&self) -> u64 {
+        self.rows * self.columns()
+    }
+
+    fn name(&self) -> String {
+        let kind = if self.scalar == Scalar::F64 { "f64" } else { "f32" };
+        format!("gemm_{kind}_{}x{}", self.rows, self.vectors)
+    }
+
+    /// Adds the micro-kernel to the module, once.
+    pub fn define(&self, phases: &mut Phases<'_, '_>) {
+        if !phases.shared.insert(self.name()) {
+            return;
+        }
+        let b = phases.b;
+        let (pointer, number) = (Ty::PTR, Ty::I64);
+        let arguments = [
+            pointer, number, number, pointer, number, number, pointer, number, number, pointer,
+            number,
+        ];
+        b.function(&self.name(), &arguments, false, |a| {
+            let call = Call {
+                lhs: a[0],
+                lhs_row: a[1],
+                lhs_depth: a[2],
+                rhs: a[3],
+                rhs_depth: a[4],
+                depth: a[5],
+                from: a[6],
+                from_row: a[7],
+                first: a[8],
+                into: a[9],
+                into_row: a[10],
+            };
+            self.body(b, &call);
+        });
+    }
+
+    /// Calls the micro-kernel, which has been defined.
+    pub fn call<'c>(&self, b: &Builder<'c>, c: &Call<'c>) {
+        let arguments = [
+            c.lhs,
+            c.lhs_row,
+            c.lhs_depth,
+            c.rhs,
+            c.rhs_depth,
+            c.depth,
+            c.from,
+            c.from_row,
+            c.first,
+            c.into,
+            c.into_row,
+        ];
+        b.call(&self.name(), &arguments);
+    }
+
+    fn body<'c>(&self, b: &Builder<'c>, call: &Call<'c>) {
+        let vector = Ty::vector(self.scalar, self.lanes as u32);
+        let bytes = self.scalar.bytes() as i64;
+        let (rows, vectors) = (self.rows as i64, self.vectors as i64);
+        let sums = self.start(b, call);
+        let distance = |elements: V<'c>| b.mul(elements, b.index(bytes));
+        let (lhs_depth, rhs_depth) = (distance(call.lhs_depth), distance(call.rhs_depth));
+        let ahead = b.mul(rhs_depth, b.index(AHEAD));
+        let lhs_rows = Rows::new(b, distance(call.lhs_row), rows);
+        let mut carried = vec![call.lhs, call.rhs];
+        carried.extend(&sums);
+        let zero = b.index(0);
+        let done = b.for_carried(zero, call.depth, 1, &carried, |_, carried| {
+            let (lhs, rhs) = (carried[0], carried[1]);
+            let mut next = carried.to_vec();
             let columns: Vec<V<'c>> =
-                (0..vectors).map(|v| b.load(vector, at(row, v * plan.lanes as i64))).collect();
+                (0..vectors).map(|v| b.load(vector, self.at(b, rhs, v))).collect();
+            let soon = b.address(rhs, Scalar::I8, ahead);
+            for line in (0..vectors * self.lanes as i64 * bytes).step_by(64) {
+                b.prefetch(b.byte_offset(soon, line));
+            }
             for i in 0..rows {
-                let factor = b.load(Ty::scalar(scalar), at(lhs, i * lhs_stride + step));
-                let factor = b.broadcast(factor, plan.lanes as u32);
+                let factor = b.load(Ty::scalar(self.scalar), lhs_rows.address(b, lhs, i));
+                let factor = b.broadcast(factor, self.lanes as u32);
                 for (v, column) in columns.iter().enumerate() {
-                    let sum = &mut sums[(i * vectors) as usize + v];
+                    let sum = &mut next[2 + (i * vectors) as usize + v];
                     *sum = b.fma(factor, *column, *sum);
                 }
             }
+            next[0] = b.address(lhs, Scalar::I8, lhs_depth);
+            next[1] = b.address(rhs, Scalar::I8, rhs_depth);
+            next
+        });
+        let into_row = distance(call.into_row);
+        for (n, sum) in done[2..].iter().enumerate() {
+            let (i, v) = (n as i64 / vectors, n as i64 % vectors);
+            let row = b.address(call.into, Scalar::I8, b.mul(into_row, b.index(i)));
+            b.store(*sum, self.at(b, row, v));
         }
-        sums
-    });
-    let place = |n: usize| {
-        let (i, v) = (n as i64 / vectors, n as i64 % vectors);
-        let row = b.address(call.sums, scalar, b.mul(call.stride, b.index(i)));
-        at(row, v * plan.lanes as i64)
-    };
-    let first = b.cmp(Cmp::Ne, call.first, b.index(0));
-    b.if_else(
-        first,
-        || {
-            for (n, sum) in sums.iter().enumerate() {
-                b.store(*sum, place(n));
-            }
-            vec![]
-        },
-        || {
-            for (n, sum) in sums.iter().enumerate() {
-                let address = place(n);
-                let before = b.load(vector, address);
-                b.store(b.add(before, *sum), address);
-            }
-            vec![]
-        },
-    );
+    }
+
+    /// The address of a vector in a row.
+    fn at<'c>(&self, b: &Builder<'c>, row: V<'c>, vector: i64) -> V<'c> {
+        b.byte_offset(row, vector * (self.lanes * self.scalar.bytes()) as i64)
+    }
+
+    /// The sums to start from.
+    fn start<'c>(&self, b: &Builder<'c>, call: &Call<'c>) -> Vec<V<'c>> {
+        let vector = Ty::vector(self.scalar, self.lanes as u32);
+        let first = b.cmp(Cmp::Ne, call.first, b.index(0));
+        b.if_else(
+            first,
+            || vec![b.float(vector, 0.0); (self.rows * self.vectors) as usize],
+            || {
+                let row = |i: i64| {
+                    let offset = b.mul(call.from_row, b.index(i));
+                    b.address(call.from, self.scalar, offset)
+                };
+                let rows = (0..self.rows as i64).map(row);
+                let of = |row| (0..self.vectors as i64).map(move |v| (row, v));
+                rows.flat_map(of).map(|(row, v)| b.load(vector, self.at(b, row, v))).collect()
+            },
+        )
+    }
+}
+
+/// The distances of rows from the first, in terms of a few that are held in registers: x86 adds 2, 4 or 8
+/// times a register to an address for nothing.
+struct Rows<'c> {
+    /// 1, 3, 5, … times the distance of rows.
+    odd: Vec<V<'c>>,
+}
+
+impl<'c> Rows<'c> {
+    fn new(b: &Builder<'c>, row: V<'c>, rows: i64) -> Rows<'c> {
+        let odd = (1..rows.max(2)).step_by(2).map(|i| b.mul(row, b.index(i))).collect();
+        Rows { odd }
+    }
+
+    fn address(&self, b: &Builder<'c>, base: V<'c>, row: i64) -> V<'c> {
+        if row == 0 {
+            return base;
+        }
+        let shift = row.trailing_zeros().min(3);
+        let times = [Scalar::I8, Scalar::I16, Scalar::I32, Scalar::I64][shift as usize];
+        let odd = row >> shift;
+        match self.odd.get((odd / 2) as usize) {
+            Some(distance) if odd % 2 == 1 => b.address(base, times, *distance),
+            // 16, 32, …: more rows than any tile has.
+            _ => b.address(base, Scalar::I8, b.mul(self.odd[0], b.index(row))),
+        }
+    }
 }

@@ -1,11 +1,14 @@
-//! Matrix products: blocks of the result as tiles, operands packed panel by panel into scratch memory, a
-//! micro-kernel that holds its part of the result in registers (Goto and van de Geijn 2008; Van Zee and
-//! van de Geijn 2015).
+//! Matrix products: blocks of the result as tiles, a micro-kernel that holds its part of the result in
+//! registers, operands packed for it where they are not read well as they lie (Goto and van de Geijn 2008; Van
+//! Zee and van de Geijn 2015).
 //!
-//! A tile owns a block of the result and walks along the sum in steps of [`Plan::depth`]: it packs the
-//! step's part of both operands, adds their products to a block of sums in scratch memory, and at the end
-//! evaluates the epilogue on finished sums. Each sum is accumulated in the same order however tiles are run.
+//! A tile owns a block of the result and walks along the sum in steps, mostly a single one. Within a step it takes
+//! rows of the left operand by the group (what stays in the L2 cache), columns of the right one by the
+//! panel, and lets the micro-kernel add their products. Sums go from registers straight into the result,
+//! if that is all there is to do; else through a few rows of scratch memory, on which the epilogue is evaluated
+//! while they are in the L1 cache. Each sum is accumulated in the same order however tiles are run.
 
+mod access;
 mod drive;
 mod micro;
 mod pack;
@@ -14,28 +17,39 @@ mod transpose;
 pub use drive::emit;
 
 use super::cost;
-use super::env::{dtype_of, row_major};
 use super::level::Level;
 use super::value::register;
 use crate::build::Scalar;
 use crate::tuning::Sizes;
-use einmesh_ir::{Affine, Expr, IndexId};
+use access::{Strides, varying};
+use einmesh_ir::{Expr, IndexId};
 use einmesh_schedule::kernel::{Contraction, Kernel};
+use micro::Tile;
 
-/// The k loop of the micro-kernel is unrolled so often; packed depths are multiples of it.
-pub const UNROLL: u64 = 4;
+/// Beyond so many row tiles it is better to copy the right operand than to read it where it lies, over and over.
+const FEW_ROW_TILES: u64 = 2;
+/// Up to so many columns the left operand is better read where it lies than copied.
+const FEW_COLUMNS: u64 = 128;
+
+/// Blocks are not made of fewer columns for the sake of there being more blocks.
+const FEWEST_COLUMNS: u64 = 64;
+
+/// How the micro-kernel gets an operand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// As it lies in memory.
+    Direct(Strides),
+    /// Packed, the depths of a row side by side. Of the left operand only.
+    Rows,
+    /// Packed, the rows of a tile (or columns of a panel) at one depth side by side.
+    Tiles,
+}
 
 /// The sizes that a product is computed with. "Rows" are m, "columns" n, "depth" k.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Plan {
-    /// The accumulators' type.
-    pub scalar: Scalar,
-    /// Lanes of a vector.
-    pub lanes: u64,
-    /// Rows of the micro-kernel.
-    pub tile_rows: u64,
-    /// Vectors of columns of the micro-kernel.
-    pub tile_vectors: u64,
+    /// The sums that the micro-kernel holds; its columns are a panel.
+    pub tile: Tile,
     /// The whole problem.
     pub rows: u64,
     /// The whole problem.
@@ -44,58 +58,119 @@ pub struct Plan {
     pub depth: u64,
     /// The number of independent problems.
     pub batch: u64,
-    /// Rows of a tile, a multiple of `tile_rows`.
-    pub block_rows: u64,
-    /// Columns of a tile, a multiple of [`Plan::panel`].
-    pub block_columns: u64,
-    /// Depth of a step, a multiple of [`UNROLL`] and of `lanes`.
+    /// Into how many blocks rows are split, as evenly as can be; each has [`Tile::rows`] at least.
+    pub row_blocks: u64,
+    /// Into how many blocks the panels are split, as evenly as can be.
+    pub column_blocks: u64,
+    /// Depth of a step, a multiple of the lanes.
     pub step: u64,
-    /// Depth of a step if the problem is deep enough.
-    pub full_step: u64,
-    /// Rows packed at a time, a multiple of `tile_rows`.
-    pub packed_rows: u64,
+    /// Row tiles in a group: what of the left operand is used by one panel after the other.
+    pub group: u64,
+    /// The left operand.
+    pub lhs: Access,
+    /// Whether the left operand is packed once, in a phase of its own, for all blocks of columns.
+    pub packed_before: bool,
+    /// The right operand: direct or tiles.
+    pub rhs: Access,
+    /// Whether the sums of whole panels are the result, and where they lie: the distance of rows.
+    pub plain: Option<i64>,
 }
 
 impl Plan {
-    /// Columns of the micro-kernel.
+    /// Columns of a panel.
     pub fn panel(&self) -> u64 {
-        self.tile_vectors * self.lanes
+        self.tile.columns()
     }
 
-    /// Elements from one packed row of lhs to the next. A multiple of 4096 bytes would put all rows
-    /// into one set of the cache.
-    pub fn lhs_stride(&self) -> u64 {
-        self.full_step + 64 / self.scalar.bytes()
+    /// Panels, the last of which may not be whole.
+    pub fn panels(&self) -> u64 {
+        self.columns.div_ceil(self.panel())
     }
 
-    /// Elements from one row of sums to the next; as above.
-    pub fn sums_stride(&self) -> u64 {
-        self.block_columns + 64 / self.scalar.bytes()
+    /// Panels of a block, at most.
+    pub fn block_panels(&self) -> u64 {
+        self.panels().div_ceil(self.column_blocks)
     }
 
-    /// Elements of packed lhs.
+    /// Rows of a block, at most.
+    pub fn block_rows(&self) -> u64 {
+        self.rows.div_ceil(self.row_blocks)
+    }
+
+    /// Row tiles of a block, at most.
+    pub fn row_tiles(&self) -> u64 {
+        self.block_rows().div_ceil(self.tile.rows)
+    }
+
+    /// Whether all rows of a block are one group, so that a packed panel is used once.
+    pub fn one_group(&self) -> bool {
+        self.row_tiles() <= self.group
+    }
+
+    /// Steps along the depth.
+    pub fn steps(&self) -> u64 {
+        self.depth.div_ceil(self.step)
+    }
+
+    /// Whether there is a last panel that is not whole.
+    pub fn has_partial_panel(&self) -> bool {
+        !self.columns.is_multiple_of(self.panel())
+    }
+
+    /// Elements from one row of the packed left operand to the next, if it is packed by [`Access::Rows`]. A
+    /// multiple of 4096 bytes would put all rows into one set of the cache.
+    pub fn lhs_row(&self) -> u64 {
+        self.packed_depth() + 64 / self.tile.scalar.bytes()
+    }
+
+    /// Depths that are packed of the left operand at a time.
+    pub fn packed_depth(&self) -> u64 {
+        match self.packed_before {
+            true => self.depth.next_multiple_of(self.tile.lanes),
+            false => self.step,
+        }
+    }
+
+    /// Elements from one depth of the packed left operand to the next, if it is packed by [`Access::Tiles`].
+    pub fn lhs_depth(&self) -> u64 {
+        self.tile.rows.next_multiple_of(self.tile.lanes)
+    }
+
+    /// Elements of the left operand where it is packed: of a group, or all of it.
     pub fn lhs_elements(&self) -> u64 {
-        self.packed_rows * self.lhs_stride()
+        let (rows, tiles) = match self.packed_before {
+            true => (self.batch * self.rows, self.batch * self.row_blocks * self.row_tiles()),
+            false => (self.group * self.tile.rows, self.group),
+        };
+        match self.lhs {
+            Access::Direct(_) => 0,
+            Access::Rows => rows * self.lhs_row(),
+            Access::Tiles => tiles * self.lhs_tile(),
+        }
     }
 
-    /// Elements of packed rhs.
+    /// Elements from one tile of the packed left operand to the next, if it is packed by [`Access::Tiles`].
+    pub fn lhs_tile(&self) -> u64 {
+        self.packed_depth() * self.lhs_depth()
+    }
+
+    /// Elements of the packed right operand.
     pub fn rhs_elements(&self) -> u64 {
-        self.block_columns * self.step
+        let panels = match self.rhs {
+            Access::Direct(_) if !self.has_partial_panel() => 0,
+            Access::Direct(_) => 1,
+            _ if self.one_group() => 1,
+            _ => self.block_panels(),
+        };
+        panels * self.step * self.panel()
     }
 
-    /// Elements of the block of sums.
-    pub fn sums_elements(&self) -> u64 {
-        self.block_rows * self.sums_stride()
-    }
-
-    /// Tiles along the rows.
-    pub fn row_blocks(&self) -> u64 {
-        self.rows.div_ceil(self.block_rows)
-    }
-
-    /// Tiles along the columns.
-    pub fn column_blocks(&self) -> u64 {
-        self.columns.div_ceil(self.block_columns)
+    /// Elements of the sums that are kept from one step to the next.
+    pub fn kept_elements(&self) -> u64 {
+        match self.steps() {
+            0 | 1 => 0,
+            _ => self.row_tiles() * self.block_panels() * self.tile.elements(),
+        }
     }
 }
 
@@ -119,57 +194,131 @@ pub fn plan(
     if !scalar.is_float() || !wide_enough {
         return None;
     }
-    let tile_vectors = if columns <= lanes { 1 } else { sizes.tile_vectors };
-    let most_rows = sizes.tile_rows;
-    // The number of rows that leaves the least padding.
-    let tile_rows = (most_rows.div_ceil(2)..=most_rows)
-        .rev()
-        .min_by_key(|r| rows.next_multiple_of(*r))
-        .unwrap_or(most_rows)
-        .min(rows);
-    let panel = tile_vectors * lanes;
-    let even = |whole: u64, most: u64, unit: u64| {
-        let parts = whole.div_ceil(most);
-        whole.div_ceil(parts).next_multiple_of(unit)
+    let vectors = columns.div_ceil(lanes).min(sizes.tile_vectors);
+    let panel = vectors * lanes;
+    let panels = columns.div_ceil(panel);
+    let (row_blocks, column_blocks) = blocks((rows, panels, panel), depth, batch, sizes);
+    let fewest = rows / row_blocks;
+    let tile =
+        Tile { scalar, lanes, rows: tile_rows(rows.div_ceil(row_blocks), fewest, sizes), vectors };
+    let row_tiles = rows.div_ceil(row_blocks).div_ceil(tile.rows);
+    let (step, group) = (step(depth, lanes, scalar, sizes), sizes.packed_rows / tile.rows);
+    let group = row_tiles.div_ceil(row_tiles.div_ceil(group.max(1)));
+    let dtype = c.accumulator;
+    let direct =
+        |operand: &Expr, across: &[IndexId]| access::strides(kernel, operand, dtype, across, &c.k);
+    let lhs = match direct(&c.lhs, &c.m) {
+        Some(strides) if reads_well(&strides, &tile, columns) => Access::Direct(strides),
+        _ if contiguous(kernel, &c.lhs, &c.m) && !contiguous(kernel, &c.lhs, &c.k) => Access::Tiles,
+        _ => Access::Rows,
     };
-    let mut block_rows = even(rows, sizes.block_rows, tile_rows);
-    let mut block_columns = even(columns, sizes.block_columns, panel);
-    loop {
-        let tiles = batch * rows.div_ceil(block_rows) * columns.div_ceil(block_columns);
-        let flops = 2 * block_rows * block_columns * depth;
-        if tiles >= sizes.blocks || flops < 2 * sizes.block_flops {
-            break;
+    let rhs = match direct(&c.rhs, &c.n) {
+        Some(strides) if strides.across == 1 && rows <= FEW_ROW_TILES * tile.rows => {
+            Access::Direct(strides)
         }
-        let (halved_rows, halved_columns) = (
-            even(block_rows, block_rows.div_ceil(2), tile_rows),
-            even(block_columns, block_columns.div_ceil(2), panel),
-        );
-        if block_columns >= block_rows && halved_columns < block_columns {
-            block_columns = halved_columns;
-        } else if halved_rows < block_rows {
-            block_rows = halved_rows;
-        } else {
-            break;
-        }
-    }
-    let unit = UNROLL.max(lanes);
-    let full_step = sizes.step_bytes / scalar.bytes();
+        _ => Access::Tiles,
+    };
     let plan = Plan {
-        scalar,
-        lanes,
-        tile_rows,
-        tile_vectors,
+        packed_before: column_blocks > 1 && !matches!(lhs, Access::Direct(_)),
+        plain: plain(kernel, &c, panel),
+        tile,
         rows,
         columns,
         depth,
         batch,
-        block_rows,
-        block_columns,
-        step: full_step.min(depth.next_multiple_of(unit)),
-        full_step,
-        packed_rows: even(block_rows, sizes.packed_rows, tile_rows),
+        row_blocks,
+        column_blocks,
+        step,
+        group,
+        lhs,
+        rhs,
     };
     Some((plan, c))
+}
+
+/// Into how many blocks rows and panels are split.
+///
+/// Blocks of few columns cost nothing but reading the left operand again; blocks of few rows also copy the
+/// right one again.
+fn blocks(
+    (rows, panels, panel): (u64, u64, u64),
+    depth: u64,
+    batch: u64,
+    sizes: &Sizes,
+) -> (u64, u64) {
+    let mut row_blocks = rows.div_ceil(sizes.block_rows);
+    let mut block_panels = (sizes.block_columns / panel).clamp(1, panels);
+    let flops =
+        |row_blocks: u64, block_panels: u64| 2 * (rows / row_blocks) * block_panels * panel * depth;
+    let wanted = sizes.blocks.div_ceil(batch);
+    while row_blocks * panels.div_ceil(block_panels) < wanted {
+        let fewer = panels.div_ceil(panels.div_ceil(block_panels) + 1).min(block_panels - 1);
+        if block_panels > 1
+            && fewer * panel >= FEWEST_COLUMNS
+            && flops(row_blocks, fewer) >= sizes.block_flops
+        {
+            block_panels = fewer;
+        } else if rows / (row_blocks + 1) >= 2 * sizes.tile_rows
+            && flops(row_blocks + 1, block_panels) >= sizes.block_flops
+        {
+            row_blocks += 1;
+        } else {
+            break;
+        }
+    }
+    (row_blocks, panels.div_ceil(block_panels))
+}
+
+/// Rows of a register tile: as many as leave the least to compute twice, in blocks of `most` rows or one less.
+fn tile_rows(most: u64, fewest: u64, sizes: &Sizes) -> u64 {
+    let whole = sizes.tile_rows.min(fewest);
+    // A tile of few rows has more to load per product.
+    let cost = |rows: u64| (rows + 1) * most.div_ceil(rows);
+    (whole.div_ceil(2)..=whole).rev().min_by_key(|r| cost(*r)).unwrap_or(1)
+}
+
+/// Depth of a step: the whole depth, if it is not too much, else in even parts.
+fn step(depth: u64, lanes: u64, scalar: Scalar, sizes: &Sizes) -> u64 {
+    let most = (sizes.step_bytes / scalar.bytes()).max(lanes);
+    depth.div_ceil(depth.div_ceil(most)).next_multiple_of(lanes)
+}
+
+/// Whether the rows of a tile are read without getting into each other's way in the L1 cache, whose sets repeat
+/// every 4096 bytes; and whether copying would not be better anyway.
+fn reads_well(strides: &Strides, tile: &Tile, columns: u64) -> bool {
+    let bytes = |elements: i64| elements.unsigned_abs() * tile.scalar.bytes();
+    let sets = |distance: u64| 4096 / gcd(distance, 4096).max(64);
+    match (strides.across, strides.along) {
+        (_, 0 | 1) => 4 * sets(bytes(strides.across)) >= tile.rows,
+        // Every depth is on another line, and soon on another page.
+        (0 | 1, _) => columns <= FEW_COLUMNS,
+        _ => false,
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Whether sums are stored as they are, a panel's columns side by side and rows a fixed distance apart; that
+/// distance.
+fn plain(kernel: &Kernel, c: &Contraction, panel: u64) -> Option<i64> {
+    let Expr::Load(load) = &c.epilogue else {
+        return None;
+    };
+    let target = &c.target;
+    let run = access::run(kernel, target.value, &target.subs, &c.n);
+    let size: u64 = c.n.iter().map(|i| kernel.indices[i.0 as usize].extent).product();
+    let as_they_are = load.value == c.acc
+        && kernel.values[target.value.0 as usize].dtype == c.accumulator
+        && target.combine == einmesh_ir::Reducer::None
+        && !target.store
+        && access::in_range(kernel, target.value, &target.subs)
+        && (run == size || run.is_multiple_of(panel));
+    if !as_they_are {
+        return None;
+    }
+    access::distance(kernel, target.value, &target.subs, &c.m)
 }
 
 /// The contraction with its sides exchanged if the result is contiguous along m rather than n.
@@ -186,12 +335,6 @@ fn oriented(kernel: &Kernel, c: &Contraction) -> Contraction {
     c
 }
 
-/// The indices of a group that have more than one position.
-fn varying(kernel: &Kernel, group: &[IndexId]) -> Vec<IndexId> {
-    let varies = |i: &&IndexId| kernel.indices[i.0 as usize].extent > 1;
-    group.iter().filter(varies).copied().collect()
-}
-
 /// Whether vectors of an operand can be read along a group: every load is contiguous or the same along
 /// its last index.
 fn contiguous(kernel: &Kernel, operand: &Expr, group: &[IndexId]) -> bool {
@@ -202,22 +345,4 @@ fn contiguous(kernel: &Kernel, operand: &Expr, group: &[IndexId]) -> bool {
         let stride = cost::stride(kernel, load.value, &load.subs, last);
         matches!(stride, Some(0 | 1))
     })
-}
-
-/// Whether an operand is little more than a load, so that evaluating it for many rows at a time does not
-/// make the code long.
-fn plain(kernel: &Kernel, operand: &Expr) -> bool {
-    let load = match operand {
-        Expr::Cast(_, inner) => inner,
-        other => other,
-    };
-    match load {
-        Expr::Load(load) => {
-            let strides = row_major(&kernel.values[load.value.0 as usize].extents);
-            strides.len() == load.subs.len()
-                && load.subs.iter().all(|s| Affine::of(s).is_some())
-                && dtype_of(kernel, operand).is_float()
-        }
-        _ => false,
-    }
 }

@@ -7,7 +7,7 @@ pub mod make;
 pub mod reference;
 
 use einmesh_artifact::{CodeImage, Phase};
-use einmesh_codegen::{Emitted, Level, Options, TargetKind, emit};
+use einmesh_codegen::{Emitted, Level, Options, Sizes, TargetKind, Tuning, emit};
 use einmesh_ir::DType;
 use einmesh_schedule::KernelGraph;
 use einmesh_schedule::kernel::{Kernel, Role};
@@ -171,7 +171,11 @@ pub fn compile(kernels: &[Kernel]) -> Emitted {
 
 /// Compiles the kernels of a schedule for every level that can be run here.
 pub fn compile_graph(graph: &KernelGraph) -> Emitted {
-    let options = Options { target: TargetKind::Cpu(levels()), ..Options::default() };
+    compile_tuned(graph, Tuning::default())
+}
+
+fn compile_tuned(graph: &KernelGraph, tuning: Tuning) -> Emitted {
+    let options = Options { target: TargetKind::Cpu(levels()), tuning, ..Options::default() };
     match emit(graph, &options) {
         Ok(emitted) => emitted,
         Err(bug) => panic!("{bug}"),
@@ -233,21 +237,34 @@ pub const EXACT: Tolerance = Tolerance { relative: 0.0, absolute: 0.0 };
 /// Compiles and runs each kernel on pseudo-random operands at every level, and compares with the plain
 /// evaluation.
 pub fn check_all(cases: &[(Kernel, Tolerance)]) {
-    check_with(cases, make::operands);
+    check_with(cases, Tuning::default(), make::operands);
+}
+
+/// As [`check_all`], with code of other sizes than the built-in ones.
+pub fn check_tuned(cases: &[(Kernel, Tolerance)], sizes: impl Fn(Level) -> Sizes) {
+    let mut tuning = Tuning::default();
+    for level in levels() {
+        tuning.set(level, sizes(level));
+    }
+    check_with(cases, tuning, make::operands);
 }
 
 /// As [`check_all`], with NaN, infinities and zeros of both signs among the operands.
 pub fn check_special(cases: &[(Kernel, Tolerance)]) {
-    check_with(cases, |kernel, seed| {
+    check_with(cases, Tuning::default(), |kernel, seed| {
         let mut operands = make::operands(kernel, seed);
         make::add_special(kernel, &mut operands);
         operands
     });
 }
 
-fn check_with(cases: &[(Kernel, Tolerance)], operands: impl Fn(&Kernel, u64) -> Vec<Vec<u8>>) {
+fn check_with(
+    cases: &[(Kernel, Tolerance)],
+    tuning: Tuning,
+    operands: impl Fn(&Kernel, u64) -> Vec<Vec<u8>>,
+) {
     let kernels: Vec<Kernel> = cases.iter().map(|c| c.0.clone()).collect();
-    let emitted = compile(&kernels);
+    let emitted = compile_tuned(&KernelGraph { kernels, ..KernelGraph::default() }, tuning);
     let loaded = load(&emitted);
     for (number, (kernel, tolerance)) in cases.iter().enumerate() {
         let inputs = operands(kernel, number as u64);

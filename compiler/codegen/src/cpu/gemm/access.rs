@@ -1,0 +1,95 @@
+//! Where operands lie: which of them the micro-kernel can read as they are.
+
+use crate::cpu::cost;
+use crate::cpu::env::dtype_of;
+use einmesh_ir::{Affine, Atom, Bounds, DType, Expr, IndexId, ValueId};
+use einmesh_schedule::kernel::Kernel;
+
+/// How far apart the elements of a matrix are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Strides {
+    /// From one row (or column) to the next.
+    pub across: i64,
+    /// From one depth to the next.
+    pub along: i64,
+}
+
+/// The strides of an operand that is a plain load of numbers of `dtype`, with every subscript in range.
+pub fn strides(
+    kernel: &Kernel,
+    operand: &Expr,
+    dtype: DType,
+    across: &[IndexId],
+    along: &[IndexId],
+) -> Option<Strides> {
+    let Expr::Load(load) = operand else {
+        return None;
+    };
+    let plain = dtype_of(kernel, operand) == dtype
+        && !matches!(load.bounds, Bounds::Else(_))
+        && in_range(kernel, load.value, &load.subs);
+    let of = |group: &[IndexId]| distance(kernel, load.value, &load.subs, group);
+    plain.then_some(Strides { across: of(across)?, along: of(along)? })
+}
+
+/// The distance between elements at consecutive positions of a flattened group, if it is the same everywhere.
+pub fn distance(kernel: &Kernel, value: ValueId, subs: &[Expr], group: &[IndexId]) -> Option<i64> {
+    let group = varying(kernel, group);
+    let mut inner: Option<(i64, u64)> = None;
+    let mut last = 0;
+    for index in group.iter().rev() {
+        let stride = cost::stride(kernel, value, subs, *index)?;
+        match inner {
+            None => last = stride,
+            Some((inside, extent)) if stride == inside.checked_mul(extent as i64)? => {}
+            Some(_) => return None,
+        }
+        inner = Some((stride, extent(kernel, *index)));
+    }
+    Some(last)
+}
+
+/// How many consecutive positions of a flattened group, from a multiple of that number on, lie side by side:
+/// at least 1.
+pub fn run(kernel: &Kernel, value: ValueId, subs: &[Expr], group: &[IndexId]) -> u64 {
+    let mut length = 1u64;
+    for index in varying(kernel, group).iter().rev() {
+        if cost::stride(kernel, value, subs, *index) != i64::try_from(length).ok() {
+            break;
+        }
+        length *= extent(kernel, *index);
+    }
+    length
+}
+
+/// Whether every subscript that moves stays within its extent, and its computation within its type.
+pub fn in_range(kernel: &Kernel, value: ValueId, subs: &[Expr]) -> bool {
+    let range = |form: &Affine| {
+        form.range_with(|atom| match atom {
+            Atom::Index(index) => Some(extent(kernel, index)),
+            _ => None,
+        })
+    };
+    let moves = |sub: &Expr| (0..kernel.indices.len()).any(|i| sub.mentions(IndexId(i as u32)));
+    subs.iter().zip(&kernel.values[value.0 as usize].extents).filter(|(s, _)| moves(s)).all(
+        |(sub, extent)| {
+            let mut fits = true;
+            sub.walk(&mut |part| {
+                let form = Affine::of(part).and_then(|form| range(&form));
+                let small = |x: i64| i32::try_from(x).is_ok();
+                fits &= form.is_some_and(|r| small(*r.start()) && small(*r.end()));
+            });
+            let form = Affine::of(sub).and_then(|form| range(&form));
+            fits && form.is_some_and(|r| *r.start() >= 0 && *r.end() < *extent as i64)
+        },
+    )
+}
+
+/// The indices of a group that have more than one position.
+pub fn varying(kernel: &Kernel, group: &[IndexId]) -> Vec<IndexId> {
+    group.iter().copied().filter(|i| extent(kernel, *i) > 1).collect()
+}
+
+fn extent(kernel: &Kernel, index: IndexId) -> u64 {
+    kernel.indices[index.0 as usize].extent
+}
