@@ -2,7 +2,10 @@
 
 use crate::contraction::Product;
 use crate::inline::zero;
-use crate::kernel::{Body, Contraction, Kernel, Memory, Nest, Range, Role, Stage, Target};
+use crate::kernel::{
+    self, Body, Context, Contraction, Kernel, Memory, Nest, Range, Role, RowResult, Stage, Target,
+};
+use crate::online::{ACC, CONTEXT, LSE, Online, TOP, TOTAL};
 use crate::usage::Usage;
 use einmesh_ir::{
     Argsort, BinaryOp, Comprehension, DType, DimId, Expr, Id, IndexId, LoopVarId, MeshAxisId,
@@ -82,6 +85,70 @@ pub fn contraction(
         target,
     });
     ctx.finish(program.values[writer.out].name.clone(), body)
+}
+
+/// Reductions over the rows of a matrix product as a kernel.
+pub fn online(program: &Program, found: &Online) -> Launch {
+    let mut ctx = Ctx::new(program);
+    for result in &found.results {
+        ctx.operand(result.target.value, Role::Write);
+    }
+    let mut own: Vec<IndexId> =
+        found.sum.indices.ids().map(|i| ctx.index(program, &found.sum, i)).collect();
+    let columns: Vec<IndexId> = found
+        .columns
+        .iter()
+        .map(|index| {
+            let id = ctx.range(program, index.dim);
+            ctx.indices[id.index()].name.clone_from(&index.name);
+            id
+        })
+        .collect();
+    own.extend(&columns);
+    let product = &found.product;
+    let accumulator = product.dtype.accumulator();
+    for local in [ACC, TOP, TOTAL, LSE] {
+        ctx.local(local, Memory { dtype: accumulator, extents: vec![], role: Role::Local });
+    }
+    if found.value.is_some() {
+        ctx.local(CONTEXT, Memory { dtype: accumulator, extents: vec![], role: Role::Local });
+    }
+    let context = found.value.as_ref().map(|value| Context {
+        v: columns,
+        value: ctx.localise(value, &own),
+        acc: CONTEXT,
+    });
+    let results: Vec<RowResult> = found
+        .results
+        .iter()
+        .map(|result| {
+            let value = ctx.localise(&result.value, &own);
+            let subs = result.target.subs.iter().map(|s| ctx.localise(s, &own)).collect();
+            RowResult { wide: result.wide, value, target: Target { subs, ..result.target.clone() } }
+        })
+        .collect();
+    let names: Vec<&str> =
+        results.iter().map(|r| program.values[r.target.value].name.as_str()).collect();
+    let name = names.join("+");
+    let group = |ids: &[IndexId]| ids.iter().map(|i| own[i.index()]).collect();
+    let body = Body::Online(kernel::Online {
+        batch: group(&product.batch),
+        m: group(&product.m),
+        n: own[product.n[0].index()],
+        k: group(&product.k),
+        lhs: ctx.localise(&product.lhs, &own),
+        rhs: ctx.localise(&product.rhs, &own),
+        accumulator,
+        acc: ACC,
+        score: ctx.localise(&found.score, &own),
+        guard: found.guard.as_ref().map(|g| ctx.localise(g, &own)),
+        top: TOP,
+        total: TOTAL,
+        lse: LSE,
+        context,
+        results,
+    });
+    ctx.finish(name, body)
 }
 
 /// The kernel index of each of the epilogue's indices: they walk the sum's points in other names.
@@ -385,6 +452,22 @@ fn renumber(body: &mut Body, of: &impl Fn(ValueId) -> ValueId) {
             c.target.subs.iter_mut().for_each(expr);
             c.target.value = of(c.target.value);
             c.acc = of(c.acc);
+        }
+        Body::Online(o) => {
+            [&mut o.lhs, &mut o.rhs, &mut o.score].into_iter().for_each(expr);
+            o.guard.iter_mut().for_each(expr);
+            for local in [&mut o.acc, &mut o.top, &mut o.total, &mut o.lse] {
+                *local = of(*local);
+            }
+            if let Some(context) = &mut o.context {
+                expr(&mut context.value);
+                context.acc = of(context.acc);
+            }
+            for result in &mut o.results {
+                expr(&mut result.value);
+                result.target.subs.iter_mut().for_each(expr);
+                result.target.value = of(result.target.value);
+            }
         }
         Body::Argsort { input, output, .. } => {
             *input = of(*input);

@@ -79,7 +79,7 @@ pub fn classify(program: &Program, c: &Comprehension) -> Option<Product> {
 }
 
 /// The factors of the body that have indices, and those that have none.
-fn split(program: &Program, c: &Comprehension) -> (Vec<Expr>, Vec<Expr>) {
+pub fn split(program: &Program, c: &Comprehension) -> (Vec<Expr>, Vec<Expr>) {
     let mut factors = Vec::new();
     let mut coefficients = Vec::new();
     let mut rest = vec![&c.body];

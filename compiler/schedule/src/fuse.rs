@@ -1,6 +1,7 @@
 //! Fusion into kernels: which comprehensions of a block run together.
 //!
-//! Two shapes are formed. A matrix product takes the elementwise work on its result as its epilogue. A
+//! Three shapes are formed. Reductions over a matrix product that need not be stored take the whole of it
+//! ([`online`]). A matrix product takes the elementwise work on its result as its epilogue. A
 //! nest takes comprehensions that share outer indices and pass values along them: the passes of a
 //! softmax or a layer norm over one row.
 //!
@@ -8,8 +9,10 @@
 //! outside reads the group's values before.
 
 use crate::contraction::{self, Product};
+use crate::online::{self, Online};
 use crate::usage::{Usage, distinct_indices};
 use einmesh_ir::{Block, Comprehension, DimId, Expr, Op, Program, Reducer, ValueId};
+use std::collections::BTreeSet;
 
 /// A row with more elements than this is not kept in scratch memory.
 const MAX_LOCAL_ELEMENTS: u64 = 1 << 20;
@@ -33,6 +36,8 @@ pub enum Unit {
         /// The elementwise reader of the sum.
         epilogue: Option<Comprehension>,
     },
+    /// Reductions over the rows of a matrix product.
+    Online(Box<Online>),
     /// Comprehensions that share outer dims.
     Nest {
         /// The dims that all members have as free indices, in order; `None` if nothing asked for an
@@ -47,9 +52,18 @@ pub enum Unit {
 
 /// Groups a block's operations. Loops keep their bodies, to be fused in turn.
 pub fn fuse(program: &Program, usage: &Usage, block: &Block) -> Vec<Unit> {
-    let mut ctx = Ctx { program, usage, ops: &block.ops, groups: Vec::new() };
+    let mut ctx =
+        Ctx { program, usage, ops: &block.ops, taken: BTreeSet::new(), groups: Vec::new() };
+    for found in online::find(program, usage, &block.ops) {
+        let at = |end: Option<&usize>| *end.expect("a match has members");
+        let (first, last) = (at(found.members.first()), at(found.members.last()));
+        ctx.taken.extend(&found.members);
+        ctx.groups.push(Group { first, last, unit: Unit::Online(Box::new(found)) });
+    }
     for position in 0..block.ops.len() {
-        ctx.place(position);
+        if !ctx.taken.contains(&position) {
+            ctx.place(position);
+        }
     }
     let mut groups = ctx.groups;
     groups.sort_by_key(|g| g.last);
@@ -66,6 +80,8 @@ struct Ctx<'a> {
     program: &'a Program,
     usage: &'a Usage,
     ops: &'a [Op],
+    /// The operations that are part of a group before they are placed.
+    taken: BTreeSet<usize>,
     groups: Vec<Group>,
 }
 
@@ -211,7 +227,7 @@ impl Ctx<'_> {
 }
 
 /// Every value an operation reads, its inner blocks included.
-fn reads(op: &Op) -> Vec<ValueId> {
+pub fn reads(op: &Op) -> Vec<ValueId> {
     match op {
         Op::Compute(c) => c.reads(),
         Op::Loop(l) => {

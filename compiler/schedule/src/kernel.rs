@@ -55,13 +55,14 @@ pub struct Range {
 }
 
 /// What a kernel does.
-#[expect(clippy::large_enum_variant, reason = "a program has few kernels")]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Body {
     /// Fused comprehensions.
     Nest(Nest),
     /// A matrix product, in the widest sense.
     Contraction(Contraction),
+    /// Reductions over the rows of a matrix product that is never stored.
+    Online(Online),
     /// A stable sort's permutation along a dim.
     Argsort {
         /// The operand sorted.
@@ -143,6 +144,77 @@ pub struct Contraction {
     pub acc: ValueId,
     /// What is stored, an expression of batch, m, n and `acc`.
     pub epilogue: Expr,
+    /// Where it is stored; every point once.
+    pub target: Target,
+}
+
+/// Online softmax: reductions over the rows of a matrix product whose elements are never stored (Milakov and
+/// Gimelshein 2018), and sums that the softmax weighs: attention (Dao et al. 2022).
+///
+/// At each point of `batch`, `m` and `n` there is `score`, an expression of those indices and of `acc`,
+/// the finished `Σ over k of lhs(batch, m, k) · rhs(batch, n, k)`. Over the points of n where `guard` holds:
+///
+/// * `top = max(score)`, NaN if any score is;
+/// * `total = Σ exp(score − top)`;
+/// * `lse = logsumexp(score)`;
+/// * `context.acc = Σ exp(score − top) · value(batch, n, v)` for each point of `context.v`.
+///
+/// Of no points these are −∞, 0, −∞ and 0. If `top` is infinite, there is an infinity minus itself among the
+/// exponents: `total` and `context.acc` are then NaN, while `lse` is `top`. Points that the guard excludes take no
+/// part, but for one liberty: where their `value` is not finite, the context may be NaN, as it is if they are
+/// given a weight of 0.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Online {
+    /// Indices of all factors and results.
+    pub batch: Vec<IndexId>,
+    /// Indices of lhs and the results: the rows.
+    pub m: Vec<IndexId>,
+    /// The index of rhs and `value` that is reduced.
+    pub n: IndexId,
+    /// Indices of lhs and rhs.
+    pub k: Vec<IndexId>,
+    /// The left factor of a score.
+    pub lhs: Expr,
+    /// The right factor of a score.
+    pub rhs: Expr,
+    /// The type of sums and scores. The locals below have it, and no extents.
+    pub accumulator: DType,
+    /// The local that stands for the finished product in `score`.
+    pub acc: ValueId,
+    /// The score.
+    pub score: Expr,
+    /// Points where this is false are excluded.
+    pub guard: Option<Expr>,
+    /// The local that stands for the largest score in results.
+    pub top: ValueId,
+    /// The local that stands for the sum of exponentials in results.
+    pub total: ValueId,
+    /// The local that stands for the logarithm of the scores' exponentials' sum in results.
+    pub lse: ValueId,
+    /// The weighted sums, if any are wanted.
+    pub context: Option<Context>,
+    /// What is stored.
+    pub results: Vec<RowResult>,
+}
+
+/// Sums that exponentials of scores weigh.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Context {
+    /// Indices of `value` and of the result.
+    pub v: Vec<IndexId>,
+    /// What is weighed, an expression of batch, n and v.
+    pub value: Expr,
+    /// The local that stands for the finished sum in results.
+    pub acc: ValueId,
+}
+
+/// A result of [`Online`].
+#[derive(Clone, PartialEq, Debug)]
+pub struct RowResult {
+    /// Whether there is one per point of `context.v`, rather than one per row.
+    pub wide: bool,
+    /// What is stored: an expression of batch, m, the locals, and, if wide, v and the context.
+    pub value: Expr,
     /// Where it is stored; every point once.
     pub target: Target,
 }

@@ -1,7 +1,7 @@
 //! Scheduling: from a device's program to kernels, an order, and a static memory plan.
 //!
 //! The passes, in order: elementwise work is substituted into its readers ([`inline`]), comprehensions
-//! are grouped into kernels ([`fuse`], [`build`]), operations get an order ([`order`]), values get
+//! are grouped into kernels ([`online`], [`fuse`], [`build`]), operations get an order ([`order`]), values get
 //! memory ([`memory`]), and all of it becomes the manifest's steps ([`steps`]).
 //!
 //! Nothing here knows the target: a [`Kernel`] says what is computed on which memory,
@@ -13,6 +13,7 @@ mod fuse;
 mod inline;
 pub mod kernel;
 mod memory;
+mod online;
 mod order;
 mod steps;
 mod text;

@@ -84,6 +84,10 @@ impl Ctx<'_> {
                         build::contraction(self.program, &sum, &product, epilogue.as_ref());
                     actions.push(self.launch(launch));
                 }
+                Unit::Online(online) => {
+                    let launch = build::online(self.program, &online);
+                    actions.push(self.launch(launch));
+                }
                 Unit::Nest { outer, members } => {
                     for store in members.iter().filter_map(|m| Some((m.store.as_ref()?, m.out))) {
                         actions.push(Action::Copy { from: store.0.base, to: store.1 });

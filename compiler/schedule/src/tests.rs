@@ -9,6 +9,7 @@ fn kinds(graph: &KernelGraph) -> Vec<&'static str> {
     let kind = |body: &Body| match body {
         Body::Nest(_) => "nest",
         Body::Contraction(_) => "contraction",
+        Body::Online(_) => "online",
         Body::Argsort { .. } => "argsort",
     };
     graph.kernels.iter().map(|k| kind(&k.body)).collect()

@@ -1,7 +1,7 @@
 //! The text form of a schedule: what `--emit=schedule` prints.
 
 use crate::KernelGraph;
-use crate::kernel::{Body, Contraction, Kernel, Memory, Nest, Role, Stage, Target};
+use crate::kernel::{Body, Contraction, Kernel, Memory, Nest, Online, Role, Stage, Target};
 use einmesh_artifact::{Buffer, Int, Step, Storage};
 use einmesh_ir::{
     Arena, Comprehension, Dim, Expr, Id, Index, IndexId, LoopVar, Origin, Program, Reducer, Value,
@@ -75,6 +75,7 @@ impl fmt::Display for Kernel {
         match &self.body {
             Body::Nest(nest) => names.nest(f, nest),
             Body::Contraction(contraction) => names.contraction(f, contraction),
+            Body::Online(online) => names.online(f, online),
             Body::Argsort { input, output, position } => {
                 let (input, output) = (input.index(), output.index());
                 writeln!(f, "  %m.{output} = argsort of %m.{input} along {position}")
@@ -195,5 +196,29 @@ impl Names {
             self.target(&c.target),
             self.expr(&c.epilogue)
         )
+    }
+
+    fn online(&self, f: &mut fmt::Formatter<'_>, o: &Online) -> fmt::Result {
+        let groups = [("batch", &o.batch), ("m", &o.m), ("n", &vec![o.n]), ("k", &o.k)];
+        let groups = groups.map(|(name, ids)| format!("{name} [{}]", self.indices(ids)));
+        writeln!(f, "  online {}", groups.join(", "))?;
+        writeln!(f, "    lhs {}", self.expr(&o.lhs))?;
+        writeln!(f, "    rhs {}", self.expr(&o.rhs))?;
+        let local = |value: ValueId| format!("%m.{}", value.index());
+        let guard = match &o.guard {
+            None => String::new(),
+            Some(guard) => format!(" | {}", self.expr(guard)),
+        };
+        writeln!(f, "    score {}{guard}, where {} is the sum", self.expr(&o.score), local(o.acc))?;
+        let [top, total, lse] = [o.top, o.total, o.lse].map(local);
+        writeln!(f, "    rows top {top}, total {total}, lse {lse}")?;
+        if let Some(context) = &o.context {
+            let (v, value) = (self.indices(&context.v), self.expr(&context.value));
+            writeln!(f, "    context {} for each [{v}] of {value}", local(context.acc))?;
+        }
+        for result in &o.results {
+            writeln!(f, "    {} = {}", self.target(&result.target), self.expr(&result.value))?;
+        }
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod level;
 mod math;
 mod narrow;
 mod nest;
+mod online;
 mod phase;
 mod reduce;
 mod value;
@@ -197,6 +198,7 @@ fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug
                 }
             }
         }
+        Body::Online(online) => online::emit(phases, kernel, online),
         Body::Argsort { input, output, position } => {
             argsort::emit(phases, kernel, (*input, *output), *position)
         }

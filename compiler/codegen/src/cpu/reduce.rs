@@ -131,7 +131,7 @@ impl Reduction {
 }
 
 /// What exponents are taken relative to: the running maximum, if it is finite.
-fn shift<'c>(b: &Builder<'c>, most: V<'c>) -> V<'c> {
+pub fn shift<'c>(b: &Builder<'c>, most: V<'c>) -> V<'c> {
     let infinity = b.float(most.ty, f64::INFINITY);
     let finite = b.cmp(Cmp::Lt, b.intrinsic("llvm.intr.fabs", most), infinity);
     b.select(finite, most, b.float(most.ty, 0.0))

@@ -9,6 +9,7 @@ mod exhaustive;
 mod image;
 mod math;
 mod nest;
+mod online;
 mod random;
 mod semantics;
 mod tuning;

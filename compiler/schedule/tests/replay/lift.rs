@@ -2,10 +2,11 @@
 
 use einmesh_interp::{Precision, Tensor, evaluate};
 use einmesh_ir::{
-    Arena, Argsort, Builder, Comprehension, DType, DimId, Expr, Id, Index, IndexId, Literal, Op,
-    Program, Reducer, Store, ValueId,
+    Arena, Argsort, BinaryOp, Builder, Comprehension, DType, DimId, Expr, Id, Index, IndexId,
+    Literal, Op, Program, Reducer, Store, UnaryOp, ValueId,
 };
-use einmesh_schedule::kernel::{Body, Contraction, Kernel, Nest, Role, Stage, Target};
+use einmesh_schedule::kernel::{Body, Contraction, Kernel, Nest, Online, Role, Stage, Target};
+use std::collections::BTreeMap;
 
 /// Runs a kernel on the contents of its operands; gives the operands' contents afterwards.
 pub fn launch(kernel: &Kernel, operands: &[Tensor], ints: &[i64]) -> Vec<Tensor> {
@@ -13,6 +14,7 @@ pub fn launch(kernel: &Kernel, operands: &[Tensor], ints: &[i64]) -> Vec<Tensor>
     match &kernel.body {
         Body::Nest(nest) => lift.nest(nest),
         Body::Contraction(contraction) => lift.contraction(contraction),
+        Body::Online(online) => lift.online(online),
         Body::Argsort { input, output, position } => {
             let input = lift.held[input.index()];
             // A permutation has its input's dims.
@@ -51,6 +53,8 @@ struct Lift<'a> {
     held: Vec<ValueId>,
     /// The outer indices of the nest at hand: they lead the subscripts of locals.
     outer: Vec<IndexId>,
+    /// Those of locals that have others.
+    outer_of: BTreeMap<ValueId, Vec<IndexId>>,
 }
 
 impl<'a> Lift<'a> {
@@ -71,7 +75,7 @@ impl<'a> Lift<'a> {
                 _ => builder.input(&name, memory.dtype, &axes),
             });
         }
-        Lift { kernel, ints, builder, dims, held, outer: Vec::new() }
+        Lift { kernel, ints, builder, dims, held, outer: Vec::new(), outer_of: BTreeMap::new() }
     }
 
     /// A new value of a memory's type.
@@ -134,7 +138,7 @@ impl<'a> Lift<'a> {
         let free: Vec<IndexId> = groups.copied().collect();
         let dims: Vec<DimId> = free.iter().map(|i| self.dims[i.index()]).collect();
         let acc = self.builder.value("acc", c.accumulator, &dims);
-        let product = Expr::binary(einmesh_ir::BinaryOp::Mul, c.lhs.clone(), c.rhs.clone());
+        let product = Expr::binary(BinaryOp::Mul, c.lhs.clone(), c.rhs.clone());
         self.compute(acc, &free, &c.k, Reducer::Sum, &None, &product, None);
         self.held[c.acc.index()] = acc;
         self.outer.clone_from(&free);
@@ -142,6 +146,58 @@ impl<'a> Lift<'a> {
         let value = self.builder.value("epilogue", dtype, &dims);
         self.compute(value, &free, &[], Reducer::None, &None, &c.epilogue, None);
         self.write(value, &free, &c.target);
+    }
+
+    /// A local with the points of `free`.
+    fn local(&mut self, id: ValueId, free: &[IndexId]) -> ValueId {
+        let dims: Vec<DimId> = free.iter().map(|i| self.dims[i.index()]).collect();
+        let dtype = self.kernel.values[id.index()].dtype;
+        let value = self.builder.value("local", dtype, &dims);
+        self.held[id.index()] = value;
+        self.outer_of.insert(id, free.to_vec());
+        value
+    }
+
+    fn online(&mut self, o: &Online) {
+        let rows: Vec<IndexId> = o.batch.iter().chain(&o.m).copied().collect();
+        let points: Vec<IndexId> = rows.iter().copied().chain([o.n]).collect();
+        let wide = |e: &Expr| Expr::cast(o.accumulator, e.clone());
+        let times = |a: Expr, b: Expr| Expr::binary(BinaryOp::Mul, a, b);
+        let acc = self.local(o.acc, &points);
+        let product = times(wide(&o.lhs), wide(&o.rhs));
+        self.compute(acc, &points, &o.k, Reducer::Sum, &None, &product, None);
+        // Scores take the product's place.
+        let dims: Vec<DimId> = points.iter().map(|i| self.dims[i.index()]).collect();
+        let scores = self.builder.value("score", o.accumulator, &dims);
+        self.compute(scores, &points, &[], Reducer::None, &None, &o.score, None);
+        self.held[o.acc.index()] = scores;
+        let score = Expr::load(o.acc, []);
+        let weight = Expr::binary(BinaryOp::Sub, score.clone(), Expr::load(o.top, []));
+        let weight = Expr::unary(UnaryOp::Exp, weight);
+        let reductions = [
+            (o.top, Reducer::Max, &score),
+            (o.total, Reducer::Sum, &weight),
+            (o.lse, Reducer::LogSumExp, &score),
+        ];
+        for (local, reducer, body) in reductions {
+            let out = self.local(local, &rows);
+            self.compute(out, &rows, &[o.n], reducer, &o.guard, body, None);
+        }
+        let mut all = rows.clone();
+        if let Some(context) = &o.context {
+            all.extend(&context.v);
+            let out = self.local(context.acc, &all);
+            let body = times(weight, wide(&context.value));
+            self.compute(out, &all, &[o.n], Reducer::Sum, &o.guard, &body, None);
+        }
+        for result in &o.results {
+            let free = if result.wide { &all } else { &rows };
+            let dims: Vec<DimId> = free.iter().map(|i| self.dims[i.index()]).collect();
+            let dtype = self.kernel.values[result.target.value.index()].dtype;
+            let value = self.builder.value("result", dtype, &dims);
+            self.compute(value, free, &[], Reducer::None, &None, &result.value, None);
+            self.write(value, free, &result.target);
+        }
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -209,7 +265,8 @@ impl<'a> Lift<'a> {
             Expr::LoopVar(slot) => Expr::Literal(Literal::Int(DType::I32, self.ints[slot.index()])),
             Expr::Load(mut load) if self.is_memory(load.value) => {
                 if self.kernel.values[load.value.index()].role == Role::Local {
-                    let outer = self.outer.iter().map(|i| Expr::Index(*i));
+                    let outer = self.outer_of.get(&load.value).unwrap_or(&self.outer);
+                    let outer = outer.iter().map(|i| Expr::Index(*i));
                     load.subs = outer.chain(load.subs).collect();
                 }
                 load.value = self.held[load.value.index()];

@@ -15,6 +15,7 @@ mod pack;
 mod transpose;
 
 pub use drive::emit;
+pub use transpose::transpose;
 
 use super::cost;
 use super::level::Level;
@@ -337,7 +338,7 @@ fn oriented(kernel: &Kernel, c: &Contraction) -> Contraction {
 
 /// Whether vectors of an operand can be read along a group: every load is contiguous or the same along
 /// its last index.
-fn contiguous(kernel: &Kernel, operand: &Expr, group: &[IndexId]) -> bool {
+pub fn contiguous(kernel: &Kernel, operand: &Expr, group: &[IndexId]) -> bool {
     let Some(last) = varying(kernel, group).last().copied() else {
         return false;
     };

@@ -3,7 +3,7 @@
 use super::reference::{Number, write};
 use einmesh_ir::{BinaryOp, DType, Expr, IndexId, Reducer, UnaryOp, ValueId};
 use einmesh_schedule::kernel::{
-    Body, Contraction, Kernel, Memory, Nest, Range, Role, Stage, Target,
+    Body, Contraction, Kernel, Memory, Nest, Online, Range, Role, Stage, Target,
 };
 
 /// A kernel under construction.
@@ -74,6 +74,11 @@ impl Make {
 
     pub fn contraction(mut self, contraction: Contraction) -> Kernel {
         self.kernel.body = Body::Contraction(contraction);
+        self.kernel
+    }
+
+    pub fn online(mut self, online: Online) -> Kernel {
+        self.kernel.body = Body::Online(online);
         self.kernel
     }
 

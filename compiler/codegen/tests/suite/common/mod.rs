@@ -258,7 +258,8 @@ pub fn check_special(cases: &[(Kernel, Tolerance)]) {
     });
 }
 
-fn check_with(
+/// As [`check_all`], on operands of the caller's choice.
+pub fn check_with(
     cases: &[(Kernel, Tolerance)],
     tuning: Tuning,
     operands: impl Fn(&Kernel, u64) -> Vec<Vec<u8>>,

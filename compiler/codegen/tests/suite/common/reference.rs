@@ -3,7 +3,7 @@
 use einmesh_ir::{
     BinaryOp, Bounds, DType, Expr, IndexId, Literal, Reducer, UnaryOp, ValueId, integer, rng,
 };
-use einmesh_schedule::kernel::{Body, Contraction, Kernel, Nest, Role, Stage, Target};
+use einmesh_schedule::kernel::{Body, Contraction, Kernel, Nest, Online, Role, Stage, Target};
 
 /// A number of any dtype.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,6 +96,7 @@ pub fn run(kernel: &Kernel, operands: &mut [Vec<u8>], ints: &[i64]) {
     match &kernel.body {
         Body::Nest(nest) => ctx.nest(nest),
         Body::Contraction(contraction) => ctx.contraction(contraction),
+        Body::Online(online) => ctx.online(online),
         Body::Argsort { input, output, position } => ctx.argsort(*input, *output, *position),
     }
     let outside = kernel.values.iter().zip(ctx.memory).filter(|(v, _)| v.role != Role::Local);
@@ -170,6 +171,52 @@ impl Ctx<'_> {
             let result = ctx.eval(&c.epilogue);
             let dtype = ctx.dtype(&c.epilogue);
             ctx.put(&c.target, result, dtype);
+        });
+    }
+
+    fn online(&mut self, o: &Online) {
+        let (n, wide) = (o.n, o.accumulator);
+        let set = |ctx: &mut Self, local: ValueId, value: f64| {
+            ctx.memory[local.0 as usize] = write(wide, Float(value));
+        };
+        let rows = [&o.batch[..], &o.m].concat();
+        let columns = o.context.as_ref().map_or(vec![], |c| c.v.clone());
+        self.each(&rows, &mut |ctx| {
+            let mut points: Vec<(i64, f64)> = Vec::new();
+            ctx.each(&[n], &mut |ctx| {
+                if !o.guard.as_ref().is_none_or(|g| ctx.eval(g).truth()) {
+                    return;
+                }
+                let mut sum = 0.0;
+                ctx.each(&o.k, &mut |ctx| {
+                    sum += ctx.eval(&o.lhs).float() * ctx.eval(&o.rhs).float();
+                });
+                set(ctx, o.acc, sum);
+                points.push((ctx.at[n.0 as usize], ctx.eval(&o.score).float()));
+            });
+            let scores: Vec<(Number, i64)> = points.iter().map(|p| (Float(p.1), p.0)).collect();
+            let top = reduce(Reducer::Max, DType::F64, &scores).float();
+            let lse = reduce(Reducer::LogSumExp, DType::F64, &scores).float();
+            set(ctx, o.top, top);
+            set(ctx, o.lse, lse);
+            set(ctx, o.total, points.iter().map(|p| libm::exp(p.1 - top)).sum());
+            for result in o.results.iter().filter(|r| !r.wide) {
+                let value = ctx.eval(&result.value);
+                ctx.put(&result.target, value, ctx.dtype(&result.value));
+            }
+            let Some(context) = &o.context else { return };
+            ctx.each(&columns, &mut |ctx| {
+                let mut sum = 0.0;
+                for (at, score) in &points {
+                    ctx.at[n.0 as usize] = *at;
+                    sum += libm::exp(score - top) * ctx.eval(&context.value).float();
+                }
+                set(ctx, context.acc, sum);
+                for result in o.results.iter().filter(|r| r.wide) {
+                    let value = ctx.eval(&result.value);
+                    ctx.put(&result.target, value, ctx.dtype(&result.value));
+                }
+            });
         });
     }
 
