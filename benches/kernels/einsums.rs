@@ -100,6 +100,11 @@ fn flops(graph: &KernelGraph) -> f64 {
             Body::Contraction(c) => {
                 2.0 * points(&c.batch) * points(&c.m) * points(&c.n) * points(&c.k)
             }
+            Body::Online(o) => {
+                let rows = points(&o.batch) * points(&o.m);
+                let columns = o.context.as_ref().map_or(0.0, |c| points(&c.v));
+                2.0 * rows * points(&[o.n]) * (points(&o.k) + columns)
+            }
             Body::Nest(nest) => {
                 let stage = |s: &einmesh_schedule::kernel::Stage| {
                     let factors = 1 + usize::from(s.body.loads().len() > 1);
