@@ -3,15 +3,16 @@
 use super::machine::Machine;
 use crate::error::RunError;
 use crate::module::Phase;
-use rayon::prelude::*;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-/// Tasks per thread: enough that uneven tiles balance, few enough that their cost vanishes.
+/// Tasks per thread at most: enough that uneven tiles balance, few enough that their cost vanishes.
 const TASKS_PER_THREAD: u64 = 4;
-/// Work on fewer bytes than this is done by one thread: waking others costs more.
+/// Work on fewer bytes than this is done by one thread: sharing it costs more.
 const SMALL: u64 = 32 << 10;
+/// A task should touch so many bytes, as long as every thread has one.
+const TASK_BYTES: u64 = 32 << 10;
 
 /// The operands and numbers of a launch, for each device one after the other.
 #[derive(Default)]
@@ -44,7 +45,7 @@ pub(super) fn phase(
             guard(device as u64, || {
                 let operands = &arguments.operands[device * arguments.operands_each..];
                 let ints = &arguments.ints[device * arguments.ints_each..];
-                let thread = rayon::current_thread_index().unwrap_or(0);
+                let thread = thread_number();
                 // SAFETY: this is the call that the manifest describes. The operands are the
                 // device's buffers, with the sizes that validation checked; each tile is computed by
                 // one call; the scratch memory is this thread's, and no task is started inside of
@@ -88,32 +89,40 @@ pub(super) fn parallel(
     bytes: u64,
     work: impl Fn(u64, u64) -> Result<(), Failure> + Sync,
 ) -> Result<(), RunError> {
-    let tasks = match machine.threads == 1 || bytes < SMALL {
+    let threads = machine.threads as u64;
+    let tasks = match threads == 1 || bytes < SMALL {
         true => total.min(1),
-        false => total.min(machine.threads as u64 * TASKS_PER_THREAD),
+        false => total.min((bytes / TASK_BYTES).clamp(threads, threads * TASKS_PER_THREAD)),
     };
     let first: Mutex<Option<Failure>> = Mutex::new(None);
     let run = |task: u64| {
         // In 128 bits, the product of two counts fits.
         let at = |task: u64| (u128::from(total) * u128::from(task) / u128::from(tasks)) as u64;
-        if let Err(failure) = work(at(task), at(task + 1)) {
+        let done = catch_unwind(AssertUnwindSafe(|| work(at(task), at(task + 1))));
+        let done =
+            done.unwrap_or_else(|panic| Err(Failure { rank: 0, reason: panic_message(&*panic) }));
+        if let Err(failure) = done {
             let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
             if first.as_ref().is_none_or(|f| failure.rank < f.rank) {
                 *first = Some(failure);
             }
         }
-        machine.progress.tick();
     };
     match tasks {
         0 => {}
         1 => run(0),
-        // One task each: the split is by number, never by time.
-        _ => (0..tasks as usize).into_par_iter().with_max_len(1).for_each(|task| run(task as u64)),
+        // The split is by number, never by time.
+        _ => machine.gang.region(thread_number(), tasks, &run),
     }
     match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
         None => Ok(()),
         Some(Failure { rank, reason }) => Err(failed(machine, rank, reason)),
     }
+}
+
+/// The number of the pool's thread that calls.
+fn thread_number() -> usize {
+    rayon::current_thread_index().unwrap_or(0)
 }
 
 /// The error of a rank at the step under way.

@@ -1,5 +1,6 @@
 //! The devices and their memory.
 
+use super::gang::Gang;
 use super::inputs::Input;
 use super::progress::Progress;
 use crate::error::RunError;
@@ -15,6 +16,8 @@ pub(super) struct Machine {
     /// Each buffer's size in bytes.
     pub(super) sizes: Vec<u64>,
     pub(super) threads: usize,
+    /// The threads of the run under way.
+    pub(super) gang: Gang,
     pub(super) progress: Progress,
     /// For each input, its different shards.
     pub(super) shards: Vec<Vec<Shard>>,
@@ -46,7 +49,7 @@ pub(super) struct Shard {
 // SAFETY: the pointers lead into regions that the machine owns, some of them with other machines, and
 // that never move. Who reads and writes them when is the protocol of `README.md`: only the session
 // whose turn it is does; during a run, tasks write disjoint memory, and the end of each parallel
-// region (rayon's join) orders it before the next.
+// region orders it before the next (`gang.rs`).
 unsafe impl Send for Machine {}
 // SAFETY: as above.
 unsafe impl Sync for Machine {}
@@ -111,6 +114,7 @@ impl Machine {
             module,
             devices,
             threads,
+            gang: Gang::new(threads),
             progress: Progress::default(),
             shards,
             inputs,
@@ -143,6 +147,11 @@ impl Machine {
     /// The scratch memory of a thread.
     pub(super) fn scratch(&self, thread: usize) -> *mut u8 {
         self.scratch.at(self.scratch_stride * thread as u64)
+    }
+
+    /// A number that moves as long as a run makes progress.
+    pub(super) fn ticks(&self) -> u64 {
+        self.progress.ticks().wrapping_add(self.gang.done())
     }
 
     /// The operation under way and its place, for messages.

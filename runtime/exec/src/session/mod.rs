@@ -1,6 +1,7 @@
 //! Sessions: a module with memory for all devices of its mesh.
 
 mod execute;
+mod gang;
 mod inputs;
 mod launch;
 mod machine;
@@ -52,6 +53,8 @@ pub struct Session {
     machine: Arc<Machine>,
     family: Arc<Family>,
     watchdog: Duration,
+    /// The number of runs so far.
+    runs: u64,
     /// Which memory each buffer has had since the last run's swaps.
     slots: Vec<u32>,
     /// The times of all runs, if they are wanted.
@@ -118,6 +121,7 @@ impl Session {
             machine: Arc::new(machine),
             family,
             watchdog,
+            runs: 0,
             profile: profile.then(Profile::default),
         }
     }
@@ -200,18 +204,22 @@ impl Session {
     ///
     /// If there is none, the run is abandoned, not stopped: native code cannot be. Its thread holds
     /// the machine's last reference, so that the memory it may still write stays allocated.
-    fn run_watched(&self) -> Result<Finished, RunError> {
+    fn run_watched(&mut self) -> Result<Finished, RunError> {
         let (sender, receiver) = sync_channel(1);
         let machine = Arc::clone(&self.machine);
         let profile = self.profile.is_some();
-        self.family.pool.spawn(move || {
+        self.runs += 1;
+        let run = self.runs;
+        self.family.pool.spawn_broadcast(move |thread| {
+            if !machine.gang.leads(run) {
+                return machine.gang.help(thread.index(), run);
+            }
             let result = catch_unwind(AssertUnwindSafe(|| execute::execute(&machine, profile)));
-            // Dropped first, so that the waiting side is the only owner once it has the result.
-            drop(machine);
+            machine.gang.end(run);
             // Nobody waits any more if the watchdog has given up.
             let _ = sender.send(result);
         });
-        let mut seen = self.machine.progress.ticks();
+        let mut seen = self.machine.ticks();
         let mut since = Instant::now();
         loop {
             // Looked at several times within the limit, so that it is overrun by a quarter at most.
@@ -223,7 +231,7 @@ impl Session {
                     return Err(self.failed("the thread ended without a result".to_owned()));
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let ticks = self.machine.progress.ticks();
+                    let ticks = self.machine.ticks();
                     if ticks != seen {
                         (seen, since) = (ticks, Instant::now());
                     } else if since.elapsed() >= self.watchdog {

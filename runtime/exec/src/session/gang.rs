@@ -1,0 +1,339 @@
+//! The threads of a run, kept together from its begin to its end.
+//!
+//! A kernel of a small model takes a few microseconds, as long as it takes to wake a thread. So the pool's
+//! threads join a run once, and then wait for its parallel regions: first spinning, then asleep. One thread
+//! leads: it executes the steps, opens regions, and works in them itself; the others help in regions that
+//! they find open. A region never waits for a thread that has not come, so a thread that the system has
+//! taken away costs nothing but its help.
+//!
+//! # Protocol
+//!
+//! `state` holds the region's number, whether it is open, and how many helpers are inside. All of it
+//! changes at once:
+//!
+//! 1. the leader writes `job` and each seat's `next` while the region is closed and empty, then opens the next
+//!    region (release);
+//! 2. a helper that sees an open region counts itself in by compare-and-swap (acquire): from then on `job`
+//!    stays valid. It takes tasks until there are none, and counts itself out (release);
+//! 3. the leader takes tasks as well, closes the region, and waits until it is empty (acquire). Whoever
+//!    comes later finds it closed.
+//!
+//! So everything written in a region happens-before everything after it, and everything before it
+//! happens-before everything in it. Which thread does which task is left to chance; what a task does is not.
+//!
+//! Every seat has a share of the tasks, always the same for the same number of them, and takes others'
+//! when it has done its own: what a thread has computed is mostly found in its own core's cache by the next
+//! kernel.
+
+use std::cell::UnsafeCell;
+use std::hint::spin_loop;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+/// A helper that has found no region for so long sleeps. The gaps between the regions of small models are
+/// shorter.
+const PATIENCE: Duration = Duration::from_micros(50);
+/// Looks at `state` between looks at the clock.
+const LOOKS: u32 = 64;
+
+const OPEN: u64 = 1 << 31;
+const INSIDE: u64 = OPEN - 1;
+const NUMBER: u64 = 1 << 32;
+
+fn open(state: u64) -> bool {
+    state & OPEN != 0
+}
+
+/// A region's tasks.
+#[derive(Clone, Copy)]
+struct Job {
+    run: *const (dyn Fn(u64) + Sync),
+    tasks: u64,
+}
+
+/// See the file's head.
+pub(super) struct Gang {
+    state: AtomicU64,
+    job: UnsafeCell<Option<Job>>,
+    /// The number of the last run that has a leader, and of the last that has ended.
+    led: AtomicU64,
+    ended: AtomicU64,
+    /// By thread.
+    seats: Vec<Seat>,
+}
+
+/// What belongs to a thread; on a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+struct Seat {
+    /// How many of its share of the region's tasks have been taken.
+    next: AtomicU64,
+    /// How many tasks it has done, in all runs.
+    done: AtomicU64,
+    /// How to wake it.
+    thread: OnceLock<Thread>,
+    /// Whether it sleeps.
+    asleep: AtomicBool,
+}
+
+// SAFETY: `job` is written by the leader alone, while nobody is inside of a region, and read by those who
+// have counted themselves in; the protocol orders the two. What the job points to is `Sync`.
+unsafe impl Sync for Gang {}
+// SAFETY: as above; the pointer is only followed during the region that it was given for.
+unsafe impl Send for Gang {}
+
+impl Gang {
+    /// Of so many threads, the leader included.
+    pub(super) fn new(threads: usize) -> Gang {
+        Gang {
+            state: AtomicU64::new(0),
+            job: UnsafeCell::new(None),
+            led: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            seats: (0..threads).map(|_| Seat::default()).collect(),
+        }
+    }
+
+    /// Whether the caller leads this run: the first who asks. Runs are numbered from 1 on, one after the other.
+    pub(super) fn leads(&self, run: u64) -> bool {
+        self.led.compare_exchange(run - 1, run, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Ends a run: its helpers go home.
+    pub(super) fn end(&self, run: u64) {
+        self.ended.store(run, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Helps in regions until the run ends. `seat` is the thread's number.
+    pub(super) fn help(&self, seat: usize, run: u64) {
+        self.seats[seat].thread.get_or_init(std::thread::current);
+        // The region that this thread has helped in: it has no tasks left, even if it is open still.
+        let mut helped = 0;
+        while self.ended.load(Ordering::Acquire) < run {
+            let seen = self.state.load(Ordering::Relaxed);
+            match open(seen) && seen / NUMBER != helped {
+                true if self.join(seat, seen) => helped = seen / NUMBER,
+                true => {}
+                false => self.wait(seat, run, helped),
+            }
+        }
+    }
+
+    /// Works in the open region that was seen; whether it was still there to be entered.
+    fn join(&self, seat: usize, seen: u64) -> bool {
+        let inside =
+            self.state.compare_exchange(seen, seen + 1, Ordering::AcqRel, Ordering::Relaxed);
+        if inside.is_err() {
+            return false;
+        }
+        // Counts out even if a task panics, so that the leader does not wait for ever.
+        struct Leave<'a>(&'a AtomicU64);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Release);
+            }
+        }
+        let _leave = Leave(&self.state);
+        // SAFETY: the region is open and this thread inside of it: the leader does not write `job`.
+        if let Some(job) = unsafe { *self.job.get() } {
+            // SAFETY: the leader keeps what it points to until the region is empty.
+            self.work(seat, unsafe { &*job.run }, job.tasks);
+        }
+        true
+    }
+
+    /// Does tasks: those of the thread's share first, then those that others have not come to.
+    fn work(&self, seat: usize, run: &(dyn Fn(u64) + Sync), tasks: u64) {
+        let count = self.seats.len();
+        let share = |seat: usize| tasks * seat as u64 / count as u64;
+        for owner in (seat..count).chain(0..seat) {
+            let (begin, end) = (share(owner), share(owner + 1));
+            loop {
+                // Orders nothing: the region's begin and end do.
+                let task = begin + self.seats[owner].next.fetch_add(1, Ordering::Relaxed);
+                if task >= end {
+                    break;
+                }
+                run(task);
+                self.seats[seat].done.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The number of tasks done so far; orders nothing.
+    pub(super) fn done(&self) -> u64 {
+        let done = self.seats.iter().map(|seat| seat.done.load(Ordering::Relaxed));
+        done.fold(0, u64::wrapping_add)
+    }
+
+    /// Waits for a region: spinning first, then asleep.
+    fn wait(&self, seat: usize, run: u64, helped: u64) {
+        let seat = &self.seats[seat];
+        let nothing = || {
+            let seen = self.state.load(Ordering::SeqCst);
+            let region = open(seen) && seen / NUMBER != helped;
+            !region && self.ended.load(Ordering::SeqCst) < run
+        };
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            for _ in 0..LOOKS {
+                if !nothing() {
+                    return;
+                }
+                spin_loop();
+            }
+        }
+        seat.asleep.store(true, Ordering::SeqCst);
+        // Looked at once more after saying so: either this sees the region, or the leader sees the sleeper.
+        while nothing() && seat.asleep.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+        seat.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Wakes those who sleep.
+    fn wake(&self) {
+        for seat in &self.seats {
+            if seat.asleep.load(Ordering::SeqCst)
+                && seat.asleep.swap(false, Ordering::SeqCst)
+                && let Some(thread) = seat.thread.get()
+            {
+                thread.unpark();
+            }
+        }
+    }
+
+    /// Does tasks `0..tasks`, with whoever of the gang is there, and returns when all are done. Only the
+    /// run's leader may call it, with its seat, and no task may.
+    pub(super) fn region(&self, seat: usize, tasks: u64, run: &(dyn Fn(u64) + Sync)) {
+        let run: *const (dyn Fn(u64) + Sync + '_) = run;
+        // SAFETY: only the lifetime changes; helpers use it inside of the region, which ends below.
+        let run: *const (dyn Fn(u64) + Sync + 'static) = unsafe { std::mem::transmute(run) };
+        // SAFETY: no region is open, and none has anybody inside: only the leader opens them, one at a
+        // time, and waits until they are empty.
+        unsafe { *self.job.get() = Some(Job { run, tasks }) };
+        for seat in &self.seats {
+            seat.next.store(0, Ordering::Relaxed);
+        }
+        let number = (self.state.load(Ordering::Relaxed) & !(NUMBER - 1)).wrapping_add(NUMBER);
+        self.state.store(number | OPEN, Ordering::SeqCst);
+        self.wake();
+        // A panic must not leave before the helpers have: they use what `run` borrows.
+        struct Close<'a>(&'a AtomicU64);
+        impl Drop for Close<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_and(!OPEN, Ordering::AcqRel);
+                let start = Instant::now();
+                while self.0.load(Ordering::Acquire) & INSIDE != 0 {
+                    match start.elapsed() < PATIENCE {
+                        true => spin_loop(),
+                        // A helper has been taken its CPU away: it may need this one.
+                        false => std::thread::yield_now(),
+                    }
+                }
+            }
+        }
+        let _close = Close(&self.state);
+        // SAFETY: `run` was made of a reference that is still borrowed.
+        self.work(seat, unsafe { &*run }, tasks);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::AtomicU32;
+
+    /// Leads runs of a gang, to which so many helpers come.
+    fn lead(gang: &Gang, runs: u64, helpers: usize, run: impl Fn()) {
+        /// Ends all runs also when an assertion fails, so that the test ends as well.
+        struct End<'a>(&'a Gang, u64);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.end(self.1);
+            }
+        }
+        std::thread::scope(|scope| {
+            let _end = End(gang, runs);
+            for seat in 1..=helpers {
+                scope.spawn(move || (1..=runs).for_each(|run| gang.help(seat, run)));
+            }
+            for number in 1..=runs {
+                assert!(gang.leads(number));
+                assert!(!gang.leads(number));
+                run();
+                gang.end(number);
+            }
+        });
+    }
+
+    #[test]
+    fn each_task_is_done_once_and_before_the_region_ends() {
+        for helpers in 0..4 {
+            let gang = Gang::new(4);
+            lead(&gang, 20, helpers, || {
+                for region in 0..200u64 {
+                    let tasks = region % 17;
+                    let done: Vec<AtomicU32> = (0..tasks).map(|_| AtomicU32::new(0)).collect();
+                    gang.region(0, tasks, &|task| {
+                        done[task as usize].fetch_add(1, Ordering::Relaxed);
+                    });
+                    assert!(done.iter().all(|n| n.load(Ordering::Relaxed) == 1));
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn helpers_wake_for_a_region_after_a_long_pause() {
+        let gang = Gang::new(2);
+        lead(&gang, 1, 1, || {
+            for _ in 0..3 {
+                std::thread::sleep(20 * PATIENCE);
+                let leader = std::thread::current().id();
+                // The leader's task lasts until the helper has done the other: that it does so at all is the test.
+                let helped = AtomicBool::new(false);
+                gang.region(0, 2, &|_| match std::thread::current().id() == leader {
+                    true => {
+                        while !helped.load(Ordering::Relaxed) {
+                            std::thread::yield_now()
+                        }
+                    }
+                    false => helped.store(true, Ordering::Relaxed),
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_panic_of_the_leaders_task_leaves_nobody_inside() {
+        let gang = Gang::new(3);
+        lead(&gang, 1, 2, || {
+            let leader = std::thread::current().id();
+            // The helpers keep the tasks that they have until the leader has come to one.
+            let panicking = AtomicBool::new(false);
+            let region = || {
+                gang.region(0, 50, &|_| {
+                    if std::thread::current().id() == leader {
+                        panicking.store(true, Ordering::Relaxed);
+                        panic!("the leader's task");
+                    }
+                    while !panicking.load(Ordering::Relaxed) {
+                        std::thread::yield_now();
+                    }
+                });
+            };
+            assert!(catch_unwind(AssertUnwindSafe(region)).is_err());
+            assert_eq!(gang.state.load(Ordering::SeqCst) & (OPEN | INSIDE), 0);
+            let count = AtomicU32::new(0);
+            gang.region(0, 50, &|_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(count.into_inner(), 50);
+        });
+    }
+}
