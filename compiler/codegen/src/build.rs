@@ -27,6 +27,7 @@ pub enum Scalar {
     F64,
     F32,
     F16,
+    Bf16,
     I64,
     I32,
     I16,
@@ -67,7 +68,7 @@ impl Scalar {
         match self {
             Scalar::F64 | Scalar::I64 | Scalar::Ptr => 8,
             Scalar::F32 | Scalar::I32 => 4,
-            Scalar::F16 | Scalar::I16 => 2,
+            Scalar::F16 | Scalar::Bf16 | Scalar::I16 => 2,
             Scalar::I8 | Scalar::I1 => 1,
         }
     }
@@ -82,7 +83,7 @@ impl Scalar {
 
     /// Whether it is a floating-point number.
     pub fn is_float(self) -> bool {
-        matches!(self, Scalar::F64 | Scalar::F32 | Scalar::F16)
+        matches!(self, Scalar::F64 | Scalar::F32 | Scalar::F16 | Scalar::Bf16)
     }
 }
 
@@ -137,6 +138,7 @@ impl<'c> Builder<'c> {
             Scalar::F64 => Type::float64(self.context),
             Scalar::F32 => Type::float32(self.context),
             Scalar::F16 => Type::float16(self.context),
+            Scalar::Bf16 => Type::bfloat16(self.context),
             Scalar::I64 => integer(64),
             Scalar::I32 => integer(32),
             Scalar::I16 => integer(16),

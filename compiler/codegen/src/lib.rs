@@ -47,10 +47,10 @@ pub struct Emitted {
 }
 
 impl Default for Options {
-    /// AVX-512 and AVX2, on two threads.
+    /// All levels, on two threads.
     fn default() -> Options {
         Options {
-            target: TargetKind::Cpu(vec![Level::X86_64V4, Level::X86_64V3]),
+            target: TargetKind::Cpu(Level::ALL.to_vec()),
             threads: 2,
             wanted: Wanted::default(),
             tuning: Tuning::default(),

@@ -19,7 +19,8 @@ pub struct Tuning {
     levels: BTreeMap<Level, Sizes>,
 }
 
-/// The sizes of a level.
+/// The sizes of a level. Those of a level that adds to another (`x86-64-v4-bf16`, `x86-64-v4-amx`) are
+/// for the kernels that profit from what it adds: products of bf16.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sizes {
@@ -47,11 +48,8 @@ impl Sizes {
     /// The built-in sizes. 14×2 vectors of accumulators fit the 32 registers of AVX-512, 6×2 the 16 of
     /// AVX2 (a larger tile spills and is several times slower).
     pub fn built_in(level: Level) -> Sizes {
-        Sizes {
-            tile_rows: match level {
-                Level::X86_64V3 => 6,
-                Level::X86_64V4 | Level::X86_64V4Amx => 14,
-            },
+        let sizes = Sizes {
+            tile_rows: 14,
             tile_vectors: 2,
             step_bytes: 3072,
             block_rows: 1024,
@@ -59,6 +57,15 @@ impl Sizes {
             packed_rows: 144,
             blocks: 16,
             block_flops: 4_000_000,
+        };
+        match level {
+            Level::X86_64V3 => Sizes { tile_rows: 6, ..sizes },
+            Level::X86_64V4 => sizes,
+            Level::X86_64V4Bf16 => Sizes { block_flops: 8_000_000, ..sizes },
+            // Packing is dear beside tiles: the more rows, the more use is made of a packed operand.
+            Level::X86_64V4Amx => {
+                Sizes { block_rows: 1024, block_columns: 256, block_flops: 32_000_000, ..sizes }
+            }
         }
     }
 

@@ -176,16 +176,22 @@ impl<'c> Builder<'c> {
 
     /// An intrinsic of LLVM by its own name, overloaded on the result.
     pub fn call_intrinsic(&self, name: &str, operands: &[V<'c>], result: Ty) -> V<'c> {
+        self.intrinsic_call(name, operands, &[result])[0]
+    }
+
+    /// As [`Builder::call_intrinsic`], of one without a result.
+    pub fn run_intrinsic(&self, name: &str, operands: &[V<'c>]) {
+        self.intrinsic_call(name, operands, &[]);
+    }
+
+    fn intrinsic_call(&self, name: &str, operands: &[V<'c>], results: &[Ty]) -> Vec<V<'c>> {
         let count = operands.len();
         let segments = self.attribute(&format!("array<i32: {count}, 0>"));
         let bundles = self.attribute("array<i32>");
         let name = StringAttribute::new(self.context, name).into();
-        self.op_with(
-            "llvm.call_intrinsic",
-            operands,
-            result,
-            &[("intrin", name), ("operandSegmentSizes", segments), ("op_bundle_sizes", bundles)],
-        )
+        let attributes =
+            [("intrin", name), ("operandSegmentSizes", segments), ("op_bundle_sizes", bundles)];
+        self.append("llvm.call_intrinsic", operands, results, &attributes, vec![])
     }
 
     /// A comparison: true or false in each lane.
@@ -244,6 +250,11 @@ impl<'c> Builder<'c> {
     /// The same bits as another type of the same size.
     pub fn bitcast(&self, a: V<'c>, scalar: Scalar) -> V<'c> {
         self.op("arith.bitcast", &[a], a.ty.with(scalar))
+    }
+
+    /// The same bits as a vector of other, narrower or wider lanes.
+    pub fn regroup(&self, a: V<'c>, ty: Ty) -> V<'c> {
+        self.op("vector.bitcast", &[a], ty)
     }
 
     /// Conversion of numbers: integers sign-extend or wrap, floats round to nearest even, integers

@@ -1,5 +1,6 @@
 //! The CPU levels and what code generation chooses by them.
 
+use super::dot::Form;
 use crate::build::Scalar;
 use crate::pipeline::Machine;
 
@@ -10,19 +11,32 @@ pub enum Level {
     X86_64V3,
     /// AVX-512 F, BW, CD, DQ, VL.
     X86_64V4,
-    /// The above with AVX-512 BF16 and AMX tiles.
+    /// The above with AVX-512 BF16: dot products of pairs, and rounding to bf16.
+    X86_64V4Bf16,
+    /// The above with AMX tiles of bf16.
     X86_64V4Amx,
 }
 
 impl Level {
-    /// All there are.
-    pub const ALL: [Level; 3] = [Level::X86_64V3, Level::X86_64V4, Level::X86_64V4Amx];
+    /// All levels, most demanding first.
+    pub const ALL: [Level; 4] =
+        [Level::X86_64V4Amx, Level::X86_64V4Bf16, Level::X86_64V4, Level::X86_64V3];
+
+    /// The level that this one adds something to that only some kernels profit from.
+    pub fn base(self) -> Option<Level> {
+        match self {
+            Level::X86_64V4Amx => Some(Level::X86_64V4Bf16),
+            Level::X86_64V4Bf16 => Some(Level::X86_64V4),
+            Level::X86_64V4 | Level::X86_64V3 => None,
+        }
+    }
 
     /// The name in the artifact.
     pub fn name(self) -> &'static str {
         match self {
             Level::X86_64V3 => "x86-64-v3",
             Level::X86_64V4 => "x86-64-v4",
+            Level::X86_64V4Bf16 => "x86-64-v4-bf16",
             Level::X86_64V4Amx => "x86-64-v4-amx",
         }
     }
@@ -32,7 +46,22 @@ impl Level {
         match self {
             Level::X86_64V3 => Machine { cpu: c"x86-64-v3", features: c"" },
             Level::X86_64V4 => Machine { cpu: c"x86-64-v4", features: c"-prefer-256-bit" },
-            Level::X86_64V4Amx => Machine { cpu: c"sapphirerapids", features: c"-prefer-256-bit" },
+            Level::X86_64V4Bf16 => {
+                Machine { cpu: c"x86-64-v4", features: c"-prefer-256-bit,+avx512bf16" }
+            }
+            Level::X86_64V4Amx => Machine {
+                cpu: c"x86-64-v4",
+                features: c"-prefer-256-bit,+avx512bf16,+amx-tile,+amx-bf16",
+            },
+        }
+    }
+
+    /// What the level has for products of bf16.
+    pub fn products(self) -> Option<Form> {
+        match self {
+            Level::X86_64V4Amx => Some(Form::Tiles),
+            Level::X86_64V4Bf16 => Some(Form::Dots),
+            Level::X86_64V4 | Level::X86_64V3 => None,
         }
     }
 
@@ -40,7 +69,7 @@ impl Level {
     pub fn vector_bytes(self) -> u32 {
         match self {
             Level::X86_64V3 => 32,
-            Level::X86_64V4 | Level::X86_64V4Amx => 64,
+            _ => 64,
         }
     }
 
@@ -53,7 +82,7 @@ impl Level {
     pub fn registers(self) -> u64 {
         match self {
             Level::X86_64V3 => 16,
-            Level::X86_64V4 | Level::X86_64V4Amx => 32,
+            _ => 32,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The CPU target: vector loops and a matrix product, for each CPU level.
 
 mod address;
+mod amx;
 mod argsort;
 mod cost;
+mod dot;
 mod env;
 mod expr;
 mod gemm;
+mod layer;
 mod level;
 mod math;
 mod narrow;
@@ -25,6 +28,7 @@ use crate::pipeline::{self, Compiled};
 use crate::target::{Emission, Listing, Options, Target, Timing};
 use einmesh_artifact::Phase;
 use einmesh_schedule::kernel::{Body, Kernel};
+use layer::Layer;
 use melior::ir::{Location, Module};
 use phase::{PhaseShape, Phases, phase_symbol};
 use std::collections::BTreeSet;
@@ -50,23 +54,20 @@ const MOST_OPERATIONS: usize = 200_000;
 /// The kernels of one module at one level, compiled.
 struct Part {
     compiled: Compiled,
-    shapes: Vec<Vec<PhaseShape>>,
+    /// Per kernel its number, the symbol its phases' names start with, and the phases.
+    shapes: Vec<(usize, String, Vec<PhaseShape>)>,
 }
 
 impl Target for Cpu {
     fn emit(&self, kernels: &[Kernel], options: &Options) -> Result<Vec<Emission>, CompilerBug> {
-        let modules: Vec<&[Kernel]> = match kernels.is_empty() {
-            true => vec![kernels],
-            false => {
-                kernels.chunks(kernels.len().div_ceil(kernels.len().div_ceil(MODULE))).collect()
-            }
-        };
-        let mut jobs = Vec::new();
-        for level in &self.levels {
-            let mut first = 0;
-            for module in &modules {
-                jobs.push((*level, first, *module));
-                first += module.len();
+        let layers = layer::layers(&self.levels, kernels, &options.tuning);
+        let mut jobs: Vec<(&Layer, &[usize])> = Vec::new();
+        for layer in &layers {
+            let own = &layer.own;
+            match own.len() {
+                // An image has a module, even if that is empty.
+                0 => jobs.push((layer, own)),
+                n => jobs.extend(own.chunks(n.div_ceil(n.div_ceil(MODULE))).map(|c| (layer, c))),
             }
         }
         let results: Vec<Mutex<Option<Result<Part, CompilerBug>>>> =
@@ -74,10 +75,10 @@ impl Target for Cpu {
         let next = AtomicUsize::new(0);
         let work = || loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some((level, first, module)) = jobs.get(number) else {
+            let Some((layer, own)) = jobs.get(number) else {
                 return;
             };
-            let part = compile(*level, *first, module, options);
+            let part = compile(layer, own, kernels, options);
             *results[number].lock().expect("no job panics while it holds the lock") = Some(part);
         };
         std::thread::scope(|scope| {
@@ -86,29 +87,37 @@ impl Target for Cpu {
             }
             work();
         });
-        let mut parts = results.into_iter().map(|slot| {
+        let mut parts: Vec<Vec<Part>> = layers.iter().map(|_| vec![]).collect();
+        for (slot, (layer, _)) in results.into_iter().zip(&jobs) {
             let part = slot.into_inner().expect("no job panics while it holds the lock");
-            part.unwrap_or_else(|| Err(CompilerBug::new("a module was not compiled")))
-        });
-        let of_level = |level: &Level| {
-            let parts: Result<Vec<Part>, CompilerBug> =
-                parts.by_ref().take(modules.len()).collect();
-            assemble(*level, parts?)
-        };
-        self.levels.iter().map(of_level).collect()
+            let part =
+                part.unwrap_or_else(|| Err(CompilerBug::new("a module was not compiled")))?;
+            let number = layers.iter().position(|l| l.level == layer.level);
+            parts[number.expect("jobs are of these layers")].push(part);
+        }
+        let numbers = (0..layers.len()).rev();
+        numbers.map(|number| assemble(&layers, number, &parts, kernels.len())).collect()
     }
 }
 
-/// Puts the modules of a level together.
-fn assemble(level: Level, parts: Vec<Part>) -> Result<Emission, CompilerBug> {
+/// Puts the modules of a layer, and of those it lies over, together.
+fn assemble(
+    layers: &[Layer],
+    number: usize,
+    parts: &[Vec<Part>],
+    kernels: usize,
+) -> Result<Emission, CompilerBug> {
     let started = Instant::now();
-    let objects: Vec<Vec<u8>> = parts.iter().map(|p| p.compiled.object.clone()).collect();
+    let level = layers[number].level;
+    let below: Vec<usize> = std::iter::successors(Some(number), |n| layers[*n].base).collect();
+    let all = || below.iter().rev().flat_map(|n| &parts[*n]);
+    let objects: Vec<Vec<u8>> = all().map(|p| p.compiled.object.clone()).collect();
     let image = image::link(level.name(), &objects)?;
-    let mut phases = Vec::new();
-    for shapes in parts.iter().flat_map(|p| &p.shapes) {
-        let symbol = symbol(phases.len());
+    let mut phases = vec![Vec::new(); kernels];
+    // Those of the layers above take the place of those below.
+    for (kernel, symbol, shapes) in all().flat_map(|p| &p.shapes) {
         let phase = |(number, shape): (usize, &PhaseShape)| {
-            let name = phase_symbol(&symbol, number);
+            let name = phase_symbol(symbol, number);
             let entry = image.entries.get(&name);
             Ok(Phase {
                 entry: *entry
@@ -120,17 +129,18 @@ fn assemble(level: Level, parts: Vec<Part>) -> Result<Emission, CompilerBug> {
         };
         let of_kernel: Result<Vec<Phase>, CompilerBug> =
             shapes.iter().enumerate().map(phase).collect();
-        phases.push(of_kernel?);
+        phases[*kernel] = of_kernel?;
     }
     let mut timings = Vec::new();
     let mut listings = Vec::new();
-    for part in parts {
-        let compiled = part.compiled;
+    for part in &parts[number] {
+        let compiled = &part.compiled;
         for (step, time) in &compiled.times {
             timings.push(Timing { level: level.name(), step, time: *time });
         }
-        let texts = [("mlir", compiled.mlir), ("llvm", compiled.llvm), ("asm", compiled.asm)];
+        let texts = [("mlir", &compiled.mlir), ("llvm", &compiled.llvm), ("asm", &compiled.asm)];
         for (form, text) in texts {
+            let text = text.clone();
             listings.extend(text.map(|text| Listing { form, level: level.name(), text }));
         }
     }
@@ -138,17 +148,22 @@ fn assemble(level: Level, parts: Vec<Part>) -> Result<Emission, CompilerBug> {
     Ok(Emission { phases, image: image.code, bytes: image.bytes, listings, timings })
 }
 
-fn symbol(kernel: usize) -> String {
-    format!("k{kernel}")
+/// What the functions of a kernel are called: as no other's in an image.
+fn symbol(layer: &Layer, kernel: usize) -> String {
+    match layer.base {
+        None => format!("k{kernel}"),
+        Some(base) => format!("k{kernel}_{base}"),
+    }
 }
 
 /// Builds and compiles one module.
 fn compile(
-    level: Level,
-    first: usize,
+    layer: &Layer,
+    own: &[usize],
     kernels: &[Kernel],
     options: &Options,
 ) -> Result<Part, CompilerBug> {
+    let level = layer.level;
     let started = Instant::now();
     let mlir = Mlir::new();
     let context_ready = started.elapsed();
@@ -156,12 +171,13 @@ fn compile(
     let mut shapes = Vec::new();
     let mut shared = BTreeSet::new();
     let builder = Builder::new(&mlir.context, &module);
-    for (number, kernel) in kernels.iter().enumerate() {
+    for number in own {
+        let kernel = &kernels[*number];
         let mut phases = Phases {
             b: &builder,
             level,
             sizes: options.tuning.of(level),
-            symbol: symbol(first + number),
+            symbol: symbol(layer, *number),
             shapes: vec![],
             shared: &mut shared,
         };
@@ -174,10 +190,10 @@ fn compile(
                 _ => Ok(()),
             })
             .map_err(|bug| bug.note(format!("at level {} in kernel {kernel}", level.name())))?;
-        shapes.push(phases.shapes);
+        shapes.push((*number, phases.symbol, phases.shapes));
     }
     let built = started.elapsed();
-    let names: Vec<&str> = kernels.iter().map(|k| k.name.as_str()).collect();
+    let names: Vec<&str> = own.iter().map(|k| kernels[*k].name.as_str()).collect();
     let mut compiled = pipeline::compile(&mlir, module, level.machine(), options.wanted)
         .map_err(|bug| bug.note(format!("at level {} in kernels {names:?}", level.name())))?;
     let before = [("context", context_ready), ("build", built - context_ready)];
@@ -190,10 +206,14 @@ fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug
     match &kernel.body {
         Body::Nest(nest) => nest::emit(phases, kernel, nest),
         Body::Contraction(contraction) => {
-            match gemm::plan(kernel, contraction, phases.level, &phases.sizes) {
+            let (level, sizes) = (phases.level, phases.sizes);
+            if let Some((plan, contraction)) = dot::plan(kernel, contraction, level, &sizes) {
+                return dot::emit(phases, kernel, &contraction, &plan);
+            }
+            match gemm::plan(kernel, contraction, level, &sizes) {
                 Some((plan, contraction)) => gemm::emit(phases, kernel, &contraction, &plan),
                 None => {
-                    let kernel = narrow::as_nest(kernel, contraction, phases.level);
+                    let kernel = narrow::as_nest(kernel, contraction, level);
                     build(phases, &kernel)
                 }
             }

@@ -535,7 +535,7 @@ impl<'c> Env<'c, '_> {
 }
 
 /// Evaluates what does not depend on the sum nor on `inner` before the loop over columns.
-fn hoist_without_acc(
+pub fn hoist_without_acc(
     env: &mut Env<'_, '_>,
     expr: &Expr,
     acc: ValueId,

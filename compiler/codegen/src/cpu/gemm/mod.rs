@@ -11,10 +11,10 @@
 mod access;
 mod drive;
 mod micro;
-mod pack;
+pub mod pack;
 mod transpose;
 
-pub use drive::emit;
+pub use drive::{emit, hoist_without_acc};
 pub use transpose::transpose;
 
 use super::cost;
@@ -323,7 +323,7 @@ fn plain(kernel: &Kernel, c: &Contraction, panel: u64) -> Option<i64> {
 }
 
 /// The contraction with its sides exchanged if the result is contiguous along m rather than n.
-fn oriented(kernel: &Kernel, c: &Contraction) -> Contraction {
+pub fn oriented(kernel: &Kernel, c: &Contraction) -> Contraction {
     let contiguous = |group: &[IndexId]| {
         let last = varying(kernel, group).last().copied();
         last.is_some_and(|i| cost::stride(kernel, c.target.value, &c.target.subs, i) == Some(1))

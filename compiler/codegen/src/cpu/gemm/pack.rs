@@ -45,8 +45,8 @@ impl<'c> Pack<'c, '_> {
         let first = b.add(self.depth, offset);
         env = env.with_flat(Flat::of(&env, self.along, first, Some(plan.tile.lanes)));
         match plan.depth.is_multiple_of(plan.tile.lanes) {
-            true => self.value(env, plan, None),
-            false => self.value(env, plan, Some(b.sub(self.depths, offset))),
+            true => self.value(env, plan.tile.lanes, None),
+            false => self.value(env, plan.tile.lanes, Some(b.sub(self.depths, offset))),
         }
     }
 
@@ -66,16 +66,16 @@ impl<'c> Pack<'c, '_> {
         let mut flat = Flat::of(&env, self.across, across, Some(plan.tile.lanes));
         flat.aligned = aligned;
         env = env.with_flat(flat);
-        self.value(env, plan, count)
+        self.value(env, plan.tile.lanes, count)
     }
 
     /// The operand's value in the first `count` lanes, 0 in the others.
-    fn value(&self, mut env: Env<'c, '_>, plan: &Plan, count: Option<V<'c>>) -> V<'c> {
+    pub fn value(&self, mut env: Env<'c, '_>, lanes: u64, count: Option<V<'c>>) -> V<'c> {
         let b = env.b;
-        env.lanes = Some(plan.tile.lanes as u32);
+        env.lanes = Some(lanes as u32);
         let Some(count) = count else {
             let value = cast(b, env.eval(self.operand), self.dtype).v;
-            return b.broadcast(value, plan.tile.lanes as u32);
+            return b.broadcast(value, lanes as u32);
         };
         let mask = env.first_lanes(count);
         let env = env.masked(mask);
@@ -157,7 +157,7 @@ pub fn panel<'c>(env: &Env<'c, '_>, plan: &Plan, pack: &Pack<'c, '_>) {
 
 /// Whether an operand is little more than a load, so that evaluating it for many rows at a time does not
 /// make the code long.
-fn plain(kernel: &Kernel, operand: &Expr) -> bool {
+pub fn plain(kernel: &Kernel, operand: &Expr) -> bool {
     let load = match operand {
         Expr::Cast(_, inner) => inner,
         other => other,
@@ -174,7 +174,7 @@ fn plain(kernel: &Kernel, operand: &Expr) -> bool {
 }
 
 /// Moves what depends on the row alone out of the loop over the depth.
-fn hoist_across<'c>(env: &mut Env<'c, '_>, pack: &Pack<'c, '_>, across: V<'c>) {
+pub fn hoist_across<'c>(env: &mut Env<'c, '_>, pack: &Pack<'c, '_>, across: V<'c>) {
     let last = env.b.index(pack.total as i64 - 1);
     let flat = Flat::of(env, pack.across, env.b.smin(across, last), None);
     let mut place = env.with_flat(flat);

@@ -3,6 +3,7 @@
 
 #![allow(dead_code)]
 
+pub mod amx;
 pub mod make;
 pub mod reference;
 
@@ -158,6 +159,9 @@ pub fn levels() -> Vec<Level> {
         _ => is_x86_feature_detected!("avx512vl"),
     };
     if v4.iter().all(|f| has(f)) {
+        if is_x86_feature_detected!("avx512bf16") {
+            levels.push(Level::X86_64V4Bf16);
+        }
         levels.push(Level::X86_64V4);
     }
     levels.push(Level::X86_64V3);
@@ -171,11 +175,17 @@ pub fn compile(kernels: &[Kernel]) -> Emitted {
 
 /// Compiles the kernels of a schedule for every level that can be run here.
 pub fn compile_graph(graph: &KernelGraph) -> Emitted {
-    compile_tuned(graph, Tuning::default())
+    compile_tuned(graph, levels(), Tuning::default())
 }
 
-fn compile_tuned(graph: &KernelGraph, tuning: Tuning) -> Emitted {
-    let options = Options { target: TargetKind::Cpu(levels()), tuning, ..Options::default() };
+/// Compiles kernels for some levels.
+pub fn compile_for(kernels: &[Kernel], levels: Vec<Level>) -> Emitted {
+    let graph = KernelGraph { kernels: kernels.to_vec(), ..KernelGraph::default() };
+    compile_tuned(&graph, levels, Tuning::default())
+}
+
+fn compile_tuned(graph: &KernelGraph, levels: Vec<Level>, tuning: Tuning) -> Emitted {
+    let options = Options { target: TargetKind::Cpu(levels), tuning, ..Options::default() };
     match emit(graph, &options) {
         Ok(emitted) => emitted,
         Err(bug) => panic!("{bug}"),
@@ -265,7 +275,14 @@ pub fn check_with(
     operands: impl Fn(&Kernel, u64) -> Vec<Vec<u8>>,
 ) {
     let kernels: Vec<Kernel> = cases.iter().map(|c| c.0.clone()).collect();
-    let emitted = compile_tuned(&KernelGraph { kernels, ..KernelGraph::default() }, tuning);
+    let mut levels = levels();
+    if levels.contains(&Level::X86_64V4Bf16) {
+        // Tiles are there in any case, in software if need be; the level's other instructions must be.
+        amx::provide();
+        levels.insert(0, Level::X86_64V4Amx);
+    }
+    let graph = KernelGraph { kernels, ..KernelGraph::default() };
+    let emitted = compile_tuned(&graph, levels, tuning);
     let loaded = load(&emitted);
     for (number, (kernel, tolerance)) in cases.iter().enumerate() {
         let inputs = operands(kernel, number as u64);
