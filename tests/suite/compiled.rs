@@ -7,12 +7,14 @@ use einmesh_exec::{Module, Options, Session};
 use einmesh_interp::{Tensor, mismatch};
 use einmesh_ir::{DType, SpmdProgram};
 
-/// The best level of this machine.
-pub fn level() -> Level {
-    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
-        Level::X86_64V4
+/// The best level of this machine, and what it adds to.
+pub fn levels() -> Vec<Level> {
+    if !is_x86_feature_detected!("avx512f") || !is_x86_feature_detected!("avx512bw") {
+        vec![Level::X86_64V3]
+    } else if is_x86_feature_detected!("avx512bf16") {
+        vec![Level::X86_64V4Bf16, Level::X86_64V4]
     } else {
-        Level::X86_64V3
+        vec![Level::X86_64V4]
     }
 }
 
@@ -31,7 +33,7 @@ pub fn build(spmd: &SpmdProgram, levels: &[Level]) -> Artifact {
 
 /// Runs a device's program natively on whole tensors.
 pub fn run(spmd: &SpmdProgram, inputs: &[Tensor]) -> Vec<Tensor> {
-    let artifact = build(spmd, &[level()]);
+    let artifact = build(spmd, &levels());
     let module = Module::load(&artifact).expect("this machine runs its own level");
     let options = Options { threads: 2, ..Options::default() };
     let mut session = Session::new(module, options).expect("memory for a small program");

@@ -4,7 +4,7 @@
 //! `tests/golden/decode_*_tiny.json` hold the prompt and the tokens that follow it. The weights are
 //! those of `einmesh_models`, times the gain that the file names.
 
-use crate::compiled::level;
+use crate::compiled::levels;
 use einmesh_artifact::Step;
 use einmesh_driver::{Goal, Products, Request, Source, compile};
 use einmesh_exec::tensors::{ElementType, Value};
@@ -90,7 +90,7 @@ impl Model {
             overrides.shard = Some(vec![("tensor".to_owned(), dims)]);
         }
         request.goal = goal;
-        request.levels = vec![level()];
+        request.levels = levels();
         request.verify = true;
         let (session, result) = compile(&request);
         match result {

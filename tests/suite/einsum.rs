@@ -4,7 +4,7 @@
 //! `tests/golden/einsum.json` names the cases. Operand n of a case is uniform in ±½, from
 //! `einmesh_models::generator` with the seed of `NAME/n`.
 
-use crate::compiled::level;
+use crate::compiled::levels;
 use einmesh_driver::{Products, Request, Source, compile};
 use einmesh_exec::tensors::{ElementType, Value};
 use einmesh_exec::{Module, Options, Session};
@@ -96,7 +96,7 @@ impl Case {
         let source =
             Source::Text { name: self.name.clone(), text: self.einsum.program(&extents, "f32") };
         let mut request = Request::new(source, "einsum");
-        request.levels = vec![level()];
+        request.levels = levels();
         let overrides = &mut request.options.overrides;
         overrides.mesh = Some(mesh.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect());
         let dims = |dims: &[&str]| dims.iter().map(|d| (*d).to_owned()).collect();

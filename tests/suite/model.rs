@@ -1,7 +1,7 @@
 //! A model of `models/` with its weights and inputs: compiled with any placement, its arguments by the
 //! names of the checkpoint, run natively.
 
-use crate::compiled::{difference, level};
+use crate::compiled::{difference, levels};
 use einmesh_driver::{Goal, Products, Request, Source, compile};
 use einmesh_exec::tensors::{ElementType, Value};
 use einmesh_exec::{Module, Options, Session};
@@ -64,7 +64,7 @@ impl Case {
         overrides.shard = Some(placement.shard.iter().map(|(n, d)| (own(n), dims(d))).collect());
         overrides.fsdp = Some(placement.fsdp.iter().map(|(n, r)| (own(n), own(r))).collect());
         request.goal = goal;
-        request.levels = vec![level()];
+        request.levels = levels();
         request.verify = true;
         let (session, result) = compile(&request);
         match result {

@@ -61,11 +61,18 @@ impl Sizes {
         match level {
             Level::X86_64V3 => Sizes { tile_rows: 6, ..sizes },
             Level::X86_64V4 => sizes,
-            Level::X86_64V4Bf16 => Sizes { block_flops: 8_000_000, ..sizes },
-            // Packing is dear beside tiles: the more rows, the more use is made of a packed operand.
-            Level::X86_64V4Amx => {
-                Sizes { block_rows: 1024, block_columns: 256, block_flops: 32_000_000, ..sizes }
+            // Products of pairs pack a step's part of a block of the right operand, panels of which stay in the
+            // L1 cache.
+            Level::X86_64V4Bf16 => {
+                Sizes { step_bytes: 1024, block_rows: 256, block_flops: 8_000_000, ..sizes }
             }
+            // Packing is dear beside tiles: the more rows, the more use is made of a packed operand.
+            Level::X86_64V4Amx => Sizes {
+                step_bytes: 1024,
+                block_columns: 256,
+                block_flops: 32_000_000,
+                ..sizes
+            },
         }
     }
 

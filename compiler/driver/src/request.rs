@@ -57,7 +57,7 @@ impl Request {
             source,
             options: Options { entry: entry.to_owned(), ..Options::default() },
             goal: Goal::Build,
-            levels: vec![Level::X86_64V4, Level::X86_64V3],
+            levels: Level::ALL.to_vec(),
             tuning: Tuning::default(),
             emit: BTreeSet::new(),
             verify: cfg!(debug_assertions),

@@ -5,12 +5,7 @@ use einmesh_ir::{BinaryOp, DType, Expr, Literal, UnaryOp};
 
 /// A constant rounded to a dtype.
 pub(crate) fn literal_as(literal: Literal, dtype: DType) -> Option<Expr> {
-    let round = |v: f64| match dtype {
-        DType::F64 => v,
-        DType::F32 => f64::from(v as f32),
-        DType::Bf16 => half::bf16::from_f64(v).to_f64(),
-        _ => half::f16::from_f64(v).to_f64(),
-    };
+    let round = |v: f64| dtype.round(v);
     Some(Expr::Literal(match literal {
         Literal::Float(_, v) if dtype.is_float() => Literal::Float(dtype, round(v)),
         Literal::Int(_, v) if dtype.is_float() => Literal::Float(dtype, round(v as f64)),

@@ -265,7 +265,7 @@ pub struct Phase {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodeImage {
-    /// The CPU level: `x86-64-v3`, `x86-64-v4` or `x86-64-v4-amx`.
+    /// The CPU level: one of [`crate::LEVELS`].
     pub level: String,
     /// Bytes of executable pages.
     pub text: u64,

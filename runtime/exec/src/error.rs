@@ -31,6 +31,14 @@ pub enum RunError {
         /// What the CPU is.
         cpu: &'static str,
     },
+    /// The level that the environment asks for is none.
+    #[error("`EINMESH_CPU` is `{name}`, which is no CPU level\nhelp: the levels are {known}")]
+    Level {
+        /// What it is.
+        name: String,
+        /// The levels there are.
+        known: String,
+    },
     /// The operating system refused memory.
     #[error("cannot allocate {bytes} bytes for {what}: {source}\nhelp: {help}")]
     Memory {

@@ -31,25 +31,34 @@ pub(crate) struct Phase {
 }
 
 impl Module {
-    /// Maps the best image that this CPU can run.
+    /// Maps the best image that this CPU can run. The environment variable `EINMESH_CPU` names the most
+    /// demanding level to choose from, as [`Module::load_limited`] does.
     ///
     /// The artifact is validated, the hashes of its images included, but that tells damage and not
     /// intent: its code runs with all rights of the process. Load only what you trust.
     pub fn load(artifact: &Artifact) -> Result<Module, RunError> {
+        let limit = std::env::var_os(cpu::LIMIT).map(|l| l.to_string_lossy().into_owned());
+        Module::load_limited(artifact, limit.as_deref())
+    }
+
+    /// As [`Module::load`], choosing among the images up to a level, whatever the environment says.
+    pub fn load_limited(artifact: &Artifact, limit: Option<&str>) -> Result<Module, RunError> {
         // Also what was read, and so validated before: an artifact may be changed in memory.
         let findings = validate(artifact);
         if !findings.is_empty() {
             return Err(ArtifactError::Invalid(findings).into());
         }
         let manifest = Arc::new(artifact.manifest.clone());
+        let allowed = cpu::allowed(limit)?;
+        let fits =
+            |image: &CodeImage| allowed.contains(&image.level.as_str()) && cpu::runs(&image.level);
         let images = manifest.images.iter().enumerate();
-        let Some((number, image)) = images.into_iter().find(|(_, image)| cpu::runs(&image.level))
-        else {
+        let Some((number, image)) = images.into_iter().find(|(_, image)| fits(image)) else {
             if manifest.kernels.is_empty() {
                 return Ok(Module::without_code(manifest));
             }
             let levels: Vec<&str> = manifest.images.iter().map(|i| i.level.as_str()).collect();
-            return Err(RunError::Cpu { available: levels.join(", "), cpu: cpu::level() });
+            return Err(RunError::Cpu { available: levels.join(", "), cpu: cpu::level(allowed) });
         };
         let code = map(image, &artifact.images[number]).map_err(|source| RunError::Memory {
             bytes: image.text + image.rodata,

@@ -50,6 +50,6 @@ fn differs(kernel: &Kernel, tuning: &Tuning, level: Level, base: Level) -> bool 
             let plan = |level| dot::plan(kernel, c, level, &tuning.of(level));
             plan(level) != plan(base)
         }
-        Body::Nest(_) | Body::Argsort { .. } => false,
+        Body::Nest(_) | Body::Online(_) | Body::Argsort { .. } => false,
     }
 }

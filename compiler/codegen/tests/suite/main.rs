@@ -10,6 +10,7 @@ mod image;
 mod math;
 mod nest;
 mod online;
+mod pairs;
 mod random;
 mod semantics;
 mod tuning;

@@ -14,7 +14,7 @@ use crate::error::Finding;
 use crate::manifest::{FORMAT, Manifest};
 
 /// The CPU levels code can be compiled for, most demanding first.
-pub const LEVELS: [&str; 3] = ["x86-64-v4-amx", "x86-64-v4", "x86-64-v3"];
+pub const LEVELS: [&str; 4] = ["x86-64-v4-amx", "x86-64-v4-bf16", "x86-64-v4", "x86-64-v3"];
 
 /// The most images: one per level.
 pub(crate) const MAX_IMAGES: usize = LEVELS.len();

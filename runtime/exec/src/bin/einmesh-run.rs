@@ -31,6 +31,8 @@ const EXAMPLES: &str = "Examples:
       --outputs logits.safetensors --repeat 5
   einmesh-run mlp.einpkg --inputs x.safetensors --json | jq .run_ms
 
+Environment: EINMESH_CPU=x86-64-v3|x86-64-v4|x86-64-v4-bf16|x86-64-v4-amx uses no code beyond that level.
+
 Exit codes: 0 success, 1 the artifact, an input or the run is at fault, 2 wrong usage.";
 
 fn main() -> ExitCode {

@@ -12,6 +12,7 @@
 use std::arch::x86_64::{__m128, _mm_cvtss_f32, _mm_fmadd_ss, _mm_set_ss};
 use std::cell::UnsafeCell;
 use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A tile register: 16 rows of 64 bytes.
 type Tile = [[u8; 64]; 16];
@@ -28,9 +29,19 @@ thread_local! {
         const { UnsafeCell::new(State { shapes: None, tiles: [[[0; 64]; 16]; 8] }) };
 }
 
+/// How many instructions the software has executed, if it is in use.
+static EXECUTED: AtomicU64 = AtomicU64::new(0);
+static ONCE: Once = Once::new();
+
+/// How many instructions the software has executed; `None` if the processor has tiles of its own, or
+/// nobody has asked for any.
+pub fn executed() -> Option<u64> {
+    let software = ONCE.is_completed() && !permitted();
+    software.then(|| EXECUTED.load(Ordering::Relaxed))
+}
+
 /// Makes tile instructions work in this process, if need be by software.
 pub fn provide() {
-    static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if permitted() {
             return;
@@ -70,6 +81,7 @@ extern "C" fn handle(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void
         let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let at = registers[libc::REG_RIP as usize] as *const u8;
         let code = std::slice::from_raw_parts(at, 15);
+        EXECUTED.fetch_add(1, Ordering::Relaxed);
         let length = STATE.with(|state| execute(code, registers, &mut *state.get()));
         registers[libc::REG_RIP as usize] += length as i64;
     }

@@ -42,12 +42,7 @@ impl Number {
 }
 
 fn round(dtype: DType, x: f64) -> f64 {
-    match dtype {
-        DType::F32 => f64::from(x as f32),
-        DType::Bf16 => half::bf16::from_f64(x).to_f64(),
-        DType::F16 => half::f16::from_f64(x).to_f64(),
-        _ => x,
-    }
+    dtype.round(x)
 }
 
 pub fn read(dtype: DType, bytes: &[u8]) -> Number {
@@ -66,8 +61,8 @@ pub fn write(dtype: DType, number: Number) -> Vec<u8> {
     match dtype {
         DType::F64 => number.float().to_le_bytes().to_vec(),
         DType::F32 => (number.float() as f32).to_le_bytes().to_vec(),
-        DType::Bf16 => half::bf16::from_f64(number.float()).to_le_bytes().to_vec(),
-        DType::F16 => half::f16::from_f64(number.float()).to_le_bytes().to_vec(),
+        DType::Bf16 => half::bf16::from_f64(round(dtype, number.float())).to_le_bytes().to_vec(),
+        DType::F16 => half::f16::from_f64(round(dtype, number.float())).to_le_bytes().to_vec(),
         DType::I64 | DType::Key => number.int().to_le_bytes().to_vec(),
         DType::I32 => (number.int() as i32).to_le_bytes().to_vec(),
         DType::Bool => vec![u8::from(number.truth())],
