@@ -96,7 +96,7 @@ fn minilm_embeds_as_pytorch_does() {
     let mut request = Request::new(Source::File(PathBuf::from(file)), "embed");
     request.options.dims.extend([("B".to_owned(), 5), ("T".to_owned(), 19)]);
     request.goal = Goal::Build;
-    request.levels = vec![crate::compiled::level()];
+    request.levels = crate::compiled::levels();
     let (session, result) = compile(&request);
     let products = result.unwrap_or_else(|failure| panic!("{failure:?} {session:?}"));
     let artifact = products.artifact.expect("the goal was an artifact");
