@@ -67,12 +67,9 @@ impl Sizes {
                 Sizes { step_bytes: 1024, block_rows: 256, block_flops: 8_000_000, ..sizes }
             }
             // Packing is dear beside tiles: the more rows, the more use is made of a packed operand.
-            Level::X86_64V4Amx => Sizes {
-                step_bytes: 1024,
-                block_columns: 256,
-                block_flops: 32_000_000,
-                ..sizes
-            },
+            Level::X86_64V4Amx => {
+                Sizes { step_bytes: 1024, block_columns: 256, block_flops: 32_000_000, ..sizes }
+            }
         }
     }
 
