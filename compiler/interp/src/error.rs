@@ -44,9 +44,9 @@ pub enum EvalError {
         /// The extent it must be below.
         extent: i64,
     },
-    /// Two devices hold the same element of an output, with different bits.
+    /// Two devices hold the same element of an output or a loop's condition, with different bits.
     Disagreement {
-        /// The output's path.
+        /// The output's path, or the condition's name.
         path: String,
         /// The element's position in the whole tensor.
         position: Vec<u64>,

@@ -129,6 +129,9 @@ impl<'p> Machine<'p> {
             }
         }
         for iteration in 0..extent {
+            if !self.goes_on(l)? {
+                break;
+            }
             let counter = if l.reversed { extent - 1 - iteration } else { iteration };
             self.counters[l.var] = counter as i64;
             self.block(&l.body)?;
@@ -150,6 +153,28 @@ impl<'p> Machine<'p> {
             }
         }
         Ok(())
+    }
+}
+
+impl Machine<'_> {
+    /// Whether a loop has another iteration, as far as its condition decides.
+    fn goes_on(&self, l: &Loop) -> Result<bool, EvalError> {
+        let Some(condition) = l.condition else {
+            return Ok(true);
+        };
+        let holds = |rank: usize| match &self.get(rank, condition).data {
+            Data::Int(x) => x[0] != 0,
+            Data::Float(_) => unreachable!("verified: a truth value"),
+        };
+        let first = holds(0);
+        match (1..self.devices.len()).find(|rank| holds(*rank) != first) {
+            None => Ok(first),
+            Some(rank) => Err(EvalError::Disagreement {
+                path: self.program.name_of(condition),
+                position: Vec::new(),
+                ranks: [(0, first.to_string()), (rank as u64, (!first).to_string())],
+            }),
+        }
     }
 }
 

@@ -212,13 +212,16 @@ pub enum Reducer {
     LogSumExp,
 }
 
-/// Repetition of a block over a dim.
+/// Repetition of a block over a dim, or until a condition ends it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Loop {
     /// The counter, from 0 (or from the last position down to 0 if `reversed`).
     pub var: LoopVarId,
     /// Whether the counter runs downwards.
     pub reversed: bool,
+    /// The entry of a carried truth value that is looked at before each iteration: once it is false, the
+    /// loop ends, and the states keep what they are. The same on all devices. Such a loop collects nothing.
+    pub condition: Option<ValueId>,
     /// State passed from iteration to iteration.
     pub carried: Vec<Carried>,
     /// Values stacked over the iterations.

@@ -32,6 +32,9 @@ fn mark(block: &Block, live: &mut BTreeSet<ValueId>) {
             }
             Op::Loop(l) => loop {
                 let before = live.len();
+                if l.carried.iter().any(|c| live.contains(&c.result)) {
+                    live.extend(l.condition);
+                }
                 for c in &l.carried {
                     if live.contains(&c.result) || live.contains(&c.entry) {
                         live.extend([c.init, c.entry, c.exit]);
@@ -58,7 +61,7 @@ fn sweep(block: &mut Block, live: &BTreeSet<ValueId>) {
             l.carried.retain(|c| live.contains(&c.result) || live.contains(&c.entry));
             l.collected.retain(|c| live.contains(&c.result));
             sweep(&mut l.body, live);
-            !(l.carried.is_empty() && l.collected.is_empty())
+            !(l.carried.iter().all(|c| !live.contains(&c.result)) && l.collected.is_empty())
         }
         op => op.defines().iter().any(|v| live.contains(v)),
     });
@@ -183,6 +186,7 @@ fn rename_definitions(
             }
             Op::Loop(l) => {
                 l.var = vars[&l.var];
+                l.condition = l.condition.map(|c| values[&c]);
                 for c in &mut l.carried {
                     c.entry = values[&c.entry];
                     c.result = values[&c.result];

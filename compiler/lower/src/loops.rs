@@ -7,7 +7,7 @@ use crate::values::{Array, Elem, Val};
 use einmesh_diagnostics::codes::language as codes;
 use einmesh_diagnostics::{Diagnostic, Span};
 use einmesh_ir::{
-    Block, Carried, Collected, DType, DimId, IndexId, Loop, LoopVar, Op, Value, ValueId,
+    Block, Carried, Collected, DType, DimId, Expr, IndexId, Loop, LoopVar, Op, Value, ValueId,
 };
 use einmesh_syntax::ast::{self, ExprKind, LhsPart, StmtKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,7 +98,7 @@ impl<'a> Ctx<'a> {
         self.run_loop(Some(&var.text), dim, reversed, body, None);
     }
 
-    /// `while` is reported, and its body checked as one iteration of a loop.
+    /// `while condition limit N`: a loop over N positions that a carried truth value may end before.
     pub fn while_loop(
         &mut self,
         condition: &'a ast::Expr,
@@ -106,21 +106,57 @@ impl<'a> Ctx<'a> {
         body: &'a ast::Block,
         span: Span,
     ) {
-        self.report(
-            Diagnostic::error(codes::WHILE, "`while` is not compiled yet")
-                .at(span, "its condition and body were checked")
-                .help("run a fixed number of steps, `for n in N { … }`, and mask what is done with `where`"),
-        );
-        match self.dim_axis(limit).map(|a| a.dims) {
-            Some(dims) if dims.len() == 1 => {
-                self.run_loop(None, dims[0], false, body, Some(condition))
+        let axis = self.dim_axis(limit);
+        if !self.frame().lifts.is_empty() {
+            self.report(
+                Diagnostic::error(
+                    codes::WHILE,
+                    "a `while` in a function that is mapped over an index",
+                )
+                .at(span, "each element would end at a time of its own")
+                .help(
+                    "give the function the whole array, go on while `any[…]` needs it, and choose with `where`",
+                ),
+            );
+        } else if let Some([dim]) = axis.as_ref().map(|a| &a.dims[..]) {
+            // It is looked at here, and at the end of each iteration for the next.
+            if let Some(first) = self.going(condition) {
+                return self.run_loop(None, *dim, false, body, Some((condition, first)));
             }
-            _ => {
-                for name in assigned(body) {
-                    self.set_var(&name, Val::Poison, span);
-                }
-            }
+        } else if axis.is_some() {
+            self.report(
+                Diagnostic::error(
+                    codes::WRONG_TUPLE,
+                    "the limit of a `while` is a number or one dim",
+                )
+                .at(limit.span, "this is a product")
+                .help("write the product as a number, or nest two loops"),
+            );
         }
+        for name in assigned(body) {
+            self.set_var(&name, Val::Poison, span);
+        }
+    }
+
+    /// A condition as a value, which the current block defines.
+    fn going(&mut self, condition: &'a ast::Expr) -> Option<ValueId> {
+        self.hint = "going".to_owned();
+        let body =
+            self.truth(condition, "the condition of a `while` is a truth value", "while ")?;
+        if let Expr::Load(load) = &body
+            && load.subs.is_empty()
+            && self.defined_here(load.value)
+        {
+            return Some(load.value);
+        }
+        Some(self.emit(crate::emit::Emission {
+            dtype: DType::Bool,
+            free: vec![],
+            reduced: vec![],
+            reducer: einmesh_ir::Reducer::None,
+            guard: None,
+            body,
+        }))
     }
 
     fn run_loop(
@@ -129,7 +165,7 @@ impl<'a> Ctx<'a> {
         dim: DimId,
         reversed: bool,
         body: &'a ast::Block,
-        condition: Option<&'a ast::Expr>,
+        condition: Option<(&'a ast::Expr, ValueId)>,
     ) {
         let hint = name.unwrap_or("step").to_owned();
         let origin = self.span;
@@ -162,12 +198,16 @@ impl<'a> Ctx<'a> {
         };
         self.frame_mut().loops.push(scope);
         self.blocks.push(Block::default());
-        if let Some(condition) = condition {
-            self.condition(condition);
-        }
         self.block(body);
         self.span = origin;
-        let (carried, same, finals) = self.leave_states(states, &lifts);
+        let ending = condition.and_then(|(c, first)| Some((first, self.going(c)?)));
+        let (mut carried, same, finals) = self.leave_states(states, &lifts);
+        let condition = ending.map(|(init, exit)| {
+            self.hint = "going".to_owned();
+            let [entry, result] = [(); 2].map(|()| self.value(DType::Bool, vec![]));
+            carried.push(Carried { init, entry, exit, result });
+            entry
+        });
         let scope = self.frame_mut().loops.pop();
         let collected_names = scope.map(|s| s.collected).unwrap_or_default();
         let (collected, outer_names) =
@@ -184,7 +224,8 @@ impl<'a> Ctx<'a> {
             exit: rename(c.exit),
             result: c.result,
         });
-        let op = Loop { var, reversed, carried: carried.collect(), collected, body: block };
+        let carried = carried.collect();
+        let op = Loop { var, reversed, condition, carried, collected, body: block };
         self.push(Op::Loop(op));
         // What the body bound anew ends with it.
         self.frame_mut().vars = before;

@@ -108,6 +108,11 @@ impl<'a> Ctx<'a> {
 
     /// A guard as a condition.
     pub fn condition(&mut self, guard: &'a ast::Expr) -> Option<Expr> {
+        self.truth(guard, "a guard is a condition", "| ")
+    }
+
+    /// An expression that has to be a truth value; `rule` and `before` are for the message.
+    pub fn truth(&mut self, guard: &'a ast::Expr, rule: &str, before: &str) -> Option<Expr> {
         match self.eval(guard) {
             Val::Array(a) if a.axes.is_empty() && a.elem == Elem::Strong(DType::Bool) => {
                 Some(a.body)
@@ -116,9 +121,9 @@ impl<'a> Ctx<'a> {
             other => {
                 let what = self.describe(&other);
                 self.report(
-                    Diagnostic::error(codes::GUARD, format!("a guard is a condition, not {what}"))
+                    Diagnostic::error(codes::GUARD, format!("{rule}, not {what}"))
                         .at(guard.span, format!("this is {what}"))
-                        .help(format!("compare it: `| {} != 0`", short(guard))),
+                        .help(format!("compare it: `{before}{} != 0`", short(guard))),
                 );
                 None
             }

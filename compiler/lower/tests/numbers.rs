@@ -595,3 +595,31 @@ export fn f(x: f32[model.B,model.D], p: model.Norm, y: f32[Width,model.V]) -> f3
     assert_eq!(extents, [vec![2, 4], vec![4], vec![4], vec![4, 7]]);
     assert_eq!(program.extents(program.outputs[0].value), [2, 7]);
 }
+
+#[test]
+fn a_while_runs_as_long_as_it_says() {
+    let source = from_text(
+        "tests/programs/test.ein",
+        "dim B = 4
+        export fn f(x: f32[B], most: i32) -> (y: f32[B], n: i32, never: i32) {
+          y = x
+          n = 0
+          while any[b](y[b] < 100) and n < most limit 3 * 2 {
+            y[b] = where(y[b] < 100, 2 * y[b], y[b])
+            n    = n + 1
+          }
+          never = 7
+          while never < 5 limit 3 { never = never + 1 }
+        }",
+    );
+    let ran = |x: [f64; 4], most: f64| {
+        let given = [("x", x.to_vec()), ("most", vec![most])];
+        let named = run(&source, &options("f", ""), &given);
+        assert_eq!(named["never"], [7.0]);
+        (named["y"].clone(), named["n"][0])
+    };
+    assert_eq!(ran([10.0, 50.0, 70.0, 30.0], 9.0), (vec![160.0, 100.0, 140.0, 120.0], 4.0));
+    assert_eq!(ran([10.0, 50.0, 70.0, 30.0], 1.0), (vec![20.0, 100.0, 140.0, 60.0], 1.0));
+    assert_eq!(ran([1.0, 200.0, 200.0, 200.0], 9.0), (vec![64.0, 200.0, 200.0, 200.0], 6.0));
+    assert_eq!(ran([100.0; 4], 9.0), (vec![100.0; 4], 0.0));
+}

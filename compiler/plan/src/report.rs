@@ -39,6 +39,8 @@ pub enum Row {
         dim: String,
         /// How often it runs.
         trips: u64,
+        /// Whether a condition may end it before.
+        ends: bool,
     },
     /// A value.
     Value(ValueRow),
@@ -153,6 +155,7 @@ impl Ctx<'_> {
                         var: var.name.clone(),
                         dim: dim.name.clone(),
                         trips: dim.extent,
+                        ends: l.condition.is_some(),
                     });
                     for state in &l.carried {
                         let row = self.value(state.entry, Role::State, depth + 1);

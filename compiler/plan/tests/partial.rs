@@ -207,6 +207,7 @@ fn loops_do_not_carry_partial_sums_and_are_not_entered_with_them() {
     m.b.program.body.ops.push(Op::Loop(Loop {
         var,
         reversed: false,
+        condition: None,
         carried,
         collected: vec![],
         body,

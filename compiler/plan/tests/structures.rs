@@ -191,6 +191,7 @@ fn looping() -> Program {
     m.b.program.body.ops.push(Op::Loop(Loop {
         var,
         reversed: false,
+        condition: None,
         carried: vec![Carried { init, entry, exit, result }],
         collected: vec![Collected { value: exit, result: stacked, position: 1 }],
         body,

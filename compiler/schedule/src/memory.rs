@@ -137,8 +137,11 @@ impl<'a> Ctx<'a> {
                     self.touch(c.input, now, depth);
                     self.touch(c.out, now, depth);
                 }
-                Action::Loop { body, results, .. } => {
+                Action::Loop { body, results, condition, .. } => {
                     let first = now;
+                    if let Some(condition) = condition {
+                        self.touch(*condition, first, depth);
+                    }
                     let states: Vec<ValueId> = body
                         .iter()
                         .filter_map(|a| match a {

@@ -38,6 +38,8 @@ pub enum Action {
         var: LoopVarId,
         /// Whether it counts down.
         reversed: bool,
+        /// The state that must be true for another iteration.
+        condition: Option<ValueId>,
         /// One iteration.
         body: Vec<Action>,
         /// The states after the last iteration.
@@ -122,7 +124,8 @@ impl Ctx<'_> {
         }
         body.extend(self.advance(l));
         let results = l.carried.iter().map(|c| c.result).collect();
-        actions.push(Action::Loop { var: l.var, reversed: l.reversed, body, results });
+        let (reversed, condition) = (l.reversed, l.condition);
+        actions.push(Action::Loop { var: l.var, reversed, condition, body, results });
     }
 
     /// The states' steps to the next iteration, as if all at once: an exit that is another state's

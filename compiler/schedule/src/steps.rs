@@ -162,10 +162,11 @@ impl Ctx<'_> {
                     Step::Copy { from: a, to: b }
                 }
             }
-            Action::Loop { var, reversed, body, .. } => Step::Loop {
+            Action::Loop { var, reversed, condition, body, .. } => Step::Loop {
                 counter: var.0,
                 extent: self.trips(*var),
                 reversed: *reversed,
+                condition: condition.map(|c| self.buffer(c)),
                 steps: self.steps(body),
             },
             Action::Collective(c) => self.collective(c),

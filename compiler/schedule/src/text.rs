@@ -49,9 +49,11 @@ impl KernelGraph {
                     let all: Vec<String> = operands.iter().map(name).chain(ints).collect();
                     writeln!(f, "launch {kernel}({})", all.join(", "))?;
                 }
-                Step::Loop { counter, extent, reversed, steps } => {
+                Step::Loop { counter, extent, reversed, condition, steps } => {
                     let order = if *reversed { " reversed" } else { "" };
-                    writeln!(f, "loop counter {counter} to {extent}{order}")?;
+                    let condition = condition.map(|c| format!(" while {}", name(&c)));
+                    let condition = condition.unwrap_or_default();
+                    writeln!(f, "loop counter {counter} to {extent}{order}{condition}")?;
                     self.steps(f, steps, depth + 1)?;
                 }
                 Step::Copy { from, to } => writeln!(f, "copy {} to {}", name(from), name(to))?,

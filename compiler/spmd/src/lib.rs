@@ -34,6 +34,7 @@ pub mod report;
 mod reshard;
 mod store;
 mod tidy;
+mod uniform;
 mod verify;
 
 pub use budget::check_budgets;

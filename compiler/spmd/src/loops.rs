@@ -1,7 +1,7 @@
 //! Loops, sorts and blocks.
 //!
-//! A loop runs as often on every device: its trip count is a dim's whole extent, and its counter is
-//! never split. A carried state has one sharding, that of its entry: the state before the first
+//! A loop runs as often on every device: its trip count is a dim's whole extent, its counter is never
+//! split, and the condition that may end it before is whole on all devices. A carried state has one sharding, that of its entry: the state before the first
 //! iteration and the one at the end of each are brought to it. A collected value is brought to the
 //! sharding of the collection, the loop's dim aside, in each iteration, so that no device ever
 //! holds more of the collection than it will keep.
@@ -30,7 +30,7 @@ impl Ctx {
         let mut frame = Frame { looping: Some((l.var, trips)), ..Frame::default() };
         for state in &l.carried {
             self.reader = state.init;
-            let sharding = self.held(state.entry).clone();
+            let sharding = self.state(l, state);
             let init = self.reshard(state.init, &sharding);
             let dims = self.local.values[init].dims.clone();
             let dtype = self.local.values[init].dtype;
@@ -43,7 +43,7 @@ impl Ctx {
         self.block(&l.body);
         for (state, local) in l.carried.iter().zip(&mut carried) {
             self.reader = state.exit;
-            let sharding = self.held(state.entry).clone();
+            let sharding = self.state(l, state);
             local.exit = self.reshard(state.exit, &sharding);
         }
         let mut collected: Vec<(Collected, Sharding)> = Vec::with_capacity(l.collected.len());
@@ -60,21 +60,32 @@ impl Ctx {
             collected.push((Collected { value, result, position: stack.position }, each));
         }
         let body = self.frames.pop().expect("pushed above");
+        let condition = l.carried.iter().position(|c| Some(c.entry) == l.condition);
         self.frame().ops.push(Op::Loop(Loop {
             var: l.var,
             reversed: l.reversed,
+            condition: condition.map(|at| carried[at].entry),
             carried: carried.clone(),
             collected: collected.iter().map(|(c, _)| *c).collect(),
             body: Block { ops: body.ops },
         }));
         for (state, local) in l.carried.iter().zip(&carried) {
             self.reader = state.result;
-            let sharding = self.held(state.entry).clone();
+            let sharding = self.state(l, state);
             self.settle(state.result, Version { sharding, local: local.result });
         }
         for (stack, (local, sharding)) in l.collected.iter().zip(collected) {
             self.reader = stack.result;
             self.settle(stack.result, Version { sharding, local: local.result });
+        }
+    }
+
+    /// The one sharding of a loop's state. A condition must be known where it is: it is never partial.
+    fn state(&self, l: &Loop, state: &Carried) -> Sharding {
+        let held = self.held(state.entry).clone();
+        match l.condition == Some(state.entry) {
+            true => Sharding { partial: Vec::new(), ..held },
+            false => held,
         }
     }
 

@@ -1,8 +1,8 @@
 //! The static proof that a partitioned program cannot deadlock.
 //!
 //! All devices run one program. Collectives stand in blocks, and the only control flow is the loop,
-//! whose trip count is the extent of a dim: a constant. No expression, and so no device coordinate,
-//! decides what is executed. Hence all devices execute the same sequence of collectives, and it
+//! whose trip count is the extent of a dim, a constant, or decided by a condition that is the same on all
+//! devices, which [`uniform`] proves. Nothing else decides what is executed. Hence all devices execute the same sequence of collectives, and it
 //! remains to show for each collective that it means the same to all: the groups over its axes
 //! partition the devices into groups of one size, every member gives and receives the same number
 //! of elements, and a permutation sends to each member at most once. Since the devices meet in the
@@ -12,6 +12,7 @@
 //! [`verify_spmd`](einmesh_ir::verify::verify_spmd) checks types and definitions; this checks what
 //! the argument needs, on its own, so that neither has to be trusted alone.
 
+use crate::uniform;
 use einmesh_ir::verify::Violation;
 use einmesh_ir::{
     Block, Collective, CollectiveKind, DType, Mesh, MeshAxisId, Op, Program, Reducer, SpmdProgram,
@@ -31,6 +32,9 @@ pub fn verify_collectives(spmd: &SpmdProgram) -> Vec<Violation> {
     verifier.mesh();
     if verifier.found.is_empty() {
         verifier.block(&spmd.program.body);
+    }
+    if verifier.found.is_empty() {
+        verifier.found = uniform::conditions(spmd);
     }
     verifier.found
 }

@@ -333,3 +333,75 @@ fn positions_are_global() {
     let form = |e: &Expr| einmesh_ir::affine::Affine::of(e);
     assert_eq!(form(&c.body), form(&position));
 }
+
+/// `while any(x[i] < 3) { x[i] = x[i] + 1 }`, x split, as one device runs it.
+fn counting(mesh: &[(&str, u64)]) -> einmesh_ir::SpmdProgram {
+    let text = "\
+program count {
+  dim I = 8, N = 5
+
+  input %x.0: f32[I]
+
+  %on.1: bool = any[i](%x.0[i] < 3.0)
+  for step in N while %on.3 {
+    carry %x.2: f32[I] = %x.0
+    carry %on.3: bool = %on.1
+    %x.4: f32[I] = %x.2[i] + 1.0
+    %on.5: bool = any[i](%x.4[i] < 3.0)
+    yield %x.4 -> %x.6: f32[I]
+    yield %on.5 -> %on.7: bool
+  }
+
+  output %x.6
+}
+";
+    let program = einmesh_ir::text::parse(text).expect("a program");
+    let mut plan = whole(&program, mesh);
+    for value in [0, 2, 4, 6] {
+        plan.shardings[ValueId(value)] = split(1, &[(0, X)]);
+    }
+    for value in [1, 4, 5] {
+        plan.loops.insert(ValueId(value), vec![vec![X]]);
+    }
+    // A condition is reduced where it is computed even if the plan would wait.
+    plan.shardings[ValueId(3)].partial = vec![(X, Reducer::Any)];
+    assert_eq!(check(&program, &plan), [""; 0]);
+    partition(&program, &plan)
+}
+
+#[test]
+fn conditions_are_whole_and_proven_so() {
+    let spmd = counting(&[("x", 2)]);
+    assert_eq!(verify_collectives(&spmd), []);
+    let ops: Vec<&str> = collectives(&spmd).iter().map(|row| row.op).collect();
+    assert_eq!(ops, ["all_reduce", "all_reduce"]);
+    // With a copy in the place of either reduction, the devices need not agree.
+    for inside in [false, true] {
+        let mut broken = spmd.clone();
+        let ops = match inside {
+            false => &mut broken.program.body.ops,
+            true => {
+                let found = broken.program.body.ops.iter_mut().find_map(|op| match op {
+                    Op::Loop(l) => Some(&mut l.body.ops),
+                    _ => None,
+                });
+                found.expect("a loop")
+            }
+        };
+        for op in ops {
+            if let Op::Collective(c) = op {
+                *op = Op::Compute(einmesh_ir::Comprehension {
+                    out: c.out,
+                    indices: einmesh_ir::Arena::new(),
+                    free: 0,
+                    reducer: Reducer::None,
+                    guard: None,
+                    body: Expr::load(c.input, []),
+                    store: None,
+                });
+            }
+        }
+        let found = verify_collectives(&broken);
+        assert!(found[0].message.contains("may differ along `x`"), "{found:?}");
+    }
+}

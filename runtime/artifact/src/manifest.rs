@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of the format that this crate reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The description of a compiled program, identical for all devices.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -147,6 +147,9 @@ pub enum Step {
         extent: u64,
         /// Whether the counter runs from `extent - 1` down to 0.
         reversed: bool,
+        /// A buffer of one truth value that is read before each iteration: if it is false, the loop
+        /// ends. It must be the same on all devices.
+        condition: Option<u32>,
         /// One iteration.
         steps: Vec<Step>,
     },

@@ -137,12 +137,27 @@ fn steps() {
         |m| m.steps[1] = launch(0, 0, Int::Counter(1)),
         "steps[1]: loop counter 1 is not of an enclosing loop",
     );
-    let repeat = |counter, extent, steps| Step::Loop { counter, extent, reversed: false, steps };
+    let repeat = |counter, extent, steps| Step::Loop {
+        counter,
+        extent,
+        reversed: false,
+        condition: None,
+        steps,
+    };
     check(
         |m| body(&mut m.steps[0]).push(repeat(1, 1, vec![])),
         "steps[0].loop.steps[2]: loop counter 1 belongs to an enclosing loop",
     );
     check(|m| m.steps.push(repeat(2, 1, vec![])), "loop counter 2 does not exist");
+    let ending = |condition| Step::Loop {
+        counter: 0,
+        extent: 1,
+        reversed: false,
+        condition: Some(condition),
+        steps: vec![],
+    };
+    check(|m| m.steps.push(ending(8)), "buffer 8 does not exist");
+    check(|m| m.steps.push(ending(3)), "the loop's condition a is not one truth value");
     check(|m| m.steps.push(repeat(0, u64::MAX, vec![])), "steps in one run, at most 1000000000");
 }
 
@@ -153,7 +168,8 @@ fn too_deep_loops() {
     for counter in 0..33 {
         let steps = std::mem::take(&mut artifact.manifest.steps);
         let counter = if counter == 0 { 50 } else { counter + 1 };
-        artifact.manifest.steps = vec![Step::Loop { counter, extent: 1, reversed: false, steps }];
+        artifact.manifest.steps =
+            vec![Step::Loop { counter, extent: 1, reversed: false, condition: None, steps }];
     }
     let message = Artifact::read(&artifact.write()).unwrap_err().to_string();
     assert!(message.contains("more than 32 nested loops"), "{message}");
@@ -161,7 +177,7 @@ fn too_deep_loops() {
     for _ in 0..2000 {
         let steps = std::mem::take(&mut artifact.manifest.steps);
         artifact.manifest.steps =
-            vec![Step::Loop { counter: 0, extent: 1, reversed: false, steps }];
+            vec![Step::Loop { counter: 0, extent: 1, reversed: false, condition: None, steps }];
     }
     let message = Artifact::read(&artifact.write()).unwrap_err().to_string();
     assert!(message.contains("recursion limit exceeded"), "{message}");

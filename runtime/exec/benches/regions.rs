@@ -39,7 +39,7 @@ fn session(tiles: u64, launches: u64, threads: usize) -> Session {
     b.input("x", DType::F32, &[Dim("N", elements, &[])]);
     let x = b.donated("x", 0);
     let steps = vec![Step::Launch { kernel: 0, operands: vec![x], ints: Vec::new() }];
-    b.step(Step::Loop { counter: 0, extent: launches, reversed: false, steps });
+    b.step(Step::Loop { counter: 0, extent: launches, reversed: false, condition: None, steps });
     b.manifest.kernels.push(Kernel { name: "increment".to_owned(), phases: Vec::new() });
     // SAFETY: `increment` stays within the tiles it is given.
     let module =

@@ -48,7 +48,7 @@ fn lock_step(devices: u64, tiles: u64, threads: usize) -> Session {
         input: x,
         output: x,
     });
-    b.step(Step::Loop { counter: 0, extent: LAYERS, reversed: false, steps });
+    b.step(Step::Loop { counter: 0, extent: LAYERS, reversed: false, condition: None, steps });
     b.manifest.kernels.push(Kernel { name: "work".to_owned(), phases: Vec::new() });
     let manifest: Manifest = b.manifest;
     let elements = (devices * tiles) as usize * TILE;

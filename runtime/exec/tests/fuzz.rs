@@ -26,6 +26,7 @@ fn sample() -> Manifest {
         counter: 0,
         extent: 3,
         reversed: false,
+        condition: None,
         steps: vec![
             Step::Swap { a: s, b: t[2] },
             Step::Swap { a: t[0], b: t[1] },

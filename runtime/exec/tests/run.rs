@@ -98,11 +98,13 @@ fn loops_count_up_and_down_and_nest() {
         counter: 0,
         extent: 2,
         reversed: true,
+        condition: None,
         steps: vec![
             Step::Loop {
                 counter: 2,
                 extent: 2,
                 reversed: false,
+                condition: None,
                 steps: vec![launch(Int::Counter(2))],
             },
             launch(Int::Counter(0)),
@@ -122,6 +124,55 @@ fn loops_count_up_and_down_and_nest() {
     assert_eq!(profile[0].count, 2 * 7, "both runs count");
 }
 
+/// Counts s[0] up, and says whether it is below 3 + ints[0].
+unsafe extern "C-unwind" fn count(
+    operands: *const *mut u8,
+    ints: *const i64,
+    _: *mut u8,
+    _: *mut u8,
+    _: i64,
+    _: i64,
+) {
+    // SAFETY: the tests give a float, a truth value and a number.
+    unsafe {
+        let s = (*operands).cast::<f32>();
+        *s += 1.0;
+        **operands.add(1) = u8::from(*s < 3.0 + *ints as f32);
+    }
+}
+
+#[test]
+fn a_condition_ends_a_loop_and_devices_must_agree_on_it() {
+    let run = |devices: u64, start: f32| {
+        let mut b = Builder::new(&[("data", devices)]);
+        b.input("s", DType::F32, &[Dim("N", devices, &[0])]);
+        let s = b.donated("s", 0);
+        let going = b.arena("going", DType::Bool, &[]);
+        let launch =
+            || Step::Launch { kernel: 0, operands: vec![s, going], ints: vec![Int::Coord(0)] };
+        b.step(launch());
+        b.step(Step::Loop {
+            counter: 0,
+            extent: 7,
+            reversed: false,
+            condition: Some(going),
+            steps: vec![launch()],
+        });
+        let mut session = native(b, &[vec![(count as TileFn, 1)]], 2);
+        session.bind(0, &f32s(&vec![start; devices as usize], &[devices]).value()).unwrap();
+        session.run().map(|()| to_f32s(&session.output(0).unwrap()))
+    };
+    // Once before the loop; then as often as the condition allows, seven times at most.
+    assert_eq!(run(1, 0.0).unwrap(), [3.0]);
+    assert_eq!(run(1, 5.0).unwrap(), [6.0]);
+    assert_eq!(run(1, -9.0).unwrap(), [-1.0]);
+    assert_eq!(run(2, 5.0).unwrap(), [6.0, 6.0], "both end at once");
+    let message = run(2, 0.0).unwrap_err().to_string();
+    let expected = "rank 1 failed in a loop, at step 1, iteration 1 of 7: the loop's condition `going` is \
+                    true here and false on rank 0; this is a bug of the compiler";
+    assert_eq!(message, expected);
+}
+
 #[test]
 fn swaps_exchange_memory_and_donated_inputs_come_home() {
     for extent in [1, 2, 3] {
@@ -135,6 +186,7 @@ fn swaps_exchange_memory_and_donated_inputs_come_home() {
             counter: 0,
             extent,
             reversed: false,
+            condition: None,
             steps: vec![
                 Step::Swap { a: s, b: old },
                 Step::Launch { kernel: 0, operands: vec![s], ints: vec![Int::Counter(0)] },
@@ -183,6 +235,7 @@ fn a_panic_names_the_rank_and_the_step_and_poisons_the_session() {
             counter: 1,
             extent: 7,
             reversed: true,
+            condition: None,
             steps: vec![Step::Launch {
                 kernel: 0,
                 operands: vec![out],

@@ -1,7 +1,7 @@
 //! Loops, sorts, and what is refused.
 
 use super::*;
-use einmesh_ir::{Argsort, Carried, Collected, Loop, LoopVar, Value};
+use einmesh_ir::{Argsort, Carried, Collected, Literal, Loop, LoopVar, Value};
 
 /// `for l in L { s = 2 · s + x[l, j] }`, collecting `s` at `position`.
 fn looped(layers: u64, reversed: bool, position: usize) -> Vec<Tensor> {
@@ -24,7 +24,14 @@ fn looped(layers: u64, reversed: bool, position: usize) -> Vec<Tensor> {
     let all = b.value("all", DType::F32, &dims);
     let carried = vec![Carried { init, entry, exit, result }];
     let collected = vec![Collected { value: exit, result: all, position }];
-    b.program.body.ops.push(Op::Loop(Loop { var, reversed, carried, collected, body }));
+    b.program.body.ops.push(Op::Loop(Loop {
+        var,
+        reversed,
+        condition: None,
+        carried,
+        collected,
+        body,
+    }));
     b.output(result);
     b.output(all);
     c.run(Precision::Program)
@@ -69,13 +76,47 @@ fn states_may_be_exchanged() {
         Carried { init: b, entry: y, exit: x, result: q },
     ];
     let body = einmesh_ir::Block::default();
-    let op = Loop { var, reversed: false, carried, collected: vec![], body };
+    let op = Loop { var, reversed: false, condition: None, carried, collected: vec![], body };
     builder.program.body.ops.push(Op::Loop(op));
     builder.output(p);
     builder.output(q);
     let results = c.run(Precision::Program);
     same(results[0].floats(), &[2.0]);
     same(results[1].floats(), &[1.0]);
+}
+
+/// `while n < stop limit 5 { n = n + 1 }`, from 0: how often it ran.
+fn counted(stop: i64) -> i64 {
+    let mut c = Case::new();
+    let five = c.dim("N", 5);
+    let b = &mut c.builder;
+    let below = |n: Expr| binary(BinaryOp::Lt, n, Expr::Literal(Literal::Int(DType::I32, stop)));
+    let number = |n: i64| Expr::Literal(Literal::Int(DType::I32, n));
+    let zero = b.compute("n", DType::I32, &[], &[], Reducer::None, |_| number(0));
+    let first = b.compute("on", DType::Bool, &[], &[], Reducer::None, |_| below(number(0)));
+    let before = std::mem::take(&mut b.program.body);
+    let [n, after] = [(); 2].map(|()| b.value("n", DType::I32, &[]));
+    let [on, last] = [(); 2].map(|()| b.value("on", DType::Bool, &[]));
+    let next = b.compute("n", DType::I32, &[], &[], Reducer::None, |_| {
+        binary(BinaryOp::Add, load(n, &[]), number(1))
+    });
+    let more = b.compute("on", DType::Bool, &[], &[], Reducer::None, |_| below(load(next, &[])));
+    let body = std::mem::replace(&mut b.program.body, before);
+    let carried = vec![
+        Carried { init: zero, entry: n, exit: next, result: after },
+        Carried { init: first, entry: on, exit: more, result: last },
+    ];
+    let var = b.program.loop_vars.push(LoopVar { name: "step".to_owned(), dim: five });
+    let (reversed, collected) = (false, vec![]);
+    let op = Loop { var, reversed, condition: Some(on), carried, collected, body };
+    b.program.body.ops.push(Op::Loop(op));
+    b.output(after);
+    c.ints_out()[0]
+}
+
+#[test]
+fn a_condition_ends_a_loop_before_an_iteration() {
+    assert_eq!([-1, 0, 1, 3, 5, 9].map(counted), [0, 0, 1, 3, 5, 5]);
 }
 
 fn sorted(dims: [u64; 2], position: usize, elements: &[f64]) -> Vec<i64> {

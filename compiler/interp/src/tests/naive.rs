@@ -312,7 +312,13 @@ impl Naive<'_> {
                     for iteration in 0..extent {
                         let counter = if l.reversed { extent - 1 - iteration } else { iteration };
                         self.counters.insert(l.var, counter);
-                        for (c, state) in l.carried.iter().zip(states) {
+                        let condition = l.carried.iter().position(|c| Some(c.entry) == l.condition);
+                        if condition
+                            .is_some_and(|at| matches!(element(&states[at], 0), Number::Int(0)))
+                        {
+                            break;
+                        }
+                        for (c, state) in l.carried.iter().zip(states.iter().cloned()) {
                             self.values.insert(c.entry, state);
                         }
                         self.block(&l.body);

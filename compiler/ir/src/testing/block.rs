@@ -111,6 +111,7 @@ impl<'o> Gen<'o> {
         self.input("n", dtype, dims, Fill::Whole { low: -2, high });
         let dims = self.some_dims(3);
         self.input("keep", DType::Bool, dims, Fill::Whole { low: 0, high: 1 });
+        self.input("go", DType::Bool, Vec::new(), Fill::Whole { low: 0, high: 1 });
         if self.options.random {
             self.input("seed", DType::Key, Vec::new(), Fill::Whole { low: 0, high: 1 << 40 });
         }
@@ -208,6 +209,7 @@ impl<'o> Gen<'o> {
         for _ in 0..1 + self.random.below(3) {
             self.operation();
         }
+        let ends = self.random.chance(30).then(|| self.truth());
         let carried: Vec<(ValueId, Known, ValueId)> = states
             .into_iter()
             .map(|(init, state)| {
@@ -219,7 +221,8 @@ impl<'o> Gen<'o> {
         let candidates: Vec<Known> =
             self.known[outside..].iter().filter(|k| collectable(k)).cloned().collect();
         let mut collected = Vec::new();
-        for _ in 0..if candidates.is_empty() { 0 } else { self.random.below(3) } {
+        let none = candidates.is_empty() || ends.is_some();
+        for _ in 0..if none { 0 } else { self.random.below(3) } {
             collected.push(self.random.pick(&candidates));
         }
 
@@ -227,7 +230,18 @@ impl<'o> Gen<'o> {
         self.known.truncate(outside);
         let body = Block { ops: std::mem::replace(&mut self.ops, before) };
         let reversed = self.random.chance(30);
-        let mut op = Loop { var, reversed, carried: vec![], collected: vec![], body };
+        let mut op =
+            Loop { var, reversed, condition: None, carried: vec![], collected: vec![], body };
+        if let Some(exit) = ends {
+            let single = |k: &&Known| k.dtype == DType::Bool && k.dims.is_empty();
+            let singles: Vec<ValueId> = self.known.iter().filter(single).map(|k| k.value).collect();
+            let init = self.random.pick(&singles);
+            let [entry, result] = ["going", "going"].map(|n| self.value(n, DType::Bool, &[]));
+            op.carried.push(Carried { init, entry, exit, result });
+            op.condition = Some(entry);
+            let (dtype, dims) = (DType::Bool, Vec::new());
+            self.known.push(Known { value: result, dtype, dims, exact: true, bound: 1.0 });
+        }
         for (init, state, exit) in carried {
             let result = self.value("state", state.dtype, &state.dims);
             op.carried.push(Carried { init, entry: state.value, exit, result });

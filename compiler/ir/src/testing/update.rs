@@ -4,11 +4,39 @@ use super::block::{Gen, Known};
 use super::body::{Number, Space};
 use super::compute::Draft;
 use crate::affine::{Affine, Atom};
+use crate::arena::Arena;
 use crate::dtype::DType;
 use crate::expr::*;
 use crate::program::*;
 
 impl Gen<'_> {
+    /// A single truth value: how all elements of some integers compare with a constant.
+    pub fn truth(&mut self) -> ValueId {
+        let integers: Vec<Known> =
+            self.known.iter().filter(|k| k.dtype.is_int()).cloned().collect();
+        let known = self.random.pick(&integers);
+        let indices: Arena<IndexId, Index> =
+            known.dims.iter().map(|dim| Index { name: "r".to_owned(), dim: *dim }).collect();
+        let element = Expr::load(known.value, indices.ids().map(Expr::Index));
+        let constant = Literal::Int(known.dtype, self.random.below(6) as i64 - 2);
+        let relation = self.random.pick(&[BinaryOp::Lt, BinaryOp::Ge, BinaryOp::Ne]);
+        let reducer = match indices.is_empty() {
+            true => Reducer::None,
+            false => self.random.pick(&[Reducer::Any, Reducer::All]),
+        };
+        let out = self.value("going", DType::Bool, &[]);
+        self.ops.push(Op::Compute(Comprehension {
+            out,
+            indices,
+            free: 0,
+            reducer,
+            guard: None,
+            body: Expr::binary(relation, element, Expr::Literal(constant)),
+            store: None,
+        }));
+        out
+    }
+
     /// The next value of a loop's state: an expression of the state's own type and bound.
     pub fn update(&mut self, state: &Known) -> ValueId {
         let mut space = Space::new();

@@ -47,6 +47,10 @@ impl Parser {
             return self.error(format!("there are two loops with the counter `{name}~{id}`"));
         }
         let reversed = self.eat_word("reversed");
+        let condition = match self.eat_word("while") {
+            true => Some(self.value()?),
+            false => None,
+        };
         self.expect("{")?;
         let mut states = Vec::new();
         while self.eat_word("carry") {
@@ -77,7 +81,7 @@ impl Parser {
             self.scope(result)?;
         }
         self.expect("}")?;
-        Ok(Op::Loop(Loop { var, reversed, carried, collected, body }))
+        Ok(Op::Loop(Loop { var, reversed, condition, carried, collected, body }))
     }
 
     pub(super) fn assignment(&mut self) -> Parsed<Op> {

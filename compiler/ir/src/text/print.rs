@@ -287,7 +287,9 @@ impl<'a> Printer<'a> {
             false => format!("~{}", l.var.index()),
         };
         let reversed = if l.reversed { " reversed" } else { "" };
-        self.line(&format!("for {name}{id} in {dim}{reversed} {{"));
+        let condition = l.condition.map(|c| format!(" while {}", self.program.name_of(c)));
+        let condition = condition.unwrap_or_default();
+        self.line(&format!("for {name}{id} in {dim}{reversed}{condition} {{"));
         self.depth += 1;
         self.loops.push(l.var);
         for carried in &l.carried {

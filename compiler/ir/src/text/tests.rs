@@ -254,6 +254,30 @@ fn damaged_texts_never_panic() {
 }
 
 #[test]
+fn loops_with_conditions_round_trip() {
+    round_trips(
+        "\
+program count {
+  dim N = 8
+
+  %zero.0: i32 = 0
+  %yes.1: bool = true
+  for step in N while %on.3 {
+    carry %n.2: i32 = %zero.0
+    carry %on.3: bool = %yes.1
+    %n.4: i32 = %n.2 + 1
+    %on.5: bool = %n.4 < 3
+    yield %n.4 -> %n.6: i32
+    yield %on.5 -> %on.7: bool
+  }
+
+  output %n.6
+}
+",
+    );
+}
+
+#[test]
 fn the_examples_of_the_documentation_are_canonical() {
     let source = include_str!("../text.rs");
     let (mut examples, mut inside) = (Vec::new(), false);

@@ -111,6 +111,9 @@ impl Ctx<'_> {
         for collected in &l.collected {
             self.read(collected.value);
         }
+        if let Some(condition) = l.condition {
+            self.ending(l, condition);
+        }
         self.loops.pop();
         self.visible = outside;
 
@@ -120,6 +123,22 @@ impl Ctx<'_> {
         for collected in &l.collected {
             self.collected(var.dim, collected);
         }
+    }
+
+    /// The condition of a loop is one of its states, a single truth value.
+    fn ending(&mut self, l: &Loop, condition: ValueId) {
+        let Some(value) = self.program.values.get(condition) else {
+            return self.report(format!("the loop's condition {condition:?} is not declared"));
+        };
+        let scalar = value.dtype == DType::Bool && value.dims.is_empty();
+        let signature = self.program.signature_of(condition);
+        self.check(scalar, || format!("the loop's condition {signature} is not a truth value"));
+        let carried = l.carried.iter().any(|c| c.entry == condition);
+        let name = self.program.name_of(condition);
+        self.check(carried, || format!("the loop's condition {name} is none of its states"));
+        self.check(l.collected.is_empty(), || {
+            "a loop with a condition collects nothing: it may have fewer iterations".to_owned()
+        });
     }
 
     fn collected(&mut self, dim: DimId, collected: &Collected) {

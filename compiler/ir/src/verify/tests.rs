@@ -200,7 +200,7 @@ fn looped() -> (Program, Loop) {
     let carried = vec![Carried { init, entry, exit, result }];
     let collected = vec![Collected { value: exit, result: all, position: 1 }];
     b.output(result);
-    (b.finish(), Loop { var, reversed: false, carried, collected, body })
+    (b.finish(), Loop { var, reversed: false, condition: None, carried, collected, body })
 }
 
 #[test]
@@ -221,9 +221,46 @@ fn loops() {
     check("outside of the block that assigns it", &|p, l| {
         p.outputs[0].value = l.carried[0].exit;
     });
+    check("%s.2: f32[J] is not a truth value", &|_, l| {
+        l.condition = Some(l.carried[0].entry);
+        l.collected.clear();
+    });
     check("another loop has the counter `l`", &|p, l| {
         let (carried, collected, body) = (vec![], vec![], Block::default());
         p.body.ops.push(Op::Loop(Loop { carried, collected, body, ..l.clone() }));
+    });
+}
+
+/// As [`looped`], but it goes on while `%on`, of `carried`'s entries, holds.
+#[test]
+fn conditions() {
+    let check = |message: &str, damage: &dyn Fn(&mut Loop)| {
+        let (mut program, mut l) = looped();
+        let scalar =
+            Value { dtype: DType::Bool, dims: vec![], ..program.values[ValueId(0)].clone() };
+        let [init, entry, exit, result] = [(); 4].map(|()| program.values.push(scalar.clone()));
+        let truth = |out| {
+            let body = Expr::Literal(Literal::Bool(true));
+            let (indices, guard, store) = (Arena::new(), None, None);
+            let reducer = Reducer::None;
+            Op::Compute(Comprehension { out, indices, free: 0, reducer, guard, body, store })
+        };
+        program.body.ops.push(truth(init));
+        l.body.ops.push(truth(exit));
+        l.carried.push(Carried { init, entry, exit, result });
+        l.condition = Some(entry);
+        l.collected.clear();
+        damage(&mut l);
+        program.body.ops.push(Op::Loop(l));
+        let found = verify(&program);
+        assert_eq!(found.is_empty(), message.is_empty(), "{found:#?}");
+        assert!(found.iter().all(|v| v.message.contains(message)), "{found:#?}");
+    };
+    check("", &|_| {});
+    check("is none of its states", &|l| l.condition = Some(l.carried[1].exit));
+    check("a loop with a condition collects nothing", &|l| {
+        let (value, result) = (l.carried[0].exit, ValueId(5));
+        l.collected.push(Collected { value, result, position: 1 });
     });
 }
 

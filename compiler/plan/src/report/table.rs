@@ -85,8 +85,9 @@ impl PlanReport {
 /// The cells of a value's row, or a loop's heading.
 fn cells(row: &Row, decorators: &[&str]) -> Result<Cells, String> {
     match row {
-        Row::Loop { depth, var, dim, trips } => {
-            Err(format!("{}for {var} in {dim}    {trips} times", "  ".repeat(*depth)))
+        Row::Loop { depth, var, dim, trips, ends } => {
+            let most = if *ends { "at most " } else { "" };
+            Err(format!("{}for {var} in {dim}    {most}{trips} times", "  ".repeat(*depth)))
         }
         Row::Value(v) => Ok(Cells([
             name(v),

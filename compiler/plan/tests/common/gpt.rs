@@ -130,6 +130,7 @@ impl Gpt {
         self.m.b.program.body.ops.push(Op::Loop(Loop {
             var: self.layer,
             reversed: false,
+            condition: None,
             carried: vec![Carried { init, entry, exit, result }],
             collected: vec![],
             body: Block { ops },

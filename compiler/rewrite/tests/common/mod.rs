@@ -126,6 +126,7 @@ impl Maker {
         self.blocks.last_mut().expect("a block").ops.push(Op::Loop(Loop {
             var: self.var.take().expect("a loop"),
             reversed: false,
+            condition: None,
             carried: vec![Carried { init, entry, exit, result }],
             collected: vec![],
             body: inner,

@@ -63,8 +63,11 @@ impl Machine<'_> {
                     }
                 }
             }
-            Step::Loop { counter, extent, reversed, steps } => {
+            Step::Loop { counter, extent, reversed, condition, steps } => {
                 for n in 0..*extent as i64 {
+                    if condition.is_some_and(|c| self.bytes(c) == [0]) {
+                        break;
+                    }
                     let last = *extent as i64 - 1;
                     self.counters[*counter as usize] = if *reversed { last - n } else { n };
                     self.steps(steps);

@@ -4,7 +4,7 @@ use super::Rng;
 use super::exprs::{LARGEST, Scope, literal};
 use einmesh_ir::{
     Arena, Argsort, BinaryOp, Block, Builder, Carried, Collected, Comprehension, DType, DimId,
-    Expr, Index, IndexId, Loop, LoopVar, Op, Program, Reducer, Store, UnaryOp, ValueId,
+    Expr, Index, IndexId, Literal, Loop, LoopVar, Op, Program, Reducer, Store, UnaryOp, ValueId,
 };
 
 /// A random program of at most `ops` operations in its outermost block.
@@ -363,6 +363,9 @@ impl Gen {
             entries.push(entry);
             carried.push((init, entry));
         }
+        // Some loops end when no element of their first state is small any more.
+        let ending = carried.first().copied().filter(|_| self.scope.rng.chance(30));
+        let ending = ending.map(|(init, _)| (self.truth(init), self.value(DType::Bool, &[], 1.0)));
         self.scope.vars.push(var);
         self.scope.values.push(entries);
         self.blocks.push(Vec::new());
@@ -384,8 +387,17 @@ impl Gen {
             let result = self.value(DType::F32, &dims, self.scope.bound[&entry]);
             states.push(Carried { init, entry, exit, result });
         }
+        let condition = ending.map(|(init, entry)| {
+            let exit = self.truth(states[0].exit);
+            let result = self.value(DType::Bool, &[], 1.0);
+            states.push(Carried { init, entry, exit, result });
+            entry
+        });
         let mut collected = Vec::new();
-        let local = self.scope.values.last().unwrap().clone();
+        let local = match condition {
+            None => self.scope.values.last().unwrap().clone(),
+            Some(_) => Vec::new(),
+        };
         for value in local {
             let made = self.scope.program.values[value].clone();
             let entry = states.iter().any(|s| s.entry == value);
@@ -405,9 +417,22 @@ impl Gen {
         self.push(Op::Loop(Loop {
             var,
             reversed,
+            condition,
             carried: states,
             collected,
             body: Block { ops },
         }));
+    }
+    /// Whether any element of a value is below a bound.
+    fn truth(&mut self, of: ValueId) -> ValueId {
+        let dims = self.scope.program.values[of].dims.clone();
+        let indices = self.indices(&dims);
+        let element = Expr::load(of, indices.ids().map(Expr::Index));
+        let bound = self.scope.rng.below(8) as f64 - 2.0;
+        let bound = Expr::Literal(Literal::Float(DType::F32, bound));
+        let reducer = if dims.is_empty() { Reducer::None } else { Reducer::Any };
+        let out = self.value(DType::Bool, &[], 1.0);
+        self.compute(out, indices, 0, reducer, None, Expr::binary(BinaryOp::Lt, element, bound));
+        out
     }
 }

@@ -2,7 +2,7 @@
 
 use super::collectives::check_collective;
 use super::{Ctx, MAX_DEPTH, MAX_EXECUTIONS};
-use crate::manifest::{Buffer, Int, Step, Storage};
+use crate::manifest::{Buffer, DType, Int, Step, Storage};
 
 pub(super) fn steps(ctx: &mut Ctx) {
     let mut enclosing: Vec<u32> = Vec::new();
@@ -73,8 +73,11 @@ fn check_step(
                 check_int(ctx, *int, enclosing, place);
             }
         }
-        Step::Loop { counter, extent, steps, .. } => {
+        Step::Loop { counter, extent, condition, steps, .. } => {
             ctx.index(*counter, ctx.manifest.loops as usize, "loop counter", place);
+            if let Some(condition) = condition {
+                check_condition(ctx, *condition, place);
+            }
             let free = !enclosing.contains(counter);
             ctx.check(free, place, || {
                 format!("loop counter {counter} belongs to an enclosing loop")
@@ -116,6 +119,17 @@ fn check_step(
         }
     }
     1
+}
+
+fn check_condition(ctx: &mut Ctx, condition: u32, place: &str) {
+    let buffers = &ctx.manifest.buffers;
+    if ctx.index(condition, buffers.len(), "buffer", place) {
+        let Buffer { name, dtype, .. } = &buffers[condition as usize];
+        let one = buffers[condition as usize].elements() == Some(1);
+        ctx.check(one && *dtype == DType::Bool, place, || {
+            format!("the loop's condition {name} is not one truth value")
+        });
+    }
 }
 
 fn check_int(ctx: &mut Ctx, int: Int, enclosing: &[u32], place: &str) {

@@ -83,6 +83,7 @@ fn steps() -> Vec<Step> {
             counter: 1,
             extent: 2,
             reversed: true,
+            condition: None,
             steps: vec![
                 Step::Launch {
                     kernel: 0,

@@ -63,8 +63,13 @@ impl Ctx<'_> {
     fn step(&mut self, step: &Step) -> Result<(), RunError> {
         match step {
             Step::Launch { kernel, operands, ints } => self.launch(*kernel, operands, ints),
-            Step::Loop { counter, extent, reversed, steps } => {
+            Step::Loop { counter, extent, reversed, condition, steps } => {
                 for i in 0..*extent {
+                    if let Some(condition) = condition
+                        && !self.holds(*condition)?
+                    {
+                        break;
+                    }
                     self.machine.progress.iterate(i, *extent);
                     let position = if *reversed { extent - 1 - i } else { i };
                     self.counters[*counter as usize] = position as i64;
@@ -105,6 +110,28 @@ impl Ctx<'_> {
         }
         self.arguments = arguments;
         Ok(())
+    }
+
+    /// Whether a loop's condition is true; an error if the devices do not agree.
+    fn holds(&self, condition: u32) -> Result<bool, RunError> {
+        let holds = |device: usize| {
+            // SAFETY: validation found the buffer to be one truth value, and no task runs that writes
+            // it. The byte is read as a number: what a kernel wrote need not be 0 or 1.
+            unsafe { self.pointer(device, condition).read() != 0 }
+        };
+        let first = holds(0);
+        match (1..self.machine.devices.len()).find(|device| holds(*device) != first) {
+            None => Ok(first),
+            Some(device) => {
+                let name = &self.machine.manifest().buffers[condition as usize].name;
+                let reason = format!(
+                    "the loop's condition `{name}` is {} here and {first} on rank 0; this is a bug of the \
+                     compiler",
+                    !first
+                );
+                Err(launch::failed(self.machine, device as u64, reason))
+            }
+        }
     }
 
     fn copy(&mut self, from: u32, to: u32) -> Result<(), RunError> {

@@ -291,23 +291,28 @@ fn f(x: f32[T]) -> f32[T] {
   }
 }
 ```";
-    WHILE = 592, "`while` is not compiled yet",
-"Loops with a condition are a later stage. The condition and the body are checked.
+    WHILE = 592, "a `while` in a function that is mapped over an index",
+"A loop with a condition ends for everything at once. Where a function is mapped over an index, each element would
+end at a time of its own.
 
 ```ein
-fn f(x: f32) -> f32 {
+dim B = 4
+fn grow(x: f32) -> f32 {
   out = x
   while out < 100 limit 8 { out = 2 * out }
 }
+fn f(x: f32[B]) -> f32[B] {
+  out[b] = grow(x[b])
+}
 ```
 
-A fixed number of steps:
+The loop goes on while any element needs it, and changes only those:
 
 ```ein
-dim N = 8
-fn f(x: f32) -> f32 {
+dim B = 4
+fn f(x: f32[B]) -> f32[B] {
   out = x
-  for n in N { out = where(out < 100, 2 * out, out) }
+  while any[b](out[b] < 100) limit 8 { out[b] = where(out[b] < 100, 2 * out[b], out[b]) }
 }
 ```";
     PIPELINE = 593, "`@pipeline` is not compiled yet",
