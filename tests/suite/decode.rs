@@ -72,22 +72,31 @@ impl Model {
         golden.prompt.len() + golden.tokens.len()
     }
 
-    fn compile(&self, entry: &str, types: &[(&str, DType)], devices: u64, goal: Goal) -> Products {
-        let golden = self.golden();
+    /// Compiles an entry; `more` is given with `-D`, and each mesh axis splits what the model says.
+    fn compile(
+        &self,
+        entry: &str,
+        more: &[(&str, &str)],
+        mesh: &[(&str, u64)],
+        goal: Goal,
+    ) -> Products {
         let models = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models"));
         let mut request = Request::new(Source::File(models.join(self.file)), entry);
-        let own = [("B", 1), ("T", golden.prompt.len()), ("S", self.slots())];
-        for (name, extent) in self.definitions.iter().chain(&own) {
-            assert!(request.options.define(name, &extent.to_string()), "-D {name}={extent}");
+        let own = [("B", 1), ("T", self.golden().prompt.len()), ("S", self.slots())];
+        let numbers = self.definitions.iter().chain(&own).map(|(n, v)| (*n, v.to_string()));
+        let more = more.iter().map(|(n, v)| (*n, (*v).to_owned()));
+        for (name, value) in numbers.chain(more) {
+            assert!(request.options.define(name, &value), "-D {name}={value}");
         }
-        for (name, dtype) in types {
-            request.options.types.insert((*name).to_owned(), *dtype);
-        }
-        if devices > 1 {
+        if !mesh.is_empty() {
             let overrides = &mut request.options.overrides;
-            overrides.mesh = Some(vec![("tensor".to_owned(), devices)]);
-            let dims = self.split.iter().map(|d| (*d).to_owned()).collect();
-            overrides.shard = Some(vec![("tensor".to_owned(), dims)]);
+            overrides.mesh = Some(mesh.iter().map(|(n, size)| ((*n).to_owned(), *size)).collect());
+            let split = |axis: &str| match axis {
+                "data" => vec!["B".to_owned()],
+                _ => self.split.iter().map(|d| (*d).to_owned()).collect(),
+            };
+            let axes = mesh.iter().map(|(n, _)| ((*n).to_owned(), split(n)));
+            overrides.shard = Some(axes.collect());
         }
         request.goal = goal;
         request.levels = levels();
@@ -99,18 +108,50 @@ impl Model {
         }
     }
 
-    /// The tokens that follow the prompt, each the likeliest.
-    fn greedy(&self, devices: u64) -> Vec<i32> {
-        let golden = self.golden();
+    fn amplified(&self) -> Vec<Tensor> {
         let mut weights = (self.weights)();
-        amplify(&mut weights, golden.gain);
-        let mut prefill =
-            Machine::new(self.compile("prefill", &[], devices, Goal::Build), &weights);
+        amplify(&mut weights, self.golden().gain);
+        weights
+    }
+
+    /// What `generate` makes of prompts: for each row all positions, and how many are used.
+    fn generated(
+        &self,
+        prompts: &[&[i32]],
+        more: &[(&str, &str)],
+        mesh: &[(&str, u64)],
+    ) -> Vec<(Vec<i32>, i32)> {
+        let golden = self.golden();
+        let (rows, most) = (prompts.len().to_string(), golden.tokens.len().to_string());
+        let own = [("B", rows.as_str()), ("N", most.as_str())];
+        let products = self.compile("generate", &[&own, more].concat(), mesh, Goal::Build);
+        let mut machine = Machine::new(products, &self.amplified());
+        let padded = prompts.iter().flat_map(|p| {
+            let rest = golden.prompt.len() - p.len();
+            p.iter().copied().chain(std::iter::repeat_n(7, rest))
+        });
+        machine.set("prompt", &padded.collect::<Vec<i32>>());
+        machine.set("len", &prompts.iter().map(|p| p.len() as i32).collect::<Vec<i32>>());
+        machine.bind("seed", &[&42u64.to_le_bytes()]);
+        machine.session.run().expect("kernels end");
+        let numbers = |path: &str| -> Vec<i32> {
+            let bytes = machine.output(path);
+            bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        };
+        let tokens = numbers("tokens");
+        let rows = tokens.chunks_exact(self.slots()).map(<[i32]>::to_vec);
+        rows.zip(numbers("length")).collect()
+    }
+
+    /// The tokens that follow the prompt, each the likeliest.
+    fn greedy(&self, mesh: &[(&str, u64)]) -> Vec<i32> {
+        let golden = self.golden();
+        let weights = self.amplified();
+        let mut prefill = Machine::new(self.compile("prefill", &[], mesh, Goal::Build), &weights);
         prefill.set("tokens", &golden.prompt);
         prefill.set("len", &[golden.prompt.len() as i32]);
         prefill.session.run().expect("kernels end");
-        let mut step =
-            Machine::new(self.compile("decode_step", &[], devices, Goal::Build), &weights);
+        let mut step = Machine::new(self.compile("decode_step", &[], mesh, Goal::Build), &weights);
         for cache in ["cache.k", "cache.v"] {
             step.bind(cache, &[&prefill.output(cache)]);
         }
@@ -192,20 +233,64 @@ fn bytes(elements: &[f32]) -> Vec<u8> {
 #[test]
 fn gpt_gives_pytorchs_tokens() {
     let golden = gpt().golden();
-    assert_eq!(gpt().greedy(1), golden.tokens, "one device");
-    assert_eq!(gpt().greedy(2), golden.tokens, "two devices");
+    assert_eq!(gpt().greedy(&[]), golden.tokens, "one device");
+    assert_eq!(gpt().greedy(&[("tensor", 2)]), golden.tokens, "two devices");
 }
 
 #[test]
 fn llama_gives_pytorchs_tokens() {
     let golden = llama().golden();
-    assert_eq!(llama().greedy(1), golden.tokens, "one device");
-    assert_eq!(llama().greedy(2), golden.tokens, "two devices");
+    assert_eq!(llama().greedy(&[]), golden.tokens, "one device");
+    assert_eq!(llama().greedy(&[("tensor", 2)]), golden.tokens, "two devices");
 }
 
 #[test]
 fn llamas_cache_is_updated_in_place() {
     updates_in_place(&llama());
+}
+
+#[test]
+fn gpt_generates_pytorchs_tokens() {
+    generates(&gpt());
+}
+
+#[test]
+fn llama_generates_pytorchs_tokens() {
+    generates(&llama());
+}
+
+/// The whole loop, compiled: it ends by itself, each row for itself, and a row does not depend on what
+/// is decoded beside it.
+fn generates(model: &Model) {
+    let golden = model.golden();
+    let (prompt, likeliest) = (&golden.prompt[..], ("temp", "0"));
+    let whole = [prompt, &golden.tokens].concat();
+    let full = (whole.clone(), whole.len() as i32);
+    let alone = model.generated(&[prompt], &[likeliest], &[]);
+    assert_eq!(alone, std::slice::from_ref(&full), "one device");
+    let short = model.generated(&[&prompt[..20]], &[likeliest], &[]).remove(0);
+    // The limit ends it before the row is full.
+    assert_eq!(short.1 as usize, 20 + golden.tokens.len());
+    let prompts = [prompt, &prompt[..20]];
+    for mesh in [&[("data", 2)][..], &[("tensor", 2)], &[("data", 2), ("tensor", 2)]] {
+        let found = model.generated(&prompts, &[likeliest], mesh);
+        assert_eq!(found, [full.clone(), short.clone()], "{mesh:?}");
+    }
+
+    // The fifth token ends the text, wherever it comes first.
+    let end = golden.tokens[4];
+    let used = prompt.len() + 1 + golden.tokens.iter().position(|t| *t == end).expect("it is one");
+    let mut ended = whole.clone();
+    ended[used..].fill(end);
+    let eos = end.to_string();
+    let found = model.generated(&[prompt], &[likeliest, ("eos", &eos)], &[]);
+    assert_eq!(found, [(ended, used as i32)]);
+
+    // Drawn tokens are the same on any mesh.
+    let drawn = |mesh: &[(&str, u64)]| model.generated(&prompts, &[("top_p", "0.9")], mesh);
+    let once = drawn(&[]);
+    assert_ne!(once[0], full);
+    assert_eq!(drawn(&[("data", 2)]), once);
 }
 
 #[test]
@@ -217,14 +302,15 @@ fn gpts_cache_is_updated_in_place() {
 /// only; on one device and on two, for either type of numbers.
 fn updates_in_place(model: &Model) {
     for dtype in [DType::F32, DType::Bf16] {
-        for devices in [1, 2] {
-            let types = [("W", dtype), ("KV", dtype)];
-            let products = model.compile("decode_step", &types, devices, Goal::Plan);
+        for mesh in [&[][..], &[("tensor", 2)]] {
+            let name = dtype.to_string();
+            let types = [("W", name.as_str()), ("KV", name.as_str())];
+            let products = model.compile("decode_step", &types, mesh, Goal::Plan);
             let graph = products.graph.expect("the goal was a schedule");
             let mut all = Vec::new();
             flatten(&graph.steps, &mut all);
             let copies = all.iter().filter(|s| matches!(s, Step::Copy { .. })).count();
-            assert_eq!(copies, 0, "{dtype} on {devices}");
+            assert_eq!(copies, 0, "{dtype} on {mesh:?}");
             for path in ["cache.k", "cache.v"] {
                 let input = graph.inputs.iter().position(|i| i.path == path).expect("a cache");
                 let output = graph.outputs.iter().find(|o| o.path == path).expect("a cache");
