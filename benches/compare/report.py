@@ -14,6 +14,7 @@ class Goal:
     least: str
     got: str
     reached: bool | None
+    noisy: bool = False
 
 
 @dataclass
@@ -26,12 +27,14 @@ class Section:
     def text(self):
         notes = "".join(f"**{note}**\n\n" for note in self.notes)
         goals = table(["goal", "at least", "measured", "verdict"],
-                      [[g.what, g.least, g.got, verdict(g.reached)] for g in self.goals])
+                      [[g.what, g.least, g.got, verdict(g)] for g in self.goals])
         return f"## {self.title}\n\n{notes}" + "\n\n".join([goals, *self.tables] if self.goals else self.tables) + "\n"
 
 
-def verdict(reached):
-    return {True: "reached", False: "MISSED", None: "NOT MEASURED"}[reached]
+def verdict(goal):
+    if goal.reached is None:
+        return "NOT MEASURED"
+    return ("reached" if goal.reached else "MISSED") + (" ~" if goal.noisy else "")
 
 
 def table(header, rows):
@@ -43,9 +46,9 @@ def geometric_mean(numbers):
     return math.exp(sum(map(math.log, numbers)) / len(numbers))
 
 
-def at_least(what, least, got):
+def at_least(what, least, got, noisy=False):
     """A goal of a number that is None if nothing was measured."""
-    return Goal(what, f"{least:g}", "–" if got is None else f"{got:.2f}", None if got is None else got >= least)
+    return Goal(what, f"{least:g}", "–" if got is None else f"{got:.2f}", None if got is None else got >= least, noisy)
 
 
 def ratios(rows, systems, extra=None):

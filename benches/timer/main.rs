@@ -9,7 +9,7 @@ mod program;
 mod request;
 
 use program::Program;
-use request::{Build, Request};
+use request::Request;
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -41,7 +41,6 @@ fn answer(program: &mut Option<Program>, line: &str) -> Result<Value, String> {
             let program = program.as_mut().ok_or("nothing has been prepared")?;
             clock::time(budget_s, || program.run())
         }
-        Request::TimeCompile { build, budget_s } => compile_time(&build, budget_s),
         Request::Write { path } => {
             let program = program.as_ref().ok_or("nothing has been prepared")?;
             program.write(&path).map(|()| json!({}))
@@ -50,10 +49,4 @@ fn answer(program: &mut Option<Program>, line: &str) -> Result<Value, String> {
             clock::read_bandwidth(threads, bytes, budget_s)
         }
     }
-}
-
-/// How long whole compilations take, from source text to machine code.
-fn compile_time(build: &Build, budget_s: f64) -> Result<Value, String> {
-    let build = build.one_level();
-    clock::time(budget_s, || program::compiled(&build).map(drop))
 }

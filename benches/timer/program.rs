@@ -10,14 +10,20 @@ use einmesh_syntax::einsum::Einsum;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// A session, and what to say of it.
-pub struct Program {
-    session: Session,
+/// What is timed.
+pub enum Program {
+    /// Its runs.
+    Bound(Box<Session>),
+    /// Its compilation, from source text to machine code.
+    Source(Box<Build>),
 }
 
 impl Program {
     /// Compiles and binds. The answer says how long compiling took, and what memory a device needs.
     pub fn new(build: &Build) -> Result<(Program, Value), String> {
+        if build.compile_only {
+            return Ok((Program::Source(Box::new(build.clone())), json!({})));
+        }
         let started = std::time::Instant::now();
         let products = compiled(build)?;
         let compile_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -27,27 +33,43 @@ impl Program {
             "compile_ms": compile_ms,
             "peak_bytes": manifest.report.peak_bytes_per_device,
             "arena_bytes": manifest.arena_bytes,
+            "workspace_bytes": workspace_bytes(&artifact),
             "kernels": manifest.kernels.len(),
             "input_bytes": manifest.inputs.iter()
                 .map(|i| manifest.buffers[i.buffer as usize].bytes().unwrap_or(0)).sum::<u64>(),
         });
         let session = bound(build, &artifact)?;
-        Ok((Program { session }, answer))
+        Ok((Program::Bound(Box::new(session)), answer))
     }
 
     /// Runs it once.
     pub fn run(&mut self) -> Result<(), String> {
-        self.session.run().map_err(|error| error.to_string())
+        match self {
+            Program::Bound(session) => session.run().map_err(|error| error.to_string()),
+            Program::Source(build) => compiled(build).map(drop),
+        }
     }
 
     /// Writes the results of the last run.
     pub fn write(&self, path: &Path) -> Result<(), String> {
-        let outputs = self.session.manifest().outputs.iter().enumerate();
-        let outputs = outputs.map(|(i, o)| Ok((o.path.clone(), self.session.output(i)?)));
+        let Program::Bound(session) = self else {
+            return Err("a compilation has no results to write".to_owned());
+        };
+        let outputs = session.manifest().outputs.iter().enumerate();
+        let outputs = outputs.map(|(i, o)| Ok((o.path.clone(), session.output(i)?)));
         let outputs: Result<Vec<(String, Tensor)>, einmesh_exec::RunError> = outputs.collect();
         let outputs = outputs.map_err(|error| error.to_string())?;
         write_safetensors(path, &outputs).map_err(|error| error.to_string())
     }
+}
+
+/// The largest workspace of a kernel at the level that this machine runs.
+fn workspace_bytes(artifact: &Artifact) -> u64 {
+    let images = artifact.manifest.images.iter();
+    let chosen = images.enumerate().find(|(_, image)| cpu_runs(&image.level));
+    let Some((image, _)) = chosen else { return 0 };
+    let phases = artifact.manifest.kernels.iter().flat_map(|kernel| &kernel.phases[image]);
+    phases.map(|phase| phase.workspace_bytes).max().unwrap_or(0)
 }
 
 /// Compiles a program.

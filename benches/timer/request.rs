@@ -15,13 +15,6 @@ pub enum Request {
         /// For so long.
         budget_s: f64,
     },
-    /// Compile a program again and again.
-    TimeCompile {
-        /// The program.
-        build: Build,
-        /// For so long.
-        budget_s: f64,
-    },
     /// Write the results of the last run.
     Write {
         /// To this safetensors file.
@@ -68,9 +61,12 @@ pub struct Build {
     /// Threads that compute.
     #[serde(default)]
     pub threads: usize,
-    /// Whether code is for the CPU level of this machine only.
+    /// Whether code is for the CPU level of this machine only, as a just-in-time compiler's is.
     #[serde(default)]
     pub native: bool,
+    /// Whether compiling is what is timed.
+    #[serde(default)]
+    pub compile_only: bool,
 }
 
 /// Where the program comes from.
@@ -88,11 +84,4 @@ pub enum Source {
         /// The operands' shapes.
         shapes: Vec<Vec<u64>>,
     },
-}
-
-impl Build {
-    /// The same for this machine's CPU level only: a just-in-time compiler knows its machine.
-    pub fn one_level(&self) -> Build {
-        Build { native: true, ..self.clone() }
-    }
 }

@@ -5,7 +5,7 @@ import traceback
 from .. import machine
 from ..report import Section
 
-NAMES = ["einsum", "forward"]
+NAMES = ["einsum", "forward", "gemm", "attention", "cross_entropy", "decode", "minilm", "mesh", "compile_time"]
 
 
 def run(name, bench):

@@ -102,7 +102,7 @@ def section(bench):
     rows = bench.rows("forward", cases(bench), check)
     page = Section("Forward pass of GPT-2 and LLaMA, 2 threads", notes=failures(rows) + noise(rows))
     for row in rows:
-        goal = at_least(row.case.name, 1.25, row.ratio())
+        goal = at_least(row.case.name, 1.25, row.ratio(), row.noisy)
         if row.case.group == "bfloat16" and not machine.has_amx():
             goal.what += " (the goal is for AMX, which this machine has not)"
         page.goals.append(goal)

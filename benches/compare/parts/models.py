@@ -12,7 +12,7 @@ def config(case):
 def define(c, dtype="f32", **more):
     """The definitions of a configuration, as strings."""
     dims = dict(B=c.B, T=c.T, V=c.V, D=c.D, H=c.H, F=c.F, L=c.L, W=dtype)
-    dims |= dict(P=c.T) if c.arch == "gpt" else dict(G=c.KV)
+    dims |= dict(P=c.T) if c.arch == "gpt" else dict(G=c.KV, theta=c.theta)
     return {name: str(value) for name, value in (dims | more).items()}
 
 
