@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Request {
     /// Compile a program and bind its inputs.
-    Prepare(Build),
+    Prepare(Box<Build>),
     /// Run it again and again.
     Time {
         /// For so long.
