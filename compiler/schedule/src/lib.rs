@@ -15,6 +15,7 @@ pub mod kernel;
 mod memory;
 mod online;
 mod order;
+mod packing;
 mod steps;
 mod text;
 mod usage;
@@ -37,6 +38,8 @@ pub struct KernelGraph {
     pub buffers: Vec<Buffer>,
     /// As in the manifest.
     pub arena_bytes: u64,
+    /// The most bytes of the arena that are in use at once: no arena of these steps can be smaller.
+    pub arena_bound: u64,
     /// As in the manifest.
     pub loops: u32,
     /// As in the manifest.

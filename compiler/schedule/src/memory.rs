@@ -6,6 +6,7 @@
 
 use crate::kernel::{Kernel, Role};
 use crate::order::{Action, Order};
+use crate::packing::{self, Block};
 use einmesh_ir::{Arena, Program, ValueId};
 
 /// Arena offsets are multiples of this.
@@ -20,6 +21,8 @@ pub struct Memory {
     pub places: Vec<Place>,
     /// Bytes of the arena.
     pub arena_bytes: u64,
+    /// The most bytes of it that are in use at once: no arena can be smaller.
+    pub arena_bound: u64,
     /// Pairs of classes that exchange their memory at the end of an iteration.
     pub swaps: Vec<(ValueId, ValueId)>,
 }
@@ -350,10 +353,11 @@ impl<'a> Ctx<'a> {
             Life { start: class.hull.start.min(hull.start), end: class.hull.end.max(hull.end) };
     }
 
-    /// Gives arena classes their offsets: the largest first, each at the lowest free place.
+    /// Gives arena classes their offsets.
     fn place(self) -> Memory {
         let mut places = vec![Place::Arena(0); self.classes.len()];
-        let mut waiting: Vec<(u64, usize)> = Vec::new();
+        let mut waiting: Vec<usize> = Vec::new();
+        let mut blocks: Vec<Block> = Vec::new();
         for (id, class) in self.classes.iter().enumerate() {
             let Some(first) = class.members.first() else {
                 continue;
@@ -363,32 +367,22 @@ impl<'a> Ctx<'a> {
                 (None, Some(output)) => places[id] = Place::Output(output),
                 (None, None) => {
                     let bytes = self.program.bytes(*first).next_multiple_of(ALIGNMENT);
-                    waiting.push((bytes, id));
+                    let Life { start, end } = class.hull;
+                    blocks.push(Block { bytes, start, end });
+                    waiting.push(id);
                 }
             }
         }
-        waiting.sort_by_key(|(bytes, id)| (std::cmp::Reverse(*bytes), *id));
-        let mut placed: Vec<(u64, u64, Life)> = Vec::new();
-        let mut arena_bytes = 0;
-        for (bytes, id) in waiting {
-            let life = self.classes[id].hull;
-            let mut blocked: Vec<(u64, u64)> = placed
-                .iter()
-                .filter(|(_, _, other)| life.start <= other.end && other.start <= life.end)
-                .map(|(start, end, _)| (*start, *end))
-                .collect();
-            blocked.sort_unstable();
-            let mut offset = 0;
-            for (start, end) in blocked {
-                if offset + bytes <= start {
-                    break;
-                }
-                offset = offset.max(end);
-            }
+        let packing = packing::pack(&blocks);
+        for (id, offset) in waiting.into_iter().zip(packing.offsets) {
             places[id] = Place::Arena(offset);
-            placed.push((offset, offset + bytes, life));
-            arena_bytes = arena_bytes.max(offset + bytes);
         }
-        Memory { class_of: self.class_of, places, arena_bytes, swaps: self.swaps }
+        Memory {
+            class_of: self.class_of,
+            places,
+            arena_bytes: packing.bytes,
+            arena_bound: packing::lower_bound(&blocks),
+            swaps: self.swaps,
+        }
     }
 }

@@ -63,6 +63,7 @@ pub fn assemble(
     KernelGraph {
         kernels: order.kernels,
         arena_bytes: memory.arena_bytes,
+        arena_bound: memory.arena_bound,
         loops: program.loop_vars.len() as u32,
         steps,
         inputs,

@@ -16,6 +16,7 @@ fn a_plan_is_a_table() {
         "all_reduce  tensor (2)  1×     80 B     80 B  f      @shard(data: B, tensor: F)  mlp.ein:11:3",
         "each device sends 80 B per call",
         "peak memory: ",
+        "intermediate values: ",
     ] {
         assert!(table.contains(part), "no {part:?} in:\n{table}");
     }
@@ -46,6 +47,26 @@ fn a_plan_is_a_json_object() {
     let stages = plan["stages_ms"].as_object().expect("an object");
     for stage in ["parse", "lower", "rewrite", "plan", "spmd", "schedule"] {
         assert!(stages[stage].as_f64().is_some_and(|ms| ms >= 0.0), "{stage}");
+    }
+}
+
+#[test]
+fn arenas_of_models_are_close_to_their_bound() {
+    let d = Directory::new("arenas");
+    let gpt = ["-DB=2", "-DT=64", "-DL=2"];
+    let llama = ["-DB=2", "-DT=64", "-DL=2", "-DV=1000", "-DD=256", "-DH=8", "-DG=4", "-DF=512"];
+    let meshes: [&[&str]; 2] = [&[], &["--mesh=data=2,tensor=2"]];
+    for mesh in meshes {
+        for (model, dims) in [("gpt2", &gpt[..]), ("llama", &llama[..])] {
+            for entry in ["forward", "loss"] {
+                let file = format!("{}/../models/{model}.ein", env!("CARGO_MANIFEST_DIR"));
+                let entry = ["plan", &file, "--json", "--entry", entry];
+                let arena = d.einmesh(&[&entry, dims, mesh]).json()["arena"].clone();
+                let (bytes, bound) = (arena["bytes"].as_u64(), arena["lower_bound"].as_u64());
+                assert!(bound > Some(0) && bytes >= bound, "{arena}");
+                assert!(arena["ratio"].as_f64().is_some_and(|r| r <= 1.05), "{arena}");
+            }
+        }
     }
 }
 

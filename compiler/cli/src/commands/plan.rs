@@ -13,7 +13,8 @@ pub fn plan(compile: &Compile, json: bool, terminal: &Terminal) -> Result<(), St
     let (session, products) =
         compiled(source, &compile.entry, &compile.options, Goal::Plan, terminal)?;
     let report = einmesh_plan::report::report(&products.program, &products.plan);
-    let peak = products.graph.as_ref().map_or(0, |g| g.peak_bytes);
+    let graph = products.graph.as_ref().expect("the goal was a schedule");
+    let (peak, arena, bound) = (graph.peak_bytes, graph.arena_bytes, graph.arena_bound);
     if json {
         let object = json!({
             "entry": report.entry,
@@ -25,13 +26,22 @@ pub fn plan(compile: &Compile, json: bool, terminal: &Terminal) -> Result<(), St
             "argument_bytes_per_device": report.argument_bytes_per_device,
             "collectives": products.collectives,
             "peak_bytes_per_device": peak,
+            "arena": { "bytes": arena, "lower_bound": bound, "ratio": ratio(arena, bound) },
             "stages_ms": stages_ms(&session),
         });
         return print(&format!("{object}\n"));
     }
     let collectives = collective_table(&products.collectives);
-    let peak = bytes(peak);
-    print(&format!("{report}\n{collectives}peak memory: {peak} per device\n"))
+    let (peak, arena, bound) = (bytes(peak), bytes(arena), bytes(bound));
+    print(&format!(
+        "{report}\n{collectives}peak memory: {peak} per device\n\
+         intermediate values: {arena} of it, {bound} in use at once\n"
+    ))
+}
+
+/// How much larger the arena is than what is in use at once.
+fn ratio(arena: u64, bound: u64) -> f64 {
+    if bound == 0 { 1.0 } else { arena as f64 / bound as f64 }
 }
 
 /// The communication of one call, one line per collective.

@@ -39,3 +39,14 @@ fn replay(options: &GenerateOptions, tolerance: f64) {
         }
     }
 }
+
+/// The arena of a random program is at most five percent larger than what is in use at once.
+#[test]
+fn arenas_are_close_to_their_bound() {
+    for seed in 0..300 {
+        let (program, _) = generate(seed, &GenerateOptions::default());
+        let graph = schedule(&SpmdProgram::whole(program));
+        let (arena, bound) = (graph.arena_bytes, graph.arena_bound);
+        assert!(bound <= arena && arena * 100 <= bound * 105, "seed {seed}: {arena} of {bound}");
+    }
+}
