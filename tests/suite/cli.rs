@@ -5,6 +5,7 @@
 //! a fraction of a second.
 
 mod artifacts;
+mod generate;
 mod options;
 mod plans;
 mod runs;

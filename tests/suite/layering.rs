@@ -55,6 +55,7 @@ const ENGINES: &[(&str, &[&str])] = &[
     ("llvm-sys", &["einmesh-codegen"]),
     ("rayon", &["einmesh-exec"]),
     ("petgraph", &["einmesh-plan", "einmesh-schedule"]),
+    ("tokenizers", &["einmesh-cli"]),
 ];
 
 fn root() -> PathBuf {

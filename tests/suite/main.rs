@@ -13,3 +13,4 @@ mod layering;
 mod llama;
 mod model;
 mod passes;
+mod sampling;

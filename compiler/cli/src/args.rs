@@ -80,6 +80,13 @@ pub enum Command {
     },
     /// Compile an entry, or open an artifact, and run it.
     Run(Box<Run>),
+    /// Generate text with a model that decodes, such as models/gpt2.ein.
+    ///
+    /// MODEL, or MODEL_decode.ein beside it, exports `prefill` and `decode_step` as models/gpt2_decode.ein
+    /// does, with the dims B, T and S for rows, prompt and cache. Extents that are not given come from
+    /// the checkpoint's shapes; S is as large as needed. Generation ends at the text's end or after
+    /// `--max-tokens`. Text goes to stdout as it comes, all else to stderr.
+    Generate(Box<Generate>),
     /// Compute one einsum of NumPy files: "b i j, b j k -> b i k" or "bij,bjk->bik".
     ///
     /// As in NumPy, an index that is missing on the right of `->` is summed. For `--shard`, the dim of an
@@ -161,6 +168,50 @@ pub struct Run {
     /// How it is run; the same options as `einmesh-run`.
     #[command(flatten)]
     pub run: einmesh_exec::command::RunOptions,
+}
+
+/// Arguments of `generate`.
+#[derive(ClapArgs, Clone, Debug)]
+pub struct Generate {
+    /// The model.
+    #[arg(value_name = "MODEL.ein")]
+    pub model: PathBuf,
+    /// Its checkpoint; several files if it is in parts.
+    #[arg(long, required = true, num_args = 1.., value_name = "CKPT.safetensors")]
+    pub params: Vec<PathBuf>,
+    /// A tokenizer.json of Hugging Face, or `bytes`: token n is byte n.
+    #[arg(long, value_name = "tokenizer.json|bytes")]
+    pub tokenizer: String,
+    /// The text to go on from.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub prompt: String,
+    /// How many tokens to generate at most.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_tokens: u32,
+    /// How far from the likeliest token to choose; 0 always takes the likeliest.
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub temperature: f32,
+    /// Choose among the K likeliest tokens.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    pub top_k: Option<u32>,
+    /// Choose among the fewest likeliest tokens that have the probability P together.
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// What the random choices follow from; the same seed gives the same text [default: 0].
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Threads that compute; the text does not depend on it [default: the CPUs].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+    /// Print one JSON object at the end: text, tokens, times.
+    #[arg(long)]
+    pub json: bool,
+    /// Set a dim's extent, a type or a constant: H=16, W=bf16, theta=10000.
+    #[arg(short = 'D', value_name = "NAME=VALUE")]
+    pub define: Vec<Definition>,
+    /// Placement over virtual devices.
+    #[command(flatten)]
+    pub placement: Placement,
 }
 
 /// Arguments of `einsum`.

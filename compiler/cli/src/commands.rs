@@ -9,6 +9,7 @@ mod plan;
 mod run;
 
 use crate::args::{Args, Command, CompileOptions};
+use crate::generate;
 use crate::terminal::Terminal;
 use clap::CommandFactory;
 use einmesh_driver::{Goal, Products, Request, Session, Source, Stage, compile};
@@ -36,6 +37,7 @@ pub fn execute(command: &Command, terminal: &Terminal) -> Result<(), Stop> {
             build::build(compile, *target, output, *json, terminal)
         }
         Command::Run(run) => run::run(run, terminal),
+        Command::Generate(options) => generate::generate(options, terminal),
         Command::Einsum(einsum) => einsum::einsum(einsum, terminal),
         Command::Completions { shell } => {
             let mut command = Args::command();
@@ -54,15 +56,26 @@ fn compiled(
     goal: Goal,
     terminal: &Terminal,
 ) -> Result<(Session, Products), Stop> {
-    check_emit(options, goal)?;
     let mut request = Request::new(source, entry);
     request.goal = goal;
+    compiled_with(request, options, |_| (), terminal)
+}
+
+/// Compiles a request with the command line's options, and what `adjust` makes of those of lowering.
+pub fn compiled_with(
+    mut request: Request,
+    options: &CompileOptions,
+    adjust: impl FnOnce(&mut einmesh_lower::Options),
+    terminal: &Terminal,
+) -> Result<(Session, Products), Stop> {
+    check_emit(options, request.goal)?;
     request.emit = options.emit.iter().map(|(stage, _)| *stage).collect();
     request.options.plan.clone_from(&options.placement.plan);
     request.options.overrides = options.placement.overrides();
     for definition in &options.define {
         definition.apply(&mut request.options);
     }
+    adjust(&mut request.options);
     let (session, result) = compile(&request);
     terminal.report(&session, result.as_ref().err());
     for (stage, path) in &options.emit {
@@ -105,7 +118,7 @@ pub fn plural(n: u64, noun: &str) -> String {
 }
 
 /// Writes data to stdout. Whoever reads it may stop early: `… | head`.
-fn print(text: &str) -> Result<(), Stop> {
+pub fn print(text: &str) -> Result<(), Stop> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text.as_bytes());
     match written.and_then(|()| stdout.flush()) {

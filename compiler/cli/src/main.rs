@@ -1,10 +1,11 @@
-//! The `einmesh` command: check, format, explain, plan, build and run einsum programs.
+//! The `einmesh` command: check, format, explain, plan, build and run einsum programs, and generate text.
 //!
 //! Data goes to stdout, diagnostics to stderr. Exit codes: 0 for success, 1 for diagnostics or a failed
 //! run, 2 for a wrong command line.
 
 mod args;
 mod commands;
+mod generate;
 mod interpreted;
 mod overrides;
 mod terminal;

@@ -15,5 +15,5 @@ pub use pipeline::{assemble, compile, interface};
 pub use products::{CollectiveRow, Products};
 pub use request::{Goal, Request, Source};
 pub use session::{CompilerBug, Failure, Session};
-pub use sources::{PRELUDE, check};
+pub use sources::{PRELUDE, check, read};
 pub use stage::Stage;

@@ -50,6 +50,14 @@ fn parse(session: &mut Session, name: &str, text: &str) -> File {
     file
 }
 
+/// Reads a program without compiling it.
+pub fn read(source: &Source) -> (Session, Result<Modules, Failure>) {
+    let mut session = Session::default();
+    let modules = load(&mut session, source);
+    let broken = session.diagnostics.has_errors();
+    (session, modules.and_then(|m| if broken { Err(Failure::Diagnosed) } else { Ok(m) }))
+}
+
 /// Checks a file without compiling an entry of it.
 pub fn check(file: &Path) -> (Session, Option<Failure>) {
     let mut session = Session::default();

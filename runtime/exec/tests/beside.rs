@@ -46,6 +46,7 @@ fn what_one_program_leaves_the_next_reads() {
         writes.clear(1).unwrap();
         // Both inputs have their values already.
         let mut reads = writes.beside(module(read(&mesh, N))).unwrap();
+        assert!(reads.is_bound(0) && reads.is_bound(1) && !reads.is_bound(2));
         reads.run().unwrap();
         assert_eq!(to_f32s(&reads.output(0).unwrap()), [0.0; N as usize]);
         writes.run().unwrap();

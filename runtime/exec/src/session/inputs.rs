@@ -13,7 +13,7 @@ pub(super) struct Input {
     offsets: Vec<u64>,
     /// Whether a run updates it: then every device has memory of its own.
     updated: bool,
-    /// Whether it has a value. Only the session whose turn it is looks and writes.
+    /// Whether it has a value.
     bound: AtomicBool,
 }
 

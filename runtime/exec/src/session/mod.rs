@@ -151,6 +151,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether an input has a value: bound, cleared, or shared with a session where it has.
+    pub fn is_bound(&self, input: usize) -> bool {
+        self.machine.inputs.get(input).is_some_and(|input| input.is_bound())
+    }
+
     fn input(&self, input: usize) -> Result<&einmesh_artifact::Tensor, RunError> {
         self.manifest().inputs.get(input).ok_or_else(|| RunError::Bind {
             path: format!("#{input}"),

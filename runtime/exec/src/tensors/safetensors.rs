@@ -22,12 +22,15 @@ const MAX_NAME: usize = 1024;
 /// The most dims of a tensor.
 const MAX_RANK: usize = 16;
 
-/// An open file. Its bytes are mapped, not read: a tensor costs memory when it is looked at.
+/// An open file, or several that make one checkpoint. The bytes are mapped, not read: a tensor costs
+/// memory when it is looked at.
 ///
-/// Whoever shortens the file meanwhile kills the process with SIGBUS, as with every mapped file.
+/// Whoever shortens a file meanwhile kills the process with SIGBUS, as with every mapped file.
 pub struct SafeTensors {
-    map: Mmap,
-    entries: BTreeMap<String, Entry>,
+    maps: Vec<Mmap>,
+    /// Each tensor, and which file it is in.
+    entries: BTreeMap<String, (usize, Entry)>,
+    /// The first file.
     path: PathBuf,
 }
 
@@ -56,23 +59,30 @@ pub struct View<'a> {
 impl SafeTensors {
     /// Opens a file and checks its header.
     pub fn open(path: &Path) -> Result<SafeTensors, FileError> {
-        let file = File::open(path).map_err(|e| FileError::new(path, e))?;
-        let metadata = file.metadata().map_err(|e| FileError::new(path, e))?;
-        if !metadata.is_file() {
-            return Err(FileError::new(path, "it is not a regular file"));
-        }
-        // SAFETY: the map is only read. Another process may change the bytes under it, which can make
-        // numbers wrong but no access invalid, since ranges are fixed after the check below; shortening
-        // the file is the documented exception.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| FileError::new(path, e))?;
-        let entries = parse_header(&map).map_err(|problem| {
-            let help = "help: pass a `.safetensors` file, or copy or write it again";
-            FileError::new(path, format!("{problem}\n{help}"))
-        })?;
-        Ok(SafeTensors { map, entries, path: path.to_owned() })
+        SafeTensors::open_all(&[path])
     }
 
-    /// The file.
+    /// Opens the files of one checkpoint, each with other tensors.
+    pub fn open_all(paths: &[impl AsRef<Path>]) -> Result<SafeTensors, FileError> {
+        let path = paths.first().map_or_else(PathBuf::new, |p| p.as_ref().to_owned());
+        let mut all = SafeTensors { maps: Vec::new(), entries: BTreeMap::new(), path };
+        for path in paths.iter().map(AsRef::as_ref) {
+            let (map, entries) = open(path)?;
+            for (name, entry) in entries {
+                if all.entries.contains_key(&name) {
+                    let first = all.path.display();
+                    let help = format!("help: pass the files of one checkpoint, with {first}");
+                    let problem = format!("another file has `{name}` too\n{help}");
+                    return Err(FileError::new(path, problem));
+                }
+                all.entries.insert(name, (all.maps.len(), entry));
+            }
+            all.maps.push(map);
+        }
+        Ok(all)
+    }
+
+    /// The file, or the first of several.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -94,13 +104,31 @@ impl SafeTensors {
 
     /// A tensor by its name.
     pub fn get(&self, name: &str) -> Option<View<'_>> {
-        let entry = self.entries.get(name)?;
+        let (file, entry) = self.entries.get(name)?;
         Some(View {
             dtype: entry.dtype,
             shape: &entry.shape,
-            bytes: &self.map[entry.range.clone()],
+            bytes: &self.maps[*file][entry.range.clone()],
         })
     }
+}
+
+/// Maps a file and checks its header.
+fn open(path: &Path) -> Result<(Mmap, BTreeMap<String, Entry>), FileError> {
+    let file = File::open(path).map_err(|e| FileError::new(path, e))?;
+    let metadata = file.metadata().map_err(|e| FileError::new(path, e))?;
+    if !metadata.is_file() {
+        return Err(FileError::new(path, "it is not a regular file"));
+    }
+    // SAFETY: the map is only read. Another process may change the bytes under it, which can make
+    // numbers wrong but no access invalid, since ranges are fixed after the check below; shortening
+    // the file is the documented exception.
+    let map = unsafe { Mmap::map(&file) }.map_err(|e| FileError::new(path, e))?;
+    let entries = parse_header(&map).map_err(|problem| {
+        let help = "help: pass a `.safetensors` file, or copy or write it again";
+        FileError::new(path, format!("{problem}\n{help}"))
+    })?;
+    Ok((map, entries))
 }
 
 /// Checks a whole file's bytes and gives its tensors by name.
