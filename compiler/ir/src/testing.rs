@@ -10,6 +10,7 @@
 //! are smooth, and what jumps (comparisons, sorting, rounding, conversion to integers) is only applied to
 //! exact integers, so that results are close in any precision.
 
+mod attention;
 mod block;
 mod body;
 mod compute;

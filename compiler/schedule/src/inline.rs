@@ -201,14 +201,15 @@ fn expand(program: &Program, load: Load, producer: &Comprehension, dtype: DType)
     }
 }
 
-fn clamp(program: &Program, sub: Expr, extent: u64) -> Expr {
+/// A subscript confined to an extent.
+pub fn clamp(program: &Program, sub: Expr, extent: u64) -> Expr {
     let of = program.dtype_of(&sub);
     let (last, first) = (position(of, extent as i64 - 1), position(of, 0));
     Expr::binary(BinaryOp::Max, Expr::binary(BinaryOp::Min, sub, last), first)
 }
 
 /// A constant to compare a subscript with, of the subscript's dtype.
-fn position(dtype: DType, value: i64) -> Expr {
+pub fn position(dtype: DType, value: i64) -> Expr {
     Expr::Literal(Literal::Int(dtype, value))
 }
 

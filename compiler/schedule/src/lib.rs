@@ -56,6 +56,7 @@ pub struct KernelGraph {
 pub fn schedule(spmd: &SpmdProgram) -> KernelGraph {
     let mut program = spmd.program.clone();
     inline::inline(&mut program);
+    online::separate(&mut program);
     let order = order::order(&mut program);
     let memory = memory::plan(&program, &order);
     steps::assemble(spmd, &program, order, &memory)

@@ -16,6 +16,7 @@
 //! in the accumulator's precision.
 
 mod member;
+mod pick;
 mod wide;
 
 use crate::contraction::{self, Product};
@@ -25,6 +26,7 @@ use einmesh_ir::{
     BinaryOp, Comprehension, DType, Expr, Id, Index, IndexId, Literal, Op, Program, ValueId,
 };
 use member::Known;
+pub use pick::separate;
 use std::collections::BTreeMap;
 
 /// Stand for the locals of the kernel: they are no values of the program.

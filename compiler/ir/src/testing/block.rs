@@ -145,7 +145,7 @@ impl<'o> Gen<'o> {
     pub fn operation(&mut self) {
         // A kind that does not apply here, for lack of a suitable value, leaves no trace.
         for _ in 0..20 {
-            let done = match self.random.below(20) {
+            let done = match self.random.below(21) {
                 0..=4 => self.contraction(),
                 5..=8 => self.reduction(),
                 9..=12 => self.elementwise(),
@@ -153,6 +153,7 @@ impl<'o> Gen<'o> {
                 15 | 16 => self.options.loops && self.loops.is_empty() && self.repetition(),
                 17 => self.options.sorts && self.sort(),
                 18 => self.options.random && self.noise(),
+                19 => self.attention(),
                 _ => self.conversion(),
             };
             if done {

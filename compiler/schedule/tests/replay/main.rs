@@ -8,12 +8,25 @@ mod machine;
 use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, Mode, generate};
 use einmesh_ir::{SpmdProgram, text};
+use einmesh_schedule::kernel::Body;
 use einmesh_schedule::schedule;
 
 /// Small integers in floats: every order of summation gives the same bits.
 #[test]
 fn exact_programs_keep_their_meaning() {
     replay(&GenerateOptions::default(), 0.0);
+}
+
+/// What the generator makes of attention is scheduled as attention.
+#[test]
+fn attention_occurs() {
+    let options = GenerateOptions { mode: Mode::Float, ..GenerateOptions::default() };
+    let online = |seed: &u64| {
+        let (program, _) = generate(*seed, &options);
+        let graph = schedule(&SpmdProgram::whole(program));
+        graph.kernels.iter().any(|k| matches!(k.body, Body::Online(_)))
+    };
+    assert!((0..300).filter(online).count() > 20);
 }
 
 /// Scaling a sum instead of its terms rounds differently.
