@@ -1,7 +1,7 @@
 //! The exponential and what follows from it.
 
 use super::{clamp, copysign, nearest, polynomial, power_of_two, scale};
-use crate::build::{Builder, Scalar, V};
+use crate::build::{Builder, Cmp, Scalar, V};
 
 /// ln 2 in two parts: multiples of the first up to the largest exponent are exact.
 const LN2_F32: (f64, f64) = (0.693_359_375, -2.121_944_400_546_905_8e-4);
@@ -66,6 +66,29 @@ pub fn exp_sum<'c>(b: &Builder<'c>, x: V<'c>, low: Option<V<'c>>) -> V<'c> {
     let square = b.mul(r, r);
     let sum = b.fma(tail, square, r);
     scale(b, b.add(sum, b.float(x.ty, 1.0)), n)
+}
+
+/// eˣ for x up to 0, such as softmax takes it: within 2 ulp, but 0 where the result is below the normal numbers.
+/// Above 0 it is right up to f32's 88, and stays finite beyond.
+pub fn exp_weight<'c>(b: &Builder<'c>, x: V<'c>) -> V<'c> {
+    if x.ty.scalar == Scalar::F64 {
+        return exp(b, x);
+    }
+    let float = |value: f64| b.float(x.ty, value);
+    let least = float(-87.3);
+    let confined = clamp(b, x, -87.3, 88.0);
+    // As in `nearest`, with the exponent's bias added on the way: the shifted number's low bits are the
+    // exponent of the result.
+    let magic = float(1.5 * f64::from(1u32 << 23) + 127.0);
+    let shifted = b.fma(confined, float(std::f64::consts::LOG2_E), magic);
+    let n = b.sub(shifted, magic);
+    let (high_part, low_part) = LN2_F32;
+    let r = b.fma(n, float(-high_part), confined);
+    let r = b.fma(n, float(-low_part), r);
+    let coefficients = [&[1.0, 1.0][..], &TAIL_F32].concat();
+    let power = b.bitcast(b.shl(b.bitcast(shifted, Scalar::I32), 23), Scalar::F32);
+    let result = b.mul(polynomial(b, r, &coefficients), power);
+    b.select(b.cmp(Cmp::Lt, x, least), float(0.0), result)
 }
 
 /// eˣ − 1, accurate near 0.

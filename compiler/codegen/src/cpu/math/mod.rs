@@ -18,7 +18,7 @@ mod remainder;
 mod trig;
 
 pub use erf::erf;
-pub use exp::{exp, expm1, tanh};
+pub use exp::{exp, exp_weight, expm1, tanh};
 pub use integer::{floor_div, int_pow};
 pub use log::{log, log1p};
 pub use pow::{pow, simple_pow};

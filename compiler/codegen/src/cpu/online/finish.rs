@@ -37,13 +37,13 @@ pub fn rows<'c>(
         };
         // A NaN among the scores is in the total only.
         let largest = b.select(b.is_nan(total), nan, top);
-        let lse = b.add(shift(b, top), math::log(b, total));
         let finite =
             b.cmp(Cmp::Lt, b.intrinsic("llvm.intr.fabs", top), b.float(scalar, f64::INFINITY));
+        let lse = b.add(top, math::log(b, total));
         let none = b.cmp(Cmp::Eq, seen, b.float(scalar, 0.0));
         let sound = b.or(finite, none);
         set(&mut env, online.top, largest);
-        set(&mut env, online.lse, lse);
+        set(&mut env, online.lse, b.select(finite, lse, largest));
         set(&mut env, online.total, b.select(sound, total, nan));
         for result in online.results.iter().filter(|r| !r.wide) {
             env.write(&result.target, env.eval(&result.value));

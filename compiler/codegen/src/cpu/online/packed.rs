@@ -103,7 +103,8 @@ impl<'c> Packed<'c, '_> {
                         let within = b.smin(depth, Self::number(env, plan.depth.saturating_sub(1)));
                         let env = env.with_flat(Flat::of(env, &online.k, within, None));
                         let flat = Flat::of(&env, &[online.n], key, Some(plan.lanes));
-                        let count = b.sub(Self::number(&env, plan.keys), key);
+                        let whole = plan.keys.is_multiple_of(plan.key_panel());
+                        let count = (!whole).then(|| b.sub(Self::number(&env, plan.keys), key));
                         let value = lanewise(&env, plan, flat, count, online, &online.rhs);
                         let beyond = b.cmp(Cmp::Ne, depth, within);
                         store(b.select(beyond, b.float(value.ty, 0.0), value), depth, vector);
@@ -138,7 +139,8 @@ impl<'c> Packed<'c, '_> {
                 for vector in 0..plan.column_vectors as i64 {
                     let first = b.add(column, b.index(vector * lanes));
                     let flat = Flat::of(&env, &context.v, first, Some(plan.lanes));
-                    let count = b.sub(columns, first);
+                    let whole = plan.columns.is_multiple_of(plan.column_panel());
+                    let count = (!whole).then(|| b.sub(columns, first));
                     let value = lanewise(&env, plan, flat, count, online, &context.value);
                     b.store(value, place(key, vector));
                 }
@@ -210,22 +212,27 @@ fn along<'c>(
     depth: V<'c>,
 ) -> V<'c> {
     let flat = Flat::of(env, &online.k, depth, Some(plan.lanes));
-    let count = env.b.sub(env.b.index(plan.depth as i64), depth);
+    let whole = plan.depth.is_multiple_of(plan.lanes);
+    let count = (!whole).then(|| env.b.sub(env.b.index(plan.depth as i64), depth));
     lanewise(env, plan, flat, count, online, factor)
 }
 
-/// An expression with a group along the lanes, 0 in all but the first `count`.
+/// An expression with a group along the lanes, 0 in all but the first `count`; without one, all lanes are in range.
 fn lanewise<'c>(
     env: &Env<'c, '_>,
     plan: &Plan,
     flat: Flat<'c>,
-    count: V<'c>,
+    count: Option<V<'c>>,
     online: &Online,
     expr: &Expr,
 ) -> V<'c> {
     let b = env.b;
     let mut env = env.with_flat(flat);
     env.lanes = Some(plan.lanes as u32);
+    let Some(count) = count else {
+        let value = cast(b, env.eval(expr), online.accumulator).v;
+        return b.broadcast(value, plan.lanes as u32);
+    };
     let mask = env.first_lanes(count);
     let env = env.masked(mask);
     let value = cast(b, env.eval(expr), online.accumulator).v;

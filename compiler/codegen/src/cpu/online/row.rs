@@ -2,7 +2,7 @@
 
 use super::drive::Ctx;
 use super::packed::{at_row, round_up};
-use crate::build::{Cmp, Scalar, Ty, V};
+use crate::build::{Builder, Cmp, Scalar, Ty, V};
 use crate::cpu::env::{Env, Flat, Source};
 use crate::cpu::math;
 use crate::cpu::reduce::{Reduction, shift};
@@ -60,25 +60,25 @@ impl<'c> Ctx<'c, '_> {
         }
         // NaN is not seen here: it makes the total NaN, which tells.
         let before = b.load(scalar, state.top);
-        let now = across(Reducer::Max, largest[0]);
-        let most = b.select(b.cmp(Cmp::Gt, now, before), now, before);
+        let now = highest(b, largest[0]);
+        let grows = b.cmp(Cmp::Gt, now, before);
+        let most = b.select(grows, now, before);
         let relative = shift(b, most);
         let zero = b.float(Ty::vector(plan.scalar, plan.lanes as u32), 0.0);
         let sum = b.for_carried(from, end, plan.lanes as i64, &[zero], |at, sum| {
             let place = b.address(scores, plan.scalar, at);
-            let exponential = math::exp(b, b.sub(b.load(zero.ty, place), relative));
+            let exponential = math::exp_weight(b, b.sub(b.load(zero.ty, place), relative));
             if plan.columns > 0 {
                 b.store(exponential, place);
             }
             vec![b.add(sum[0], exponential)]
         });
-        let factor = math::exp(b, b.sub(before, relative));
-        let total = b.fma(b.load(scalar, state.total), factor, across(Reducer::Sum, sum[0]));
-        b.store(most, state.top);
-        b.store(total, state.total);
-        if plan.columns > 0 {
-            // The first maximum rescales sums that are 0.
-            b.if_true(b.cmp(Cmp::Ne, factor, b.float(scalar, 1.0)), || {
+        let sum = across(Reducer::Sum, sum[0]);
+        b.if_true(grows, || {
+            let factor = math::exp(b, b.sub(before, relative));
+            b.store(most, state.top);
+            b.store(b.mul(b.load(scalar, state.total), factor), state.total);
+            if plan.columns > 0 {
                 b.for_each(
                     b.index(0),
                     b.index(plan.sum_stride() as i64),
@@ -88,8 +88,9 @@ impl<'c> Ctx<'c, '_> {
                         b.store(b.mul(b.load(zero.ty, place), factor), place);
                     },
                 );
-            });
-        }
+            }
+        });
+        b.store(b.add(b.load(scalar, state.total), sum), state.total);
     }
 
     /// Whether every key of every block is a point of every row.
@@ -186,6 +187,22 @@ impl<'c> State<'c> {
             sums: at(ctx.layout.sums, b.mul(row, b.index(ctx.plan.sum_stride() as i64))),
         }
     }
+}
+
+/// The largest lane; none is NaN.
+fn highest<'c>(b: &Builder<'c>, mut v: V<'c>) -> V<'c> {
+    let mut width = v.ty.lanes.unwrap_or(1);
+    while width > 1 {
+        let half = width / 2;
+        let part = |from: u32| {
+            let lanes: Vec<i64> = (from..from + half).map(i64::from).collect();
+            b.shuffle(v, v, &lanes)
+        };
+        let (low, high) = (part(0), part(half));
+        v = b.select(b.cmp(Cmp::Gt, low, high), low, high);
+        width = half;
+    }
+    b.extract(v, 0)
 }
 
 /// Moves what does not depend on the key or the product out of the loop over keys.
