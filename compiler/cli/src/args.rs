@@ -92,6 +92,11 @@ pub enum Command {
     /// As in NumPy, an index that is missing on the right of `->` is summed. For `--shard`, the dim of an
     /// index is its name in capitals: `--mesh data=2 --shard data=B`.
     Einsum(Einsum),
+    /// Measure on this machine which sizes make code fast, and write them to a table for `--tuning`.
+    ///
+    /// Leave the machine alone meanwhile. A table changes how fast code is, not what it computes, and the
+    /// same table gives the same code on any machine.
+    Tune(Tune),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -113,6 +118,20 @@ pub struct Compile {
     pub options: CompileOptions,
 }
 
+/// Arguments of `tune`.
+#[derive(ClapArgs, Clone, Debug)]
+pub struct Tune {
+    /// Write the table here instead of to stdout.
+    #[arg(short, long, value_name = "TABLE.json")]
+    pub output: Option<PathBuf>,
+    /// Stop after about so many seconds.
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// Threads that compute; one is measured best, and sizes for one serve many.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: u32,
+}
+
 /// Options of every subcommand that compiles.
 #[derive(ClapArgs, Clone, Debug, Default)]
 pub struct CompileOptions {
@@ -122,6 +141,9 @@ pub struct CompileOptions {
     /// Placement.
     #[command(flatten)]
     pub placement: Placement,
+    /// Generate code with the sizes of a table of `einmesh tune`; without one, with the built-in sizes.
+    #[arg(long, value_name = "TABLE.json")]
+    pub tuning: Option<PathBuf>,
     /// Write a stage's output to a file, or to stdout: parse, lower, rewrite, plan, spmd, schedule, codegen, artifact.
     #[arg(long, value_name = "STAGE[=PATH]", value_parser = parse_emit)]
     pub emit: Vec<(Stage, Option<PathBuf>)>,

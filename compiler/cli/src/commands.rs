@@ -7,13 +7,15 @@ mod explain;
 mod fmt;
 mod plan;
 mod run;
+mod tune;
 
 use crate::args::{Args, Command, CompileOptions};
 use crate::generate;
 use crate::terminal::Terminal;
 use clap::CommandFactory;
-use einmesh_driver::{Goal, Products, Request, Session, Source, Stage, compile};
+use einmesh_driver::{Goal, Products, Request, Session, Source, Stage, Tuning, compile};
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -39,6 +41,7 @@ pub fn execute(command: &Command, terminal: &Terminal) -> Result<(), Stop> {
         Command::Run(run) => run::run(run, terminal),
         Command::Generate(options) => generate::generate(options, terminal),
         Command::Einsum(einsum) => einsum::einsum(einsum, terminal),
+        Command::Tune(arguments) => tune::tune(arguments),
         Command::Completions { shell } => {
             let mut command = Args::command();
             let mut script = Vec::new();
@@ -57,6 +60,9 @@ fn compiled(
     terminal: &Terminal,
 ) -> Result<(Session, Products), Stop> {
     let mut request = Request::new(source, entry);
+    if let Some(path) = &options.tuning {
+        request.tuning = tuning(path, goal)?;
+    }
     request.goal = goal;
     compiled_with(request, options, |_| (), terminal)
 }
@@ -95,6 +101,18 @@ pub fn compiled_with(
         Ok(products) => Ok((session, products)),
         Err(_) => Err(Stop::Reported),
     }
+}
+
+/// Reads a table of `einmesh tune`.
+fn tuning(path: &Path, goal: Goal) -> Result<Tuning, Stop> {
+    if goal < Goal::Build {
+        let message = "`--tuning` has no effect: this command generates no code; leave it out";
+        return Err(Stop::Usage(message.to_owned()));
+    }
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|why| Stop::Failed(format!("cannot read `{name}`: {why}")))?;
+    Tuning::parse(&text).map_err(|why| Stop::Failed(format!("cannot use `{name}`: {why}")))
 }
 
 /// Refuses to emit stages that are not run: the option would be ignored.

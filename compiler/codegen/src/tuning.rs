@@ -73,6 +73,11 @@ impl Sizes {
         }
     }
 
+    /// Whether code can be generated with them for a level.
+    pub fn fit(&self, level: Level) -> bool {
+        self.problems(level).is_empty()
+    }
+
     /// What is wrong with the sizes for a level; nothing, if code can be generated with them.
     fn problems(&self, level: Level) -> Vec<String> {
         let mut found = Vec::new();

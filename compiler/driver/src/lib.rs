@@ -11,6 +11,7 @@ mod session;
 mod sources;
 mod stage;
 
+pub use einmesh_codegen::{Level, Sizes, Tuning};
 pub use pipeline::{assemble, compile, interface};
 pub use products::{CollectiveRow, Products};
 pub use request::{Goal, Request, Source};

@@ -63,6 +63,7 @@ fn refuse_compile_options(arguments: &Run) -> Result<(), Stop> {
         ("--shard", placement.shard.is_some()),
         ("--fsdp", placement.fsdp.is_some()),
         ("--precision", placement.precision.is_some()),
+        ("--tuning", options.tuning.is_some()),
         ("--emit", !options.emit.is_empty()),
         ("--time-passes", options.time_passes),
         ("--backend interp", arguments.backend == Backend::Interp),
