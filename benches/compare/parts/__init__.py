@@ -5,7 +5,8 @@ import traceback
 from .. import machine
 from ..report import Section
 
-NAMES = ["einsum", "forward", "gemm", "attention", "cross_entropy", "decode", "minilm", "mesh", "compile_time"]
+NAMES = ["einsum", "forward", "gemm", "attention", "cross_entropy", "decode", "minilm", "mesh", "compile_time",
+         "accuracy"]
 
 
 def run(name, bench):

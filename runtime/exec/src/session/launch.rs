@@ -12,7 +12,7 @@ const TASKS_PER_THREAD: u64 = 4;
 /// Work on fewer bytes than this is done by one thread: sharing it costs more.
 const SMALL: u64 = 32 << 10;
 /// A task should touch so many bytes, as long as every thread has one.
-const TASK_BYTES: u64 = 32 << 10;
+const TASK_BYTES: u64 = 16 << 10;
 
 /// The operands and numbers of a launch, for each device one after the other.
 #[derive(Default)]
@@ -92,7 +92,8 @@ pub(super) fn parallel(
     let threads = machine.threads as u64;
     let tasks = match threads == 1 || bytes < SMALL {
         true => total.min(1),
-        false => total.min((bytes / TASK_BYTES).clamp(threads, threads * TASKS_PER_THREAD)),
+        // A multiple of the threads: equal tasks would end at different times otherwise.
+        false => total.min(threads * (bytes / TASK_BYTES / threads).clamp(1, TASKS_PER_THREAD)),
     };
     let first: Mutex<Option<Failure>> = Mutex::new(None);
     let run = |task: u64| {
