@@ -210,9 +210,9 @@ fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug
             if let Some((plan, contraction)) = dot::plan(kernel, contraction, level, &sizes) {
                 return dot::emit(phases, kernel, &contraction, &plan);
             }
-            match gemm::plan(kernel, contraction, level, &sizes) {
-                Some((plan, contraction)) => gemm::emit(phases, kernel, &contraction, &plan),
-                None => {
+            match gemm::emit(phases, kernel, contraction)? {
+                true => Ok(()),
+                false => {
                     let kernel = narrow::as_nest(kernel, contraction, level);
                     build(phases, &kernel)
                 }

@@ -81,6 +81,40 @@ fn every_layout_and_size() {
     check_all(&cases);
 }
 
+/// Few rows or columns: weights `[in,out]` and `[out,in]`, whole and with rests, also in bf16.
+#[test]
+fn few_rows() {
+    let mut cases = Vec::new();
+    for few in 1..=9 {
+        for (many, k) in [(200, 100), (128, 128)] {
+            for bits in 0..8 {
+                let dtype = match (few + bits) % 3 {
+                    0 => DType::Bf16,
+                    1 => DType::F64,
+                    _ => DType::F32,
+                };
+                let tolerance = match dtype {
+                    DType::Bf16 => BF16,
+                    DType::F64 => F64,
+                    _ => F32,
+                };
+                let swapped = bits & 4 != 0;
+                let layout = Layout {
+                    dtype,
+                    m: if swapped { many } else { few },
+                    n: if swapped { few } else { many },
+                    k,
+                    lhs_transposed: bits & 1 != 0,
+                    rhs_transposed: bits & 2 != 0,
+                    out_transposed: few % 2 == 0,
+                };
+                cases.push((matmul(&layout), tolerance));
+            }
+        }
+    }
+    check_all(&cases);
+}
+
 /// Several steps, groups and blocks, each with a rest: with sizes so small that a small problem has them.
 #[test]
 fn every_kind_of_block() {

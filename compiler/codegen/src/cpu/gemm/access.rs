@@ -1,20 +1,22 @@
 //! Where operands lie: which of them the micro-kernel can read as they are.
 
 use crate::cpu::cost;
-use crate::cpu::env::dtype_of;
 use einmesh_ir::{Affine, Atom, Bounds, DType, Expr, IndexId, ValueId};
 use einmesh_schedule::kernel::Kernel;
 
-/// How far apart the elements of a matrix are.
+/// How far apart the elements of a matrix are, and what they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Strides {
+    /// The type in memory.
+    pub element: DType,
     /// From one row (or column) to the next.
     pub across: i64,
     /// From one depth to the next.
     pub along: i64,
 }
 
-/// The strides of an operand that is a plain load of numbers of `dtype`, with every subscript in range.
+/// The strides of an operand that is a plain load of numbers of `dtype`, or of bf16 numbers that are to be f32,
+/// with every subscript in range.
 pub fn strides(
     kernel: &Kernel,
     operand: &Expr,
@@ -22,14 +24,20 @@ pub fn strides(
     across: &[IndexId],
     along: &[IndexId],
 ) -> Option<Strides> {
-    let Expr::Load(load) = operand else {
-        return None;
+    let load = match operand {
+        Expr::Load(load) => load,
+        Expr::Cast(to, inner) if *to == dtype => match &**inner {
+            Expr::Load(load) => load,
+            _ => return None,
+        },
+        _ => return None,
     };
-    let plain = dtype_of(kernel, operand) == dtype
+    let element = kernel.values[load.value.0 as usize].dtype;
+    let plain = (element == dtype || element == DType::Bf16 && dtype == DType::F32)
         && !matches!(load.bounds, Bounds::Else(_))
         && in_range(kernel, load.value, &load.subs);
     let of = |group: &[IndexId]| distance(kernel, load.value, &load.subs, group);
-    plain.then_some(Strides { across: of(across)?, along: of(along)? })
+    plain.then_some(Strides { element, across: of(across)?, along: of(along)? })
 }
 
 /// The distance between elements at consecutive positions of a flattened group, if it is the same everywhere.

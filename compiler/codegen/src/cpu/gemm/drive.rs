@@ -1,14 +1,14 @@
 //! A tile of the result: steps along the depth, groups of rows, panels, micro-kernels, the epilogue.
 
+use super::epilogue::{self, Partial, Side};
 use super::micro::{Call, Tile};
 use super::pack::{self, Pack};
 use super::{Access, Plan};
-use crate::build::{Cmp, Scalar, Ty, V};
-use crate::cpu::env::{Env, Flat, Source};
+use crate::build::{Cmp, Scalar, V};
+use crate::cpu::env::{Env, Flat};
 use crate::cpu::phase::{ALIGN, PhaseShape, Phases, local_bytes};
-use crate::cpu::value::Val;
 use crate::error::CompilerBug;
-use einmesh_ir::{Expr, IndexId, ValueId};
+use einmesh_ir::{Expr, IndexId};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 
 /// Adds the phase of a matrix product.
@@ -261,12 +261,18 @@ impl<'c> Ctx<'c, '_> {
                 let unit = b.index(plan.tile.rows as i64);
                 let end = b.smin(b.mul(group.tiles.1, unit), block.rows);
                 let into = self.packed(env, block, depth, group, group.tiles.0);
-                pack::rows(env, plan, &pack(group.row, b.sub(end, group.row), into));
+                pack::rows(
+                    env,
+                    plan.form(),
+                    &pack(group.row, b.sub(end, group.row), into),
+                    plan.lhs_row(),
+                );
             }
             Access::Tiles => b.for_each(group.tiles.0, group.tiles.1, 1, |tile| {
                 let into = self.packed(env, block, depth, group, tile);
                 let count = b.index(plan.tile.rows as i64);
-                pack::tile(env, plan, &pack(self.row(env, block, tile), count, into));
+                let pack = pack(self.row(env, block, tile), count, into);
+                pack::tile(env, plan.form(), &pack, plan.lhs_depth());
             }),
         }
     }
@@ -334,7 +340,7 @@ impl<'c> Ctx<'c, '_> {
                     vec![place.operand(&c.rhs), b.index(strides.along)]
                 };
                 let copied = || {
-                    pack::panel(env, plan, &packed(self.memory.rhs));
+                    pack::panel(env, plan.form(), &packed(self.memory.rhs));
                     vec![self.memory.rhs, width]
                 };
                 let found = match plan.has_partial_panel() {
@@ -344,7 +350,7 @@ impl<'c> Ctx<'c, '_> {
                 (found[0], found[1])
             }
             (_, true) => {
-                pack::panel(env, plan, &packed(self.memory.rhs));
+                pack::panel(env, plan.form(), &packed(self.memory.rhs));
                 (self.memory.rhs, width)
             }
             (_, false) => {
@@ -352,7 +358,7 @@ impl<'c> Ctx<'c, '_> {
                 let into = b.address(self.memory.rhs, plan.tile.scalar, b.mul(number, elements));
                 // The first group's is there for all.
                 b.if_true(b.cmp(Cmp::Eq, group.tiles.0, b.index(0)), || {
-                    pack::panel(env, plan, &packed(into));
+                    pack::panel(env, plan.form(), &packed(into));
                 });
                 (into, width)
             }
@@ -434,6 +440,7 @@ impl<'c> Ctx<'c, '_> {
             lhs_depth: b.index(lhs_depth),
             rhs: panel.rhs.0,
             rhs_depth: panel.rhs.1,
+            ahead: b.index(plan.ahead()),
             depth: step.depths,
             from: kept,
             from_row: width,
@@ -472,42 +479,21 @@ impl<'c> Ctx<'c, '_> {
         }
     }
 
-    /// Stores what the epilogue makes of a tile's finished sums, row by row, lanes along the columns.
+    /// Stores what the epilogue makes of a tile's finished sums.
     fn epilogue(&self, env: &Env<'c, '_>, first_row: V<'c>, panel: &Panel<'c>) {
         let b = env.b;
         let (plan, c) = (self.plan, self.contraction);
-        let (zero, lanes) = (b.index(0), plan.tile.lanes as i64);
-        let (scalar, width) = (plan.tile.scalar, b.index(plan.panel() as i64));
-        let vector = Ty::vector(scalar, lanes as u32);
+        let width = b.index(plan.panel() as i64);
+        let rows = b.index(plan.tile.rows as i64);
+        let outer = Side { group: &c.m, first: first_row, count: rows };
         let columns = b.smin(panel.left, width);
-        b.for_each(zero, b.index(plan.tile.rows as i64), 1, |row| {
-            let mut env = env.with_flat(Flat::of(env, &c.m, b.add(first_row, row), None));
-            let mut inner = c.n.clone();
-            // The sum is not known outside of the loop over columns.
-            inner.extend(c.k.iter());
-            hoist_without_acc(&mut env, &c.epilogue, c.acc, &inner, c.target.value);
-            let sums_row = b.mul(row, width);
-            let store = |column: V<'c>, masked: bool| {
-                let first = b.add(panel.column, column);
-                let mut env = env.with_flat(Flat::of(&env, &c.n, first, Some(plan.tile.lanes)));
-                env.lanes = Some(lanes as u32);
-                if masked {
-                    let mask = env.first_lanes(b.sub(columns, column));
-                    env = env.masked(mask);
-                }
-                let offset = b.add(sums_row, column);
-                let sum = b.load(vector, b.address(self.memory.sums, scalar, offset));
-                let dtype = c.accumulator;
-                env.sources[c.acc.0 as usize] = Source::Register(Val { v: sum, dtype });
-                let value = env.eval(&c.epilogue);
-                env.write(&c.target, value);
-            };
-            let whole = b.mul(b.udiv(columns, b.index(lanes)), b.index(lanes));
-            b.for_each(zero, whole, lanes, |column| store(column, false));
-            if !plan.columns.is_multiple_of(plan.tile.lanes) {
-                b.if_true(b.cmp(Cmp::Lt, whole, columns), || store(whole, true));
-            }
-        });
+        let inner = Side { group: &c.n, first: panel.column, count: columns };
+        let partial = match plan.columns.is_multiple_of(plan.tile.lanes) {
+            true => Partial::Never,
+            false => Partial::Last,
+        };
+        let sums = (self.memory.sums, plan.panel());
+        epilogue::store(env, c, (plan.tile.lanes, partial), sums, &outer, &inner);
     }
 }
 
@@ -525,27 +511,12 @@ impl<'c> Env<'c, '_> {
         self.with_flat(Flat::of(self, group, at, None))
     }
 
-    /// The address of an operand that is a load.
-    fn operand(&self, operand: &Expr) -> V<'c> {
+    /// The address of an operand that is a load, perhaps with a cast.
+    pub(super) fn operand(&self, operand: &Expr) -> V<'c> {
         match operand {
             Expr::Load(load) => self.element(load.value, &load.subs),
+            Expr::Cast(_, inner) => self.operand(inner),
             _ => unreachable!("only loads are read where they lie"),
         }
-    }
-}
-
-/// Evaluates what does not depend on the sum nor on `inner` before the loop over columns.
-pub fn hoist_without_acc(
-    env: &mut Env<'_, '_>,
-    expr: &Expr,
-    acc: ValueId,
-    inner: &[IndexId],
-    written: ValueId,
-) {
-    if !expr.loads().iter().any(|l| l.value == acc) {
-        return env.hoist(expr, inner, written);
-    }
-    for child in expr.children() {
-        hoist_without_acc(env, child, acc, inner, written);
     }
 }

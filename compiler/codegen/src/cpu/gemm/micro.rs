@@ -5,9 +5,8 @@
 
 use crate::build::{Builder, Cmp, Scalar, Ty, V};
 use crate::cpu::phase::Phases;
-
-/// So many depths ahead the right operand is asked for.
-const AHEAD: i64 = 12;
+use crate::cpu::value::{from_memory, memory};
+use einmesh_ir::DType;
 
 /// The sums that a micro-kernel holds: one function for all kernels of a module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +19,8 @@ pub struct Tile {
     pub rows: u64,
     /// Vectors in a row.
     pub vectors: u64,
+    /// What the right operand is made of: numbers of `scalar`, or of bf16 that are to be f32.
+    pub rhs: DType,
 }
 
 /// The arguments of a micro-kernel. Distances are in elements.
@@ -35,6 +36,8 @@ pub struct Call<'c> {
     pub rhs: V<'c>,
     /// From one depth of it to the next.
     pub rhs_depth: V<'c>,
+    /// How far ahead of what is read, in bytes, the right operand is asked for.
+    pub ahead: V<'c>,
     /// How many depths there are.
     pub depth: V<'c>,
     /// Sums to start from.
@@ -50,6 +53,12 @@ pub struct Call<'c> {
 }
 
 impl Tile {
+    /// A tile for operands of one type.
+    pub fn of(scalar: Scalar, lanes: u64, rows: u64, vectors: u64) -> Tile {
+        let rhs = if scalar == Scalar::F64 { DType::F64 } else { DType::F32 };
+        Tile { scalar, lanes, rows, vectors, rhs }
+    }
+
     /// Columns of sums.
     pub fn columns(&self) -> u64 {
         self.vectors * self.lanes
@@ -62,7 +71,7 @@ impl Tile {
 
     fn name(&self) -> String {
         let kind = if self.scalar == Scalar::F64 { "f64" } else { "f32" };
-        format!("gemm_{kind}_{}x{}", self.rows, self.vectors)
+        format!("gemm_{kind}_{}_{}x{}", self.rhs, self.rows, self.vectors)
     }
 
     /// Adds the micro-kernel to the module, once.
@@ -73,8 +82,8 @@ impl Tile {
         let b = phases.b;
         let (pointer, number) = (Ty::PTR, Ty::I64);
         let arguments = [
-            pointer, number, number, pointer, number, number, pointer, number, number, pointer,
-            number,
+            pointer, number, number, pointer, number, number, number, pointer, number, number,
+            pointer, number,
         ];
         b.function(&self.name(), &arguments, false, |a| {
             let call = Call {
@@ -83,12 +92,13 @@ impl Tile {
                 lhs_depth: a[2],
                 rhs: a[3],
                 rhs_depth: a[4],
-                depth: a[5],
-                from: a[6],
-                from_row: a[7],
-                first: a[8],
-                into: a[9],
-                into_row: a[10],
+                ahead: a[5],
+                depth: a[6],
+                from: a[7],
+                from_row: a[8],
+                first: a[9],
+                into: a[10],
+                into_row: a[11],
             };
             self.body(b, &call);
         });
@@ -102,6 +112,7 @@ impl Tile {
             c.lhs_depth,
             c.rhs,
             c.rhs_depth,
+            c.ahead,
             c.depth,
             c.from,
             c.from_row,
@@ -113,13 +124,15 @@ impl Tile {
     }
 
     fn body<'c>(&self, b: &Builder<'c>, call: &Call<'c>) {
-        let vector = Ty::vector(self.scalar, self.lanes as u32);
         let bytes = self.scalar.bytes() as i64;
         let (rows, vectors) = (self.rows as i64, self.vectors as i64);
         let sums = self.start(b, call);
         let distance = |elements: V<'c>| b.mul(elements, b.index(bytes));
-        let (lhs_depth, rhs_depth) = (distance(call.lhs_depth), distance(call.rhs_depth));
-        let ahead = b.mul(rhs_depth, b.index(AHEAD));
+        let element = memory(self.rhs);
+        let (vector_bytes, raw) =
+            ((self.lanes * element.bytes()) as i64, Ty::vector(element, self.lanes as u32));
+        let rhs_depth = b.mul(call.rhs_depth, b.index(element.bytes() as i64));
+        let lhs_depth = distance(call.lhs_depth);
         let lhs_rows = Rows::new(b, distance(call.lhs_row), rows);
         let mut carried = vec![call.lhs, call.rhs];
         carried.extend(&sums);
@@ -127,10 +140,11 @@ impl Tile {
         let done = b.for_carried(zero, call.depth, 1, &carried, |_, carried| {
             let (lhs, rhs) = (carried[0], carried[1]);
             let mut next = carried.to_vec();
+            let column = |v: i64| b.load(raw, b.byte_offset(rhs, v * vector_bytes));
             let columns: Vec<V<'c>> =
-                (0..vectors).map(|v| b.load(vector, self.at(b, rhs, v))).collect();
-            let soon = b.address(rhs, Scalar::I8, ahead);
-            for line in (0..vectors * self.lanes as i64 * bytes).step_by(64) {
+                (0..vectors).map(|v| from_memory(b, column(v), self.rhs)).collect();
+            let soon = b.address(rhs, Scalar::I8, call.ahead);
+            for line in (0..vectors * vector_bytes).step_by(64) {
                 b.prefetch(b.byte_offset(soon, line));
             }
             for i in 0..rows {

@@ -9,24 +9,38 @@
 //! while they are in the L1 cache. Each sum is accumulated in the same order however tiles are run.
 
 mod access;
+
 mod drive;
+mod epilogue;
+mod few;
 mod micro;
 pub mod pack;
 mod transpose;
 
-pub use drive::{emit, hoist_without_acc};
+pub use epilogue::hoist_without_acc;
 pub use transpose::transpose;
 
 use super::cost;
 use super::level::Level;
-use super::value::register;
+use super::phase::Phases;
+use super::value::{memory, register};
 use crate::build::Scalar;
+use crate::error::CompilerBug;
 use crate::tuning::Sizes;
 use access::{Strides, varying};
 use einmesh_ir::{Expr, IndexId};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 use micro::Tile;
+use pack::Form;
 
+/// So many rows are few: then the product takes as long as reading the other operand does.
+const FEW_ROWS: u64 = 8;
+/// Vectors of a panel for few rows, at most.
+const MOST_VECTORS: u64 = 8;
+/// So many depths ahead a packed panel is asked for.
+const AHEAD: u64 = 12;
+/// Blocks that read less than this are not worth having.
+const FEWEST_BYTES: u64 = 1 << 18;
 /// Beyond so many row tiles it is better to copy the right operand than to read it where it lies, over and over.
 const FEW_ROW_TILES: u64 = 2;
 /// Up to so many columns the left operand is better read where it lies than copied.
@@ -83,6 +97,11 @@ impl Plan {
         self.tile.columns()
     }
 
+    /// What operands are packed for.
+    pub fn form(&self) -> Form {
+        Form { tile: self.tile, whole_depth: self.depth.is_multiple_of(self.tile.lanes) }
+    }
+
     /// Panels, the last of which may not be whole.
     pub fn panels(&self) -> u64 {
         self.columns.div_ceil(self.panel())
@@ -106,6 +125,16 @@ impl Plan {
     /// Whether all rows of a block are one group, so that a packed panel is used once.
     pub fn one_group(&self) -> bool {
         self.row_tiles() <= self.group
+    }
+
+    /// How many bytes ahead the right operand is asked for: some depths of a packed panel, or the next panel
+    /// beside one that is read where it lies.
+    pub fn ahead(&self) -> i64 {
+        let depth = self.panel() * memory(self.tile.rhs).bytes();
+        match self.rhs {
+            Access::Direct(_) => depth as i64,
+            _ => (AHEAD * depth) as i64,
+        }
     }
 
     /// Steps along the depth.
@@ -175,53 +204,94 @@ impl Plan {
     }
 }
 
-/// How a contraction is computed as a matrix product, and with which sides exchanged; `None` if that is not
-/// worth it or its numbers are integers.
-pub fn plan(
+/// Adds the phases of a contraction; `false` if it should rather be a nest: if its numbers are integers, or there is
+/// too little of it.
+pub fn emit(
+    phases: &mut Phases<'_, '_>,
     kernel: &Kernel,
     contraction: &Contraction,
-    level: Level,
-    sizes: &Sizes,
-) -> Option<(Plan, Contraction)> {
-    let c = oriented(kernel, contraction);
+) -> Result<bool, CompilerBug> {
+    let (level, sizes) = (phases.level, phases.sizes);
+    if let Some(plan) = few::plan(kernel, contraction, level, &sizes) {
+        return few::emit(phases, kernel, contraction, &plan).map(|()| true);
+    }
+    let straight = oriented(kernel, contraction);
+    let turned = exchanged(&straight);
+    for c in [straight, turned] {
+        if let Some(plan) = plan(kernel, &c, level, &sizes) {
+            return drive::emit(phases, kernel, &c, &plan).map(|()| true);
+        }
+    }
+    Ok(false)
+}
+
+/// How a contraction is computed as a matrix product; `None` if that is not worth it.
+fn plan(kernel: &Kernel, c: &Contraction, level: Level, sizes: &Sizes) -> Option<Plan> {
     let size = |group: &[IndexId]| -> u64 {
         group.iter().map(|i| kernel.indices[i.0 as usize].extent).product()
     };
     let (rows, columns, depth, batch) = (size(&c.m), size(&c.n), size(&c.k), size(&c.batch));
     let scalar = register(c.accumulator);
     let lanes = u64::from(level.lanes(scalar));
-    // Narrower than this, most of a register tile is padding, and packing costs more than it saves.
-    let wide_enough = rows >= 4 && columns * 2 > lanes && depth >= 4 && batch > 0;
-    if !scalar.is_float() || !wide_enough {
+    let direct = |operand: &Expr, across: &[IndexId]| {
+        access::strides(kernel, operand, c.accumulator, across, &c.k)
+    };
+    // Narrower than this, most of a register tile is padding, and packing costs more than it saves; but few rows
+    // are multiplied with what is side by side in memory without packing it.
+    let beside = direct(&c.rhs, &c.n).filter(|s| s.across == 1);
+    let few = beside.filter(|_| rows <= FEW_ROWS);
+    let enough = rows >= 4 || few.is_some() && rows > 0;
+    if !scalar.is_float() || !enough || columns * 2 <= lanes || depth < 4 || batch == 0 {
         return None;
     }
-    let vectors = columns.div_ceil(lanes).min(sizes.tile_vectors);
+    let wide = match few {
+        // As many as there are registers for: long stretches of memory are read faster.
+        Some(_) => ((level.registers() - 1) / (rows + 1)).clamp(1, MOST_VECTORS),
+        None => sizes.tile_vectors,
+    };
+    let vectors = columns.div_ceil(lanes).min(wide);
     let panel = vectors * lanes;
     let panels = columns.div_ceil(panel);
-    let (row_blocks, column_blocks) = blocks((rows, panels, panel), depth, batch, sizes);
-    let fewest = rows / row_blocks;
-    let tile =
-        Tile { scalar, lanes, rows: tile_rows(rows.div_ceil(row_blocks), fewest, sizes), vectors };
-    let row_tiles = rows.div_ceil(row_blocks).div_ceil(tile.rows);
-    let (step, group) = (step(depth, lanes, scalar, sizes), sizes.packed_rows / tile.rows);
-    let group = row_tiles.div_ceil(row_tiles.div_ceil(group.max(1)));
-    let dtype = c.accumulator;
-    let direct =
-        |operand: &Expr, across: &[IndexId]| access::strides(kernel, operand, dtype, across, &c.k);
-    let lhs = match direct(&c.lhs, &c.m) {
-        Some(strides) if reads_well(&strides, &tile, columns) => Access::Direct(strides),
-        _ if contiguous(kernel, &c.lhs, &c.m) && !contiguous(kernel, &c.lhs, &c.k) => Access::Tiles,
-        _ => Access::Rows,
+    let (row_blocks, column_blocks) = match few {
+        Some(strides) => {
+            let bytes = depth * panel * memory(strides.element).bytes();
+            (1, few_blocks(panels, bytes, batch, sizes))
+        }
+        None => blocks((rows, panels, panel), depth, batch, sizes),
     };
-    let rhs = match direct(&c.rhs, &c.n) {
-        Some(strides) if strides.across == 1 && rows <= FEW_ROW_TILES * tile.rows => {
+    let fewest = rows / row_blocks;
+    let tile_rows = match few {
+        Some(_) => rows,
+        None => tile_rows(rows.div_ceil(row_blocks), fewest, sizes),
+    };
+    let mut tile = Tile::of(scalar, lanes, tile_rows, vectors);
+    let rhs = match beside {
+        // A last panel that is not whole is packed, and so is all the rest, if that means another type.
+        Some(strides)
+            if rows <= FEW_ROW_TILES * tile.rows
+                && (strides.element == c.accumulator || columns.is_multiple_of(panel)) =>
+        {
+            tile.rhs = strides.element;
             Access::Direct(strides)
         }
         _ => Access::Tiles,
     };
-    let plan = Plan {
+    let row_tiles = rows.div_ceil(row_blocks).div_ceil(tile.rows);
+    let step = match few {
+        // Stretches of few rows of the other operand at a time: each is read as it lies in memory.
+        Some(_) => lanes,
+        None => step(depth, lanes, scalar, sizes),
+    };
+    let group = sizes.packed_rows / tile.rows;
+    let group = row_tiles.div_ceil(row_tiles.div_ceil(group.max(1)));
+    let lhs = match direct(&c.lhs, &c.m).filter(|s| s.element == c.accumulator) {
+        Some(strides) if reads_well(&strides, &tile, columns) => Access::Direct(strides),
+        _ if contiguous(kernel, &c.lhs, &c.m) && !contiguous(kernel, &c.lhs, &c.k) => Access::Tiles,
+        _ => Access::Rows,
+    };
+    Some(Plan {
         packed_before: column_blocks > 1 && !matches!(lhs, Access::Direct(_)),
-        plain: plain(kernel, &c, panel),
+        plain: plain(kernel, c, panel),
         tile,
         rows,
         columns,
@@ -233,8 +303,14 @@ pub fn plan(
         group,
         lhs,
         rhs,
-    };
-    Some((plan, c))
+    })
+}
+
+/// Into how many blocks so many `units` of an operand are split that is read once: as many as are wanted, unless
+/// they would be small.
+fn few_blocks(units: u64, unit_bytes: u64, batch: u64, sizes: &Sizes) -> u64 {
+    let worth = (units * unit_bytes / FEWEST_BYTES).max(1);
+    sizes.blocks.div_ceil(batch).min(worth).min(units)
 }
 
 /// Into how many blocks rows and panels are split.
@@ -328,11 +404,17 @@ pub fn oriented(kernel: &Kernel, c: &Contraction) -> Contraction {
         let last = varying(kernel, group).last().copied();
         last.is_some_and(|i| cost::stride(kernel, c.target.value, &c.target.subs, i) == Some(1))
     };
-    let mut c = c.clone();
-    if contiguous(&c.m) && !contiguous(&c.n) {
-        std::mem::swap(&mut c.m, &mut c.n);
-        std::mem::swap(&mut c.lhs, &mut c.rhs);
+    match contiguous(&c.m) && !contiguous(&c.n) {
+        true => exchanged(c),
+        false => c.clone(),
     }
+}
+
+/// The contraction with its sides exchanged.
+fn exchanged(c: &Contraction) -> Contraction {
+    let mut c = c.clone();
+    std::mem::swap(&mut c.m, &mut c.n);
+    std::mem::swap(&mut c.lhs, &mut c.rhs);
     c
 }
 

@@ -4,8 +4,9 @@
 //! that is not the one in which its packed form is, squares of vectors are transposed in registers. Columns beyond
 //! the end repeat the last or are 0, and are never stored.
 
+use super::contiguous;
+use super::micro::Tile;
 use super::transpose::transpose;
-use super::{Plan, contiguous};
 use crate::build::V;
 use crate::cpu::env::{Env, Flat, dtype_of, row_major};
 use crate::cpu::value::{cast, register};
@@ -36,17 +37,26 @@ pub struct Pack<'c, 'e> {
     pub dtype: DType,
 }
 
+/// What operands are packed for.
+#[derive(Clone, Copy)]
+pub struct Form {
+    /// The register tile.
+    pub tile: Tile,
+    /// Whether depths always come in whole vectors.
+    pub whole_depth: bool,
+}
+
 impl<'c> Pack<'c, '_> {
     /// The operand at one position across, at the depths `depth..` in the lanes.
-    fn deep(&self, env: &Env<'c, '_>, plan: &Plan, across: V<'c>, offset: V<'c>) -> V<'c> {
+    fn deep(&self, env: &Env<'c, '_>, form: Form, across: V<'c>, offset: V<'c>) -> V<'c> {
         let b = env.b;
         let last = b.index(self.total as i64 - 1);
         let mut env = env.with_flat(Flat::of(env, self.across, b.smin(across, last), None));
         let first = b.add(self.depth, offset);
-        env = env.with_flat(Flat::of(&env, self.along, first, Some(plan.tile.lanes)));
-        match plan.depth.is_multiple_of(plan.tile.lanes) {
-            true => self.value(env, plan.tile.lanes, None),
-            false => self.value(env, plan.tile.lanes, Some(b.sub(self.depths, offset))),
+        env = env.with_flat(Flat::of(&env, self.along, first, Some(form.tile.lanes)));
+        match form.whole_depth {
+            true => self.value(env, form.tile.lanes, None),
+            false => self.value(env, form.tile.lanes, Some(b.sub(self.depths, offset))),
         }
     }
 
@@ -55,7 +65,7 @@ impl<'c> Pack<'c, '_> {
     fn wide(
         &self,
         env: &Env<'c, '_>,
-        plan: &Plan,
+        form: Form,
         (across, depth): (V<'c>, V<'c>),
         count: Option<V<'c>>,
         aligned: bool,
@@ -63,10 +73,10 @@ impl<'c> Pack<'c, '_> {
         let b = env.b;
         let depth = b.add(self.depth, depth);
         let mut env = env.with_flat(Flat::of(env, self.along, depth, None));
-        let mut flat = Flat::of(&env, self.across, across, Some(plan.tile.lanes));
+        let mut flat = Flat::of(&env, self.across, across, Some(form.tile.lanes));
         flat.aligned = aligned;
         env = env.with_flat(flat);
-        self.value(env, plan.tile.lanes, count)
+        self.value(env, form.tile.lanes, count)
     }
 
     /// The operand's value in the first `count` lanes, 0 in the others.
@@ -89,55 +99,57 @@ impl<'c> Pack<'c, '_> {
     }
 }
 
-/// Packs rows of lhs: row-major, [`Plan::lhs_row`] apart.
-pub fn rows<'c>(env: &Env<'c, '_>, plan: &Plan, pack: &Pack<'c, '_>) {
+/// Packs rows: the depths of each side by side, and rows `stride` apart, of which what is behind the last whole vector
+/// of depths may be written.
+pub fn rows<'c>(env: &Env<'c, '_>, form: Form, pack: &Pack<'c, '_>, stride: u64) {
     let b = env.b;
-    let stride = plan.lhs_row() as i64;
     b.for_each(b.index(0), pack.count, 1, |row| {
         let mut env = env.clone();
         let across = b.add(pack.first, row);
         hoist_across(&mut env, pack, across);
-        b.for_each(b.index(0), pack.depths, plan.tile.lanes as i64, |depth| {
-            let offset = b.add(b.mul(row, b.index(stride)), depth);
-            let value = pack.deep(&env, plan, across, depth);
-            b.store(value, b.address(pack.into, plan.tile.scalar, offset));
+        b.for_each(b.index(0), pack.depths, form.tile.lanes as i64, |depth| {
+            let offset = b.add(b.mul(row, b.index(stride as i64)), depth);
+            let value = pack.deep(&env, form, across, depth);
+            b.store(value, b.address(pack.into, form.tile.scalar, offset));
         });
     });
 }
 
-/// Packs a tile of lhs: depth-major, [`Plan::lhs_depth`] apart.
-pub fn tile<'c>(env: &Env<'c, '_>, plan: &Plan, pack: &Pack<'c, '_>) {
+/// Packs as many rows as a tile has: at each depth side by side, and depths `stride` apart.
+pub fn tile<'c>(env: &Env<'c, '_>, form: Form, pack: &Pack<'c, '_>, stride: u64) {
     let b = env.b;
-    let (rows, lanes, stride) = (plan.tile.rows, plan.tile.lanes, plan.lhs_depth());
+    let (rows, lanes) = (form.tile.rows, form.tile.lanes);
     b.for_each(b.index(0), pack.depths, 1, |depth| {
         for first in (0..rows).step_by(lanes as usize) {
             let count = (rows - first < lanes).then(|| b.index((rows - first) as i64));
             let at = (b.add(pack.first, b.index(first as i64)), depth);
-            let value = pack.wide(env, plan, at, count, false);
+            let value = pack.wide(env, form, at, count, false);
             let offset = b.add(b.mul(depth, b.index(stride as i64)), b.index(first as i64));
-            b.store(value, b.address(pack.into, plan.tile.scalar, offset));
+            b.store(value, b.address(pack.into, form.tile.scalar, offset));
         }
     });
 }
 
-/// Packs a panel of rhs: depth-major, [`Plan::panel`] apart.
-pub fn panel<'c>(env: &Env<'c, '_>, plan: &Plan, pack: &Pack<'c, '_>) {
+/// Packs as many columns as a tile has: at each depth side by side. With a transposition, what is behind the last
+/// whole vector of depths may be written.
+pub fn panel<'c>(env: &Env<'c, '_>, form: Form, pack: &Pack<'c, '_>) {
     let b = env.b;
-    let (lanes, width) = (plan.tile.lanes as i64, plan.panel() as i64);
+    let (lanes, width) = (form.tile.lanes as i64, form.tile.columns() as i64);
+    let partial = !pack.total.is_multiple_of(form.tile.columns());
     let zero = b.index(0);
     let turned = !contiguous(env.kernel, pack.operand, pack.across)
         && contiguous(env.kernel, pack.operand, pack.along)
         && plain(env.kernel, pack.operand);
     let store = |value: V<'c>, depth: V<'c>, vector: i64| {
         let offset = b.add(b.mul(depth, b.index(width)), b.index(vector * lanes));
-        b.store(value, b.address(pack.into, plan.tile.scalar, offset));
+        b.store(value, b.address(pack.into, form.tile.scalar, offset));
     };
     let at = |vector: i64| b.add(pack.first, b.index(vector * lanes));
     if turned {
         b.for_each(zero, pack.depths, lanes, |depth| {
-            for vector in 0..plan.tile.vectors as i64 {
+            for vector in 0..form.tile.vectors as i64 {
                 let rows = (0..lanes)
-                    .map(|r| pack.deep(env, plan, b.add(at(vector), b.index(r)), depth))
+                    .map(|r| pack.deep(env, form, b.add(at(vector), b.index(r)), depth))
                     .collect();
                 for (d, row) in transpose(b, rows).into_iter().enumerate() {
                     store(row, b.add(depth, b.index(d as i64)), vector);
@@ -147,10 +159,9 @@ pub fn panel<'c>(env: &Env<'c, '_>, plan: &Plan, pack: &Pack<'c, '_>) {
         return;
     }
     b.for_each(zero, pack.depths, 1, |depth| {
-        for vector in 0..plan.tile.vectors as i64 {
-            let count =
-                plan.has_partial_panel().then(|| b.sub(pack.count, b.index(vector * lanes)));
-            store(pack.wide(env, plan, (at(vector), depth), count, true), depth, vector);
+        for vector in 0..form.tile.vectors as i64 {
+            let count = partial.then(|| b.sub(pack.count, b.index(vector * lanes)));
+            store(pack.wide(env, form, (at(vector), depth), count, true), depth, vector);
         }
     });
 }
