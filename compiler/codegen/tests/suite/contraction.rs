@@ -85,9 +85,9 @@ fn every_layout_and_size() {
 #[test]
 fn few_rows() {
     let mut cases = Vec::new();
-    for few in 1..=9 {
+    for few in [1, 2, 3, 5, 8, 9] {
         for (many, k) in [(200, 100), (128, 128)] {
-            for bits in 0..8 {
+            for bits in (0..8).filter(|bits| (bits + few + many) % 2 == 0) {
                 let dtype = match (few + bits) % 3 {
                     0 => DType::Bf16,
                     1 => DType::F64,
