@@ -17,7 +17,7 @@ p.add_argument("--only", default="", help="parts, of: " + ", ".join(parts.NAMES)
 p.add_argument("--cases", default="", help="only cases whose names match this pattern: no verdicts on whole parts")
 p.add_argument("--rounds", type=int, default=5, help="turns of each system in each case")
 p.add_argument("--budget", type=float, default=0.25, help="seconds of a turn")
-p.add_argument("--timer", default=str(machine.ROOT / "target/release/einmesh-timer"))
+p.add_argument("--timer", default=str(machine.TARGET / "release/einmesh-timer"), help="Einmesh's process")
 p.add_argument("--out", type=Path, help="where the page goes; `-` writes none")
 a = p.parse_args()
 

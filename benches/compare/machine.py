@@ -8,6 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(os.environ.get("PEERS", ROOT / "../shared/peers")).resolve()
+# Where cargo builds.
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 sys.path.insert(0, str(PEERS))
 AMX = ("amx_bf16", "amx_tile")
 

@@ -47,7 +47,9 @@ class Row:
 class Bench:
     def __init__(self, timer, rounds, budget, only_cases):
         self.timer, self.rounds, self.budget, self.only_cases = timer, rounds, budget, only_cases
-        self.folder = Path(tempfile.mkdtemp(prefix="einmesh-bench-"))
+        # Weights and results: some gigabytes, which go with this object.
+        self.files = tempfile.TemporaryDirectory(prefix="einmesh-bench-")
+        self.folder = Path(self.files.name)
 
     def rows(self, part, cases, check=None):
         """Measures the cases one after the other. `check(bench, case, workers)` gives facts of a row."""
