@@ -17,8 +17,9 @@ use crate::error::CompilerBug;
 use einmesh_ir::{Affine, Atom, Expr, IndexId, Reducer};
 use einmesh_schedule::kernel::{Kernel, Nest, Stage};
 
-/// A tile should cost at least this much, in units of [`cost`]: some ten microseconds.
-const TILE_COST: f64 = 40_000.0;
+/// A tile should cost at least this much, in units of [`cost`]: two to ten microseconds, from which on sharing a
+/// kernel among threads pays.
+const TILE_COST: f64 = 8_000.0;
 
 /// A nest as it is emitted.
 struct Plan {
@@ -157,7 +158,7 @@ fn plan(kernel: &Kernel, nest: &Nest, level: Level) -> Plan {
         false => None,
     };
     match splits {
-        Some(extent) if work >= 4.0 * TILE_COST => {
+        Some(extent) if work >= 2.0 * TILE_COST => {
             let parts = (work / TILE_COST) as u64;
             let size = (extent / parts).next_multiple_of(u64::from(4 * lanes)).max(1);
             plan.chunk = Some(size);
