@@ -1,7 +1,8 @@
 """A decode step with a KV cache: GPT-2 and LLaMA, tiny and small, batch 1 and 8, f32 and bf16, two threads.
 
 Einmesh's step is `decode_step` of `models/*_decode.ein` at the middle position of the peers' runs, whose steps
-are timed as a whole and divided. A step of the small models reads every weight once: it is bound by memory.
+are timed as a whole and divided; theirs include the choice of the next token, which is little beside the rest. A
+step of the small models reads every weight once: it is bound by memory.
 """
 from ..machine import ROOT
 from ..measure import Case, OURS
