@@ -4,6 +4,7 @@
 //! rules. Every class knows its index set and dtype ([`Facts`]), and a union of two classes that
 //! disagree on either is a compiler bug that [`Analysis::merge`] stops at once.
 
+use crate::guard::holds_at_zero;
 use crate::index::{IndexNumber, IndexSet};
 use crate::table::Table;
 use egg::{Analysis, DidMerge, EGraph, Id, Language};
@@ -92,6 +93,9 @@ pub struct Facts {
     pub indices: IndexSet,
     /// The type of its elements. Opaque operations with several results and roots have none.
     pub dtype: Option<DType>,
+    /// Whether it can be computed without a reduction that its guard might leave nothing of: the maximum
+    /// of nothing is infinite, and so is the reciprocal of its sum.
+    pub full: bool,
 }
 
 impl Scalar {
@@ -181,45 +185,64 @@ impl Analysis<Node> for Table {
     }
 
     fn merge(&mut self, a: &mut Facts, b: Facts) -> DidMerge {
-        assert_eq!(*a, b, "a rewrite rule united terms of different types");
-        DidMerge(false, false)
+        let full = a.full || b.full;
+        let changed = DidMerge(a.full != full, b.full != full);
+        *a = Facts { full, ..*a };
+        assert_eq!(*a, Facts { full, ..b }, "a rewrite rule united terms of different types");
+        changed
     }
 }
 
 /// The facts of a node whose children are in the graph.
 fn facts(graph: &Graph, node: &Node) -> Facts {
+    let (indices, dtype) = kind(graph, node);
+    let full = node.children().iter().all(|c| graph[*c].data.full) && !may_be_empty(graph, node);
+    Facts { indices, dtype, full }
+}
+
+/// Whether a guard might leave nothing of a reduction.
+fn may_be_empty(graph: &Graph, node: &Node) -> bool {
+    let (Node::Ein { out, guarded, children, .. } | Node::Reduce { out, guarded, children, .. }) =
+        node
+    else {
+        return false;
+    };
+    let inside =
+        children.iter().fold(IndexSet::EMPTY, |all, c| all | graph[*c].data.indices) - *out;
+    match split_guard(*guarded, children).0 {
+        Some(guard) => inside != IndexSet::EMPTY && !holds_at_zero(graph, guard, inside),
+        None => false,
+    }
+}
+
+/// The indices and the type of a node's elements.
+fn kind(graph: &Graph, node: &Node) -> (IndexSet, Option<DType>) {
     let union = |ids: &[Id]| ids.iter().fold(IndexSet::EMPTY, |s, c| s | graph[*c].data.indices);
     let dtype = |id: Id| graph[id].data.dtype;
     let table = &graph.analysis;
     match node {
-        Node::Leaf(value) => {
-            Facts { indices: table.axes(*value).collect(), dtype: Some(table.dtype(*value)) }
-        }
-        Node::Const(dtype, _) => Facts { indices: IndexSet::EMPTY, dtype: Some(*dtype) },
-        Node::Position(i) => Facts { indices: IndexSet::single(*i), dtype: Some(DType::I32) },
-        Node::LoopVar(_) => Facts { indices: IndexSet::EMPTY, dtype: Some(DType::I32) },
+        Node::Leaf(value) => (table.axes(*value).collect(), Some(table.dtype(*value))),
+        Node::Const(dtype, _) => (IndexSet::EMPTY, Some(*dtype)),
+        Node::Position(i) => (IndexSet::single(*i), Some(DType::I32)),
+        Node::LoopVar(_) => (IndexSet::EMPTY, Some(DType::I32)),
         Node::Access(template, _) => {
             let template = &table.templates[*template as usize];
-            Facts { indices: template.indices, dtype: Some(template.dtype) }
+            (template.indices, Some(template.dtype))
         }
         Node::Ein { out, children, .. } | Node::Reduce { out, children, .. } => {
-            Facts { indices: *out, dtype: children.last().and_then(|c| dtype(*c)) }
+            (*out, children.last().and_then(|c| dtype(*c)))
         }
-        Node::Add(terms) => Facts { indices: union(terms), dtype: dtype(terms[0]) },
-        Node::Map(f, args) => {
-            Facts { indices: union(args), dtype: f.dtype(args.iter().map(|a| dtype(*a))) }
+        Node::Add(terms) => (union(terms), dtype(terms[0])),
+        Node::Map(f, args) => (union(args), f.dtype(args.iter().map(|a| dtype(*a)))),
+        Node::Rename(map, [child]) => {
+            let renamed = graph[*child].data.indices.renamed(map);
+            (renamed.expect("a renaming keeps indices apart"), dtype(*child))
         }
-        Node::Rename(map, [child]) => Facts {
-            indices: (graph[*child].data.indices)
-                .renamed(map)
-                .expect("a renaming keeps indices apart"),
-            dtype: dtype(*child),
-        },
         Node::Opaque(op, _) => match table.opaque_result(*op, 0) {
             Some(value) if table.results(*op) == 1 => {
-                Facts { indices: table.axes(value).collect(), dtype: Some(table.dtype(value)) }
+                (table.axes(value).collect(), Some(table.dtype(value)))
             }
-            _ => Facts { indices: IndexSet::EMPTY, dtype: None },
+            _ => (IndexSet::EMPTY, None),
         },
         Node::Result(n, [child]) => {
             let op = graph[*child].nodes.iter().find_map(|node| match node {
@@ -228,9 +251,9 @@ fn facts(graph: &Graph, node: &Node) -> Facts {
             });
             let value = op.and_then(|op| table.opaque_result(op, *n));
             let value = value.expect("a result belongs to an operation that defines it");
-            Facts { indices: table.axes(value).collect(), dtype: Some(table.dtype(value)) }
+            (table.axes(value).collect(), Some(table.dtype(value)))
         }
-        Node::Root(_) => Facts { indices: IndexSet::EMPTY, dtype: None },
+        Node::Root(_) => (IndexSet::EMPTY, None),
     }
 }
 

@@ -23,6 +23,7 @@ pub mod cost;
 mod decode;
 mod encode;
 mod extract;
+mod guard;
 mod index;
 mod kernels;
 mod lang;

@@ -88,6 +88,12 @@ impl Sample {
         build::map(&mut self.graph, MapFn::Binary(BinaryOp::Le), &[a, b])
     }
 
+    /// The condition `a < b` on positions: of twins, it leaves nothing where `a` is last.
+    pub fn below_index(&mut self, a: IndexNumber, b: IndexNumber) -> Id {
+        let (a, b) = (self.position(a), self.position(b));
+        build::map(&mut self.graph, MapFn::Binary(BinaryOp::Lt), &[a, b])
+    }
+
     pub fn indices(&self, id: Id) -> IndexSet {
         self.graph[id].data.indices
     }

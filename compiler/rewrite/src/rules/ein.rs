@@ -1,11 +1,11 @@
 //! Sums of products.
 
 use crate::build::{bag, ein, guarded_ein, indices};
+use crate::guard::holds_at_zero;
 use crate::index::IndexSet;
-use crate::lang::{Graph, MapFn, Node, Scalar, split_guard};
+use crate::lang::{Graph, Node, Scalar, split_guard};
 use crate::options::Limits;
 use egg::Id;
-use einmesh_ir::BinaryOp;
 
 /// The parts of a [`Node::Ein`], children canonical.
 pub(super) struct Ein {
@@ -186,7 +186,8 @@ pub(super) fn hoist(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
     found
 }
 
-/// Leaves out a guard that a factor has itself: where it is false that factor is 0.
+/// Leaves out a guard that a factor has itself: where it is false that factor is 0. So is the product, if
+/// the others are finite there, which those that rest on an empty sum need not be.
 pub(super) fn unguard(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
     let Some(e) = Ein::of(graph, node) else {
         return vec![];
@@ -199,48 +200,7 @@ pub(super) fn unguard(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
         };
         Ein::all(graph, *f).iter().any(masked)
     };
-    if e.bag.iter().any(zero) { vec![ein(graph, e.out, e.coefficient, &e.bag)] } else { vec![] }
-}
-
-/// Whether a guard is proven to hold where the summed indices are 0: `j <= t`, `j < t + 1` and
-/// conjunctions of such.
-fn holds_at_zero(graph: &Graph, guard: Id, summed: IndexSet) -> bool {
-    graph[guard].nodes.iter().any(|node| {
-        let Node::Map(MapFn::Binary(op), args) = node else {
-            return false;
-        };
-        let [a, b] = [graph.find(args[0]), graph.find(args[1])];
-        match op {
-            BinaryOp::And => holds_at_zero(graph, a, summed) && holds_at_zero(graph, b, summed),
-            BinaryOp::Or => holds_at_zero(graph, a, summed) || holds_at_zero(graph, b, summed),
-            BinaryOp::Le => zero(graph, a, summed) && at_least(graph, b, 0),
-            BinaryOp::Ge => zero(graph, b, summed) && at_least(graph, a, 0),
-            BinaryOp::Lt => zero(graph, a, summed) && at_least(graph, b, 1),
-            BinaryOp::Gt => zero(graph, b, summed) && at_least(graph, a, 1),
-            _ => false,
-        }
-    })
-}
-
-/// Whether an integer is 0 where the summed indices are.
-fn zero(graph: &Graph, id: Id, summed: IndexSet) -> bool {
-    graph[id].nodes.iter().any(|n| match n {
-        Node::Position(i) => summed.contains(*i),
-        Node::Const(dtype, bits) => dtype.is_int() && *bits == 0,
-        _ => false,
-    })
-}
-
-/// Whether an integer is at least `low`, at each of its points.
-fn at_least(graph: &Graph, id: Id, low: i64) -> bool {
-    graph[id].nodes.iter().any(|n| match n {
-        Node::Position(_) | Node::LoopVar(_) => low <= 0,
-        Node::Const(dtype, bits) => dtype.is_int() && *bits as i64 >= low,
-        Node::Map(MapFn::Binary(BinaryOp::Add), args) => {
-            let [a, b] = [graph.find(args[0]), graph.find(args[1])];
-            at_least(graph, a, low) && at_least(graph, b, 0)
-                || at_least(graph, a, 0) && at_least(graph, b, low)
-        }
-        _ => false,
-    })
+    let finite = |f: &Id| zero(f) || graph[*f].data.full;
+    let fits = e.bag.iter().any(zero) && e.bag.iter().all(finite);
+    if fits { vec![ein(graph, e.out, e.coefficient, &e.bag)] } else { vec![] }
 }

@@ -94,6 +94,15 @@ pub(super) fn instance(rule: &str, s: &mut Sample) -> Id {
             ein_over(s, &[inner, other])
         }
         "hoist-from-guard" => guarded_sum(s),
+        // A row of softmax: its sum is of nothing where the guard excludes all.
+        "unguard" if s.below(4) == 0 => {
+            let guard = if s.below(2) == 0 { s.below_index(3, 1) } else { s.at_most(1, 3) };
+            let x = s.leaf(set(&[1, 3]));
+            let masked = guarded_ein(&mut s.graph, set(&[1, 3]), Scalar::ONE, Some(guard), &[x]);
+            let total = guarded_ein(&mut s.graph, set(&[3]), Scalar::ONE, Some(guard), &[x]);
+            let each = map(&mut s.graph, MapFn::Recip, &[total]);
+            guarded_ein(&mut s.graph, set(&[1, 3]), Scalar::ONE, Some(guard), &[masked, each])
+        }
         "unguard" => {
             let own = s.some(set(&[0, 1, 3]));
             let (inner, outer) = (s.at_most(1, 3), s.at_most(1, 3));

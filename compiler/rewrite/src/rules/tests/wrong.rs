@@ -26,6 +26,7 @@ pub(super) const RULES: &[(&str, &str, Apply)] = &[
     ("hoist-from-guard", "hoists from a guard that excludes all", |g, _, n| hoist(g, n, false)),
     ("hoist-from-guard", "hoists what is summed", |g, _, n| hoist(g, n, true)),
     ("unguard", "drops any guard", |g, _, n| unguard(g, n)),
+    ("unguard", "multiplies zero by the infinite", |g, _, n| unguard_masked(g, n)),
     ("common-factor", "sums what the factor needs", |g, _, n| common_factor(g, n, Mistake::Capture)),
     ("common-factor", "forgets the coefficients", |g, _, n| common_factor(g, n, Mistake::Coefficient)),
     ("common-factor", "forgets the guard", |g, _, n| common_factor(g, n, Mistake::Guard)),
@@ -152,6 +153,16 @@ fn unguard(g: &mut Graph, node: &Node) -> Vec<Id> {
         }
         _ => vec![],
     }
+}
+
+fn unguard_masked(g: &mut Graph, node: &Node) -> Vec<Id> {
+    let Some(e) = Ein::of(g, node) else { return vec![] };
+    let masked = |f: &Id| {
+        let alike = |x: &Ein| x.guard == e.guard && e.guard_indices(g).is_subset(x.out);
+        Ein::all(g, *f).iter().any(alike)
+    };
+    let drops = e.guard.is_some() && e.bag.iter().any(masked);
+    if drops { vec![ein(g, e.out, e.coefficient, &e.bag)] } else { vec![] }
 }
 
 fn common_factor(g: &mut Graph, node: &Node, mistake: Mistake) -> Vec<Id> {
