@@ -5,6 +5,7 @@
 mod bert;
 mod cli;
 mod compiled;
+mod control;
 mod decode;
 mod einsum;
 mod fuzz;

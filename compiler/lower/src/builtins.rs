@@ -158,7 +158,7 @@ impl<'a> Ctx<'a> {
         }
         match (name, subs) {
             ("grad", _) => return self.not_yet_grad(subs, args, span),
-            ("scan", _) => return self.not_yet_scan(args, span),
+            ("scan", _) => return self.scan(subs, args, span),
             ("uniform", _) => return self.uniform(subs, args, span),
             ("argsort", Some(subs)) => return self.argsort(subs, args, span),
             (_, Some(subs)) if name == "mean" || crate::reduce::reducer(name).is_some() => {
@@ -401,34 +401,6 @@ impl<'a> Ctx<'a> {
                 );
                 Val::Poison
             }
-        }
-    }
-
-    /// `scan[t](step, a, b)` gives one result for each argument, of its type.
-    fn not_yet_scan(&mut self, args: &'a [ast::Arg], span: Span) -> Val {
-        self.report(
-            Diagnostic::error(codes::SCAN, "`scan` is not compiled yet")
-                .at(span, "everything around it was checked")
-                .help("write the recurrence as a loop: `for t in T { h[…] = … }`"),
-        );
-        let Some((step, rest)) = args.split_first() else {
-            return Val::Poison;
-        };
-        if self.callee(&step.value).is_none() {
-            self.report(
-                Diagnostic::error(
-                    codes::WRONG_KIND,
-                    format!("`{}` is not a function", short(&step.value)),
-                )
-                .at(step.value.span, "`scan` combines with a function")
-                .help("declare one: `fn step(a1: f32, a2: f32) -> f32 = …`"),
-            );
-        }
-        let parts: Vec<(String, Val)> =
-            rest.iter().enumerate().map(|(i, a)| (i.to_string(), self.eval(&a.value))).collect();
-        match parts.len() {
-            1 => parts.into_iter().next().map_or(Val::Poison, |(_, v)| v),
-            _ => Val::Tuple(parts),
         }
     }
 }

@@ -26,6 +26,22 @@ pub(crate) struct Matched<'a> {
     pub given: Option<&'a ast::Expr>,
 }
 
+/// How a function is applied.
+pub(crate) struct Application {
+    /// What its generic dims are, as far as brackets say.
+    pub generics: Vec<(String, DimRef)>,
+    /// The indices of the brackets.
+    pub bound: Bound,
+    /// The indices that it is mapped over.
+    pub lifts: Vec<IndexId>,
+    /// Whether it has brackets.
+    pub indexed: bool,
+    /// The function's name in the call.
+    pub name_span: Span,
+    /// The call.
+    pub span: Span,
+}
+
 impl<'a> Ctx<'a> {
     pub fn call_function(
         &mut self,
@@ -35,22 +51,8 @@ impl<'a> Ctx<'a> {
         name_span: Span,
         span: Span,
     ) -> Val {
-        let (inst, function) = self.fns[id];
-        if self.calls.contains(&id) || self.calls.len() >= MAX_CALLS {
-            self.report(
-                Diagnostic::error(
-                    codes::RECURSION,
-                    format!("`{}` calls itself", function.name.text),
-                )
-                .at(name_span, "called here, inside of itself")
-                .also(function.name.span, "declared here")
-                .help(
-                    "functions are expanded where they are called: use a loop, `for l in L { … }`",
-                ),
-            );
-            return Val::Poison;
-        }
-        if !self.expand("call", name_span) {
+        let function = self.fns[id].1;
+        if !self.may_call(id, name_span) {
             return Val::Poison;
         }
         let Some(matched) = self.match_arguments(function, args, name_span, span) else {
@@ -90,24 +92,69 @@ impl<'a> Ctx<'a> {
             values.push(value);
         }
         self.frame_mut().indices.truncate(caller_depth);
-        // `float` is one dtype for the whole call: the widest among its arguments.
-        let float = self.float_of(&matched, &values);
-        if subs.is_none() && !self.unify(function, &matched, &values, &mut generics, span) {
-            self.hint = hint;
-            return Val::Poison;
-        }
-        let (names, float) = match float {
-            Some(float) => (generics.clone(), float),
-            None => {
-                self.hint = hint;
-                return Val::Poison;
-            }
-        };
-        let Some(roles) = self.generic_roles(function, inst, &names, name_span) else {
-            self.hint = hint;
-            return Val::Poison;
-        };
+        self.hint = hint;
         let lifts = self.lifts_without(&shadowed);
+        let how = Application { generics, bound, lifts, indexed: subs.is_some(), name_span, span };
+        let Some((result, vars)) = self.inlined(id, &matched, values, &how) else {
+            return Val::Poison;
+        };
+        for m in matched.iter().filter(|m| m.param.inout) {
+            let value = match (&result, vars.get(&m.param.name.text)) {
+                (Some(_), Some(var)) => var.val.clone(),
+                _ => Val::Poison,
+            };
+            if let Some(given) = m.given {
+                self.assign_back(given, value, m.param);
+            }
+        }
+        let Some(result) = result else {
+            return Val::Poison;
+        };
+        match subs {
+            None => result,
+            Some(_) => self.subscript_result(result, function, &how.bound),
+        }
+    }
+
+    /// Whether a function can be expanded here: it is not inside of itself, and there is room.
+    pub fn may_call(&mut self, id: usize, name_span: Span) -> bool {
+        let function = self.fns[id].1;
+        if self.calls.contains(&id) || self.calls.len() >= MAX_CALLS {
+            self.report(
+                Diagnostic::error(
+                    codes::RECURSION,
+                    format!("`{}` calls itself", function.name.text),
+                )
+                .at(name_span, "called here, inside of itself")
+                .also(function.name.span, "declared here")
+                .help(
+                    "functions are expanded where they are called: use a loop, `for l in L { … }`",
+                ),
+            );
+            return false;
+        }
+        self.expand("call", name_span)
+    }
+
+    /// Expands a function on the values of its parameters: its result, if it has one, and its
+    /// variables at the end. `None` if the values do not fit its signature.
+    pub fn inlined(
+        &mut self,
+        id: usize,
+        matched: &[Matched<'a>],
+        values: Vec<Option<(Val, Span)>>,
+        how: &Application,
+    ) -> Option<(Option<Val>, BTreeMap<String, Var>)> {
+        let (inst, function) = self.fns[id];
+        // `float` is one dtype for the whole call: the widest among its arguments.
+        let float = self.float_of(matched, &values);
+        let mut generics = how.generics.clone();
+        if !how.indexed && !self.unify(function, matched, &values, &mut generics, how.span) {
+            return None;
+        }
+        let float = float?;
+        let names = generics.clone();
+        let roles = self.generic_roles(function, inst, &names, how.name_span)?;
         let scope: Vec<String> =
             self.frame().scope.iter().cloned().chain([function.name.text.clone()]).collect();
         let first_value = self.program.values.len();
@@ -116,17 +163,18 @@ impl<'a> Ctx<'a> {
             generics,
             roles,
             float,
-            lifts,
+            lifts: how.lifts.clone(),
             scope: scope.into(),
             first_value,
             ..Frame::default()
         });
         self.calls.push(id);
-        self.sites.push(span);
+        self.sites.push(how.span);
+        let hint = self.hint.clone();
         let mut ok = true;
         for (m, value) in matched.iter().zip(values) {
             self.hint = m.param.name.text.clone();
-            ok &= self.bind_parameter(m, value, &bound, function, subs.is_some());
+            ok &= self.bind_parameter(m, value, &how.bound, function, how.indexed);
         }
         // Poisoned arguments are bound too: the body is checked on its own elsewhere.
         let outer = (self.span, self.left.clone(), self.placing);
@@ -136,25 +184,8 @@ impl<'a> Ctx<'a> {
         self.hint = hint;
         self.calls.pop();
         self.sites.pop();
-        let frame = self.frames.pop();
-        if let Some(frame) = frame {
-            for m in matched.iter().filter(|m| m.param.inout) {
-                let value = match (&result, frame.vars.get(&m.param.name.text)) {
-                    (Some(_), Some(var)) => var.val.clone(),
-                    _ => Val::Poison,
-                };
-                if let Some(given) = m.given {
-                    self.assign_back(given, value, m.param);
-                }
-            }
-        }
-        let Some(result) = result else {
-            return Val::Poison;
-        };
-        match subs {
-            None => result,
-            Some(_) => self.subscript_result(result, function, &bound),
-        }
+        let frame = self.frames.pop()?;
+        Some((result, frame.vars))
     }
 
     /// Which argument belongs to which parameter.

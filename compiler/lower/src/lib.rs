@@ -48,6 +48,7 @@ mod records;
 mod reduce;
 mod rng;
 mod scalar;
+mod scan;
 mod show;
 mod stmts;
 mod stores;

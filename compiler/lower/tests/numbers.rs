@@ -623,3 +623,54 @@ fn a_while_runs_as_long_as_it_says() {
     assert_eq!(ran([1.0, 200.0, 200.0, 200.0], 9.0), (vec![64.0, 200.0, 200.0, 200.0], 6.0));
     assert_eq!(ran([100.0; 4], 9.0), (vec![100.0; 4], 0.0));
 }
+
+#[test]
+fn a_scan_combines_in_order() {
+    let source = from_text(
+        "tests/programs/test.ein",
+        "dim B = 2, T = 5, U: T
+        fn step(a1: f32, h1: f32, a2: f32, h2: f32) -> (a: f32, h: f32) {
+          a = a1 * a2
+          h = a2 * h1 + h2
+        }
+        fn later(a: f32, b: f32) -> f32 = b - a
+        fn most(a: i32, b: i32) -> i32 = max(a, b)
+        export fn f(a: f32[B,T], x: f32[T,B], n: i32[T])
+            -> (p: f32[B,T], h: f32[B,T], d: f32[T,B], m: i32[T], s: f32[B], pairs: f32[T,U]) {
+          (p[b,t], h[b,t]) = scan[t](step, a[b,t], x[t,b] + 1)
+          d[t,b] = 2 * scan[t](later, x[t,b])
+          m[t]   = scan[t](most, n[t])
+          s[b]   = sum[t](scan[t](later, x[t,b]))
+          pairs[t,u] = scan[u](later, a[0,t] * a[1,u])
+        }",
+    );
+    let a: Vec<f64> = (0..10).map(|i| f64::from(i % 4) - 1.0).collect();
+    let x: Vec<f64> = (0..10).map(|i| f64::from(i * i % 7)).collect();
+    let n = vec![3.0, 1.0, 4.0, 1.0, 5.0];
+    let given = [("a", a.clone()), ("x", x.clone()), ("n", n)];
+    let found = run(&source, &options("f", ""), &given);
+    let (mut p, mut h) = (vec![0.0; 10], vec![0.0; 10]);
+    let (mut d, mut s, mut pairs) = (vec![0.0; 10], vec![0.0; 2], vec![0.0; 25]);
+    for b in 0..2 {
+        let (mut product, mut state, mut last) = (1.0, 0.0, 0.0);
+        for t in 0..5 {
+            let (at, xt) = (a[b * 5 + t], x[t * 2 + b]);
+            product *= at;
+            state = if t == 0 { xt + 1.0 } else { at * state + xt + 1.0 };
+            last = if t == 0 { xt } else { xt - last };
+            (p[b * 5 + t], h[b * 5 + t], d[t * 2 + b]) = (product, state, 2.0 * last);
+            s[b] += last;
+        }
+    }
+    for t in 0..5 {
+        let mut last = 0.0;
+        for u in 0..5 {
+            let next = a[t] * a[5 + u];
+            last = if u == 0 { next } else { next - last };
+            pairs[t * 5 + u] = last;
+        }
+    }
+    assert_eq!((&found["p"], &found["h"]), (&p, &h));
+    assert_eq!((&found["d"], &found["s"], &found["pairs"]), (&d, &s, &pairs));
+    assert_eq!(found["m"], [3.0, 3.0, 4.0, 4.0, 5.0]);
+}

@@ -268,27 +268,24 @@ The derivative written out:
 ```ein
 fn f(x: f32) -> f32 = 2 * x
 ```";
-    SCAN = 591, "`scan` is not compiled yet",
-"Associative scans are a later stage. Everything around them is checked.
+    SCAN = 591, "the function of a `scan` does not fit what is scanned",
+"For n values the function takes 2n numbers, first what is combined so far and then what comes next, and gives n.
+
+```ein
+dim T = 8
+fn add(a: f32, b: f32, c: f32) -> f32 = a + b + c
+fn f(x: f32[T]) -> f32[T] {
+  out[t] = scan[t](add, x[t])
+}
+```
+
+The sums of all prefixes:
 
 ```ein
 dim T = 8
 fn add(a: f32, b: f32) -> f32 = a + b
 fn f(x: f32[T]) -> f32[T] {
   out[t] = scan[t](add, x[t])
-}
-```
-
-A loop that collects:
-
-```ein
-dim T = 8
-fn f(x: f32[T]) -> f32[T] {
-  h = 0.0
-  for t in T {
-    h = h + x[t]
-    out[t] = h
-  }
 }
 ```";
     WHILE = 592, "a `while` in a function that is mapped over an index",
