@@ -160,9 +160,9 @@ pub struct Contraction {
 /// * `context.acc = Σ exp(score − top) · value(batch, n, v)` for each point of `context.v`.
 ///
 /// Of no points these are −∞, 0, −∞ and 0. If `top` is infinite, there is an infinity minus itself among the
-/// exponents: `total` and `context.acc` are then NaN, while `lse` is `top`. Points that the guard excludes take no
-/// part, but for one liberty: where their `value` is not finite, the context may be NaN, as it is if they are
-/// given a weight of 0.
+/// exponents: `total` and `context.acc` are then NaN, while `lse` is `top`. Exponentials below the normal numbers
+/// may be 0. Points that the guard excludes take no part, but for one liberty: where their `value` is not finite,
+/// the context may be NaN, as it is if they are given a weight of 0.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Online {
     /// Indices of all factors and results.

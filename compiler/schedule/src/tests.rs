@@ -99,3 +99,26 @@ fn a_bare_product_stores_its_sum() {
     assert_eq!(c.epilogue, Expr::load(c.acc, []));
     assert_ne!(c.acc, c.target.value, "the accumulator is not the memory it is stored to");
 }
+
+/// The log-sum-exp of each row of a product, and the product if `stored`.
+fn rows_of_a_product(stored: bool) -> KernelGraph {
+    let mut b = Builder::new("rows");
+    let (m, n, k) = (b.dim("M", 5), b.dim("N", 7), b.dim("K", 3));
+    let x = b.input("x", DType::F32, &[m, k]);
+    let w = b.input("w", DType::F32, &[k, n]);
+    let y = b.einsum("y", &[m, n], x, w);
+    let lse =
+        b.compute("lse", DType::F32, &[m], &[n], Reducer::LogSumExp, |i| Expr::load(y, i.to_vec()));
+    b.output(lse);
+    if stored {
+        b.output(y);
+    }
+    schedule(&SpmdProgram::whole(b.finish()))
+}
+
+#[test]
+fn a_product_is_stored_only_where_it_is_asked_for() {
+    let graph = rows_of_a_product(false);
+    assert_eq!((kinds(&graph), graph.arena_bytes), (vec!["online"], 0));
+    assert_eq!(kinds(&rows_of_a_product(true)), ["contraction", "nest"]);
+}
