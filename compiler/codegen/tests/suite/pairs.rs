@@ -31,6 +31,16 @@ enum From {
     Expressions,
 }
 
+/// A factor from an element of an array.
+fn factor(from: From, e: Expr) -> Expr {
+    match from {
+        From::Loads => e,
+        From::Widened => Expr::cast(F32, e),
+        From::Rounded => Expr::cast(BF16, e),
+        From::Expressions => Expr::binary(BinaryOp::Mul, e, Expr::float(BF16, 0.75)),
+    }
+}
+
 /// `out[m,n] = Σ over k of lhs · rhs`, each of the three transposed or not.
 fn matmul((m, n, k): (u64, u64, u64), transposed: [bool; 3], from: From) -> Kernel {
     let mut make = make(&format!("{m}x{n}x{k} {transposed:?} {from:?}"));
@@ -42,19 +52,13 @@ fn matmul((m, n, k): (u64, u64, u64), transposed: [bool; 3], from: From) -> Kern
     let b = make.read(stored, &extents(k, n, transposed[1]));
     let out = make.write(F32, &extents(m, n, transposed[2]));
     let acc = make.local(F32, &[]);
-    let factor = |e: Expr| match from {
-        From::Loads => e,
-        From::Widened => Expr::cast(F32, e),
-        From::Rounded => Expr::cast(BF16, e),
-        From::Expressions => Expr::binary(BinaryOp::Mul, e, Expr::float(BF16, 0.75)),
-    };
     make.contraction(Contraction {
         batch: vec![],
         m: vec![im],
         n: vec![inn],
         k: vec![ik],
-        lhs: factor(load(a, &order(im, ik, transposed[0]))),
-        rhs: factor(load(b, &order(ik, inn, transposed[1]))),
+        lhs: factor(from, load(a, &order(im, ik, transposed[0]))),
+        rhs: factor(from, load(b, &order(ik, inn, transposed[1]))),
         accumulator: F32,
         acc,
         epilogue: load(acc, &[]),
@@ -167,6 +171,68 @@ fn groups_batches_and_epilogues() {
     // Half a unit of bf16's last place besides.
     let rounded = Tolerance { relative: 1.0 / 256.0, ..within(h * k) };
     check_all(&[(scores, within(k)), (merge, rounded)]);
+}
+
+/// A product with any number of indices of each kind, stored in any order, with extents that rarely fit.
+fn random(seed: u64) -> (Kernel, Tolerance) {
+    let mut rng = Rng(seed);
+    let mut make = make(&format!("random {seed}"));
+    let kinds = [From::Loads, From::Widened, From::Rounded, From::Expressions];
+    let from = kinds[(rng.next() % 4) as usize];
+    let group = |make: &mut Make, rng: &mut Rng, extents: &[u64], most: u64| -> Vec<IndexId> {
+        let count = rng.next() % (most + 1);
+        let extent = |rng: &mut Rng| extents[(rng.next() % extents.len() as u64) as usize];
+        (0..count).map(|_| make.index(extent(rng))).collect()
+    };
+    let batch = group(&mut make, &mut rng, &[1, 2, 3], 2);
+    let [mut m, mut n, mut k] = [(); 3].map(|()| group(&mut make, &mut rng, &[1, 2, 3, 5], 1));
+    // One of each that is large enough for tiles.
+    for (indices, extents) in [(&mut m, [4, 16, 21]), (&mut n, [9, 17, 32]), (&mut k, [8, 19, 32])]
+    {
+        let at = (rng.next() % (indices.len() as u64 + 1)) as usize;
+        indices.insert(at, make.index(extents[(rng.next() % 3) as usize]));
+    }
+    let mut shuffled = |groups: &[&[IndexId]]| -> Vec<IndexId> {
+        let mut all = groups.concat();
+        for i in (1..all.len()).rev() {
+            all.swap(i, (rng.next() % (i as u64 + 1)) as usize);
+        }
+        all
+    };
+    let (left, right) = (shuffled(&[&batch, &m, &k]), shuffled(&[&batch, &n, &k]));
+    let result = shuffled(&[&batch, &m, &n]);
+    let stored = if from == From::Rounded { F32 } else { BF16 };
+    let extents =
+        |make: &Make, order: &[IndexId]| order.iter().map(|i| make.extent(*i)).collect::<Vec<_>>();
+    let (left_extents, right_extents) = (extents(&make, &left), extents(&make, &right));
+    let depth = extents(&make, &k).iter().product();
+    let a = make.read(stored, &left_extents);
+    let b = make.read(stored, &right_extents);
+    let out_extents = extents(&make, &result);
+    let out = make.write(F32, &out_extents);
+    let acc = make.local(F32, &[]);
+    let kernel = make.contraction(Contraction {
+        batch,
+        m,
+        n,
+        k,
+        lhs: factor(from, load(a, &left)),
+        rhs: factor(from, load(b, &right)),
+        accumulator: F32,
+        acc,
+        epilogue: load(acc, &[]),
+        target: to(out, &result),
+    });
+    (kernel, within(depth))
+}
+
+#[test]
+fn random_products() {
+    let wanted = std::env::var("EINMESH_FUZZ").ok().and_then(|n| n.parse().ok());
+    let cases: Vec<_> = (0..wanted.unwrap_or(24)).map(random).collect();
+    for some in cases.chunks(24) {
+        check_all(some);
+    }
 }
 
 /// A level gets an image only if a kernel differs there, and shares the others with the level below.
