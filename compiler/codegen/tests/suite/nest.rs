@@ -101,3 +101,22 @@ fn softmax_with_a_causal_guard() {
     let tolerance = Tolerance { relative: 1e-5, absolute: 1e-7 };
     check_all(&[(causal_softmax(5), tolerance), (causal_softmax(67), tolerance)]);
 }
+
+/// Arrays turned by squares of vectors: whole ones and rests, in several types, with arithmetic on the way.
+#[test]
+fn turned_arrays() {
+    let mut cases = Vec::new();
+    for (rows, columns) in [(64, 32), (33, 50), (16, 129)] {
+        for dtype in [DType::F32, DType::F64, DType::Bf16, DType::I32] {
+            let mut m = make(&format!("turned {dtype} {rows}x{columns}"));
+            let a = m.read(dtype, &[3, rows, 2, columns]);
+            let gain = m.read(dtype, &[columns]);
+            let out = m.write(dtype, &[3, 2, columns, rows]);
+            let (x, i, y, j) = (m.index(3), m.index(rows), m.index(2), m.index(columns));
+            let body = mul(load(a, &[x, i, y, j]), load(gain, &[j]));
+            let stage = map(&[i], body, to(out, &[x, y, j, i]));
+            cases.push((m.nest(&[x, y, j], vec![stage]), EXACT));
+        }
+    }
+    check_all(&cases);
+}

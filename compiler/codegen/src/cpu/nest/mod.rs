@@ -6,6 +6,7 @@
 
 pub(super) mod guard;
 mod stage;
+mod turn;
 
 use super::cost::{self, Lane};
 use super::env::{Binding, Flat};
@@ -40,6 +41,9 @@ pub fn emit<'c>(
     kernel: &Kernel,
     nest: &Nest,
 ) -> Result<(), CompilerBug> {
+    if turn::emit(phases, kernel, nest)? {
+        return Ok(());
+    }
     let plan = plan(kernel, nest, phases.level);
     let scratch = super::phase::local_bytes(kernel);
     let extents: Vec<(IndexId, u64)> =
