@@ -16,6 +16,7 @@ mod memory;
 mod online;
 mod order;
 mod packing;
+mod panels;
 mod steps;
 mod text;
 mod usage;
@@ -57,7 +58,8 @@ pub fn schedule(spmd: &SpmdProgram) -> KernelGraph {
     let mut program = spmd.program.clone();
     inline::inline(&mut program);
     online::separate(&mut program);
+    let panels = panels::pack(&mut program);
     let order = order::order(&mut program);
     let memory = memory::plan(&program, &order);
-    steps::assemble(spmd, &program, order, &memory)
+    steps::assemble(spmd, &program, order, &memory, panels)
 }

@@ -5,7 +5,7 @@ use crate::build::Number;
 use crate::memory::{Memory, Place};
 use crate::order::{Action, Order};
 use einmesh_artifact as artifact;
-use einmesh_artifact::{Buffer, Int, Step, Storage, Tensor};
+use einmesh_artifact::{Buffer, Int, Panels, Step, Storage, Tensor};
 use einmesh_ir::{
     Collective, CollectiveKind, DType, Id, Layout, LoopVarId, Program, Reducer, SpmdProgram,
     ValueId,
@@ -17,20 +17,23 @@ pub fn assemble(
     program: &Program,
     order: Order,
     memory: &Memory,
+    panels: Vec<Option<Panels>>,
 ) -> KernelGraph {
     let mut ctx = Ctx { program, memory, buffers: Vec::new(), buffer_of: Vec::new() };
     ctx.number_buffers();
     let mut steps = ctx.steps(&order.actions);
-    let tensors = spmd.program.inputs.iter().zip(&spmd.inputs).enumerate();
+    let layouts = spmd.inputs.iter().zip(panels);
+    let tensors = spmd.program.inputs.iter().zip(layouts).enumerate();
     let inputs: Vec<Tensor> = tensors
-        .map(|(position, (input, layout))| Tensor {
+        .map(|(position, (input, (layout, panels)))| Tensor {
             path: input.path.clone(),
             tensor: input.tensor.clone(),
             dtype: stored(program.values[input.value].dtype),
-            dims: dims(program, input.value, layout),
+            dims: dims(&spmd.program, input.value, layout),
             axes: input.axes.iter().map(|n| *n as u32).collect(),
             buffer: ctx.input_buffer(position, input.value),
             donor: None,
+            panels,
         })
         .collect();
     let mut outputs = Vec::new();
@@ -55,6 +58,7 @@ pub fn assemble(
             axes: output.axes.iter().map(|n| *n as u32).collect(),
             buffer,
             donor,
+            panels: None,
         });
     }
     let bytes = |b: &Buffer| b.bytes().expect("extents of a verified program do not overflow");

@@ -17,10 +17,12 @@ mod error;
 mod files;
 pub mod manifest;
 mod mesh;
+mod panels;
 mod validate;
 
 pub use container::{Artifact, sha256_hex};
 pub use error::{ArtifactError, Finding};
 pub use files::write_atomically;
 pub use manifest::*;
+pub use panels::Placement;
 pub use validate::{LEVELS, validate};

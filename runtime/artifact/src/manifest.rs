@@ -83,6 +83,24 @@ pub struct Tensor {
     pub buffer: u32,
     /// For outputs: the input whose memory it takes over, if any.
     pub donor: Option<u32>,
+    /// For inputs: how its matrices lie in memory, if not row-major.
+    pub panels: Option<Panels>,
+}
+
+/// Matrices in panels of columns, one after the other, so that a product reads them in order.
+///
+/// The positions of `across`, flattened row-major, are a matrix's columns, those of `along` its depths. The
+/// buffer's extents are those of the other dims, then ⌈columns / `width`⌉, depths, `width`; beyond the last
+/// column there are zeros.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Panels {
+    /// Positions in the tensor's dims.
+    pub across: Vec<u32>,
+    /// Positions in the tensor's dims.
+    pub along: Vec<u32>,
+    /// Columns of a panel.
+    pub width: u64,
 }
 
 /// A dim of a whole tensor. The device with coordinate c (row-major over `axes`) holds the

@@ -82,10 +82,11 @@ impl Manifest {
 }
 
 impl Tensor {
-    /// Whether both have the same type, shape and split, whatever the dims' names.
+    /// Whether both have the same type, shape, split and order in memory, whatever the dims' names.
     pub fn same_layout(&self, other: &Tensor) -> bool {
         let layout = |d: &DimLayout| (d.global, d.local, d.axes.clone());
-        self.dtype == other.dtype && self.dims.iter().map(layout).eq(other.dims.iter().map(layout))
+        let alike = self.dtype == other.dtype && self.panels == other.panels;
+        alike && self.dims.iter().map(layout).eq(other.dims.iter().map(layout))
     }
 
     /// The extents of the whole tensor, one per dim.

@@ -3,7 +3,7 @@
 mod support;
 
 use einmesh_artifact::{
-    Artifact, ArtifactError, Collective, DType, Int, Manifest, Reduction, Step, Storage,
+    Artifact, ArtifactError, Collective, DType, Int, Manifest, Panels, Reduction, Step, Storage,
 };
 use support::{axis, sample};
 
@@ -113,6 +113,15 @@ fn signatures() {
     check(|m| m.inputs[0].tensor = "h.w".to_owned(), "0 stacked dims");
     check(|m| m.inputs[0].dtype = DType::Bf16, "has another size than its buffer");
     check(|m| m.inputs[0].path = "s".to_owned(), "s occurs twice");
+    let panels = |across: &[u32], along: &[u32], width| {
+        Some(Panels { across: across.to_vec(), along: along.to_vec(), width })
+    };
+    check(|m| m.inputs[0].panels = panels(&[1], &[3], 32), "its dims do not make Panels");
+    check(|m| m.inputs[0].panels = panels(&[1], &[1], 32), "its dims do not make Panels");
+    check(|m| m.inputs[0].panels = panels(&[1], &[2], 0), "its dims do not make Panels");
+    check(|m| m.inputs[0].panels = panels(&[1], &[2], 1 << 40), "its dims do not make Panels");
+    check(|m| m.inputs[0].panels = panels(&[1], &[2], 32), "has another size than its buffer");
+    check(|m| m.outputs[0].panels = panels(&[], &[], 1), "an output lies in panels");
     check(|m| m.outputs[1].donor = Some(5), "input 5 does not exist");
     check(|m| m.outputs[1].donor = Some(0), "which differs in type or split");
     check(|m| m.outputs[0].donor = Some(1), "but its buffer is elsewhere");

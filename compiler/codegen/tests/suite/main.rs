@@ -11,6 +11,7 @@ mod math;
 mod nest;
 mod online;
 mod pairs;
+mod panels;
 mod random;
 mod semantics;
 mod tuning;

@@ -14,13 +14,36 @@ pub fn run(graph: &KernelGraph, inputs: &[Tensor]) -> Vec<Tensor> {
     let mut machine = Machine {
         graph,
         arena: vec![POISON; graph.arena_bytes as usize],
-        inputs: inputs.iter().map(Tensor::to_bytes).collect(),
+        inputs: inputs.iter().zip(&graph.inputs).map(|(x, of)| bound(x, of)).collect(),
         outputs: graph.outputs.iter().map(|o| vec![POISON; size(graph, o.buffer)]).collect(),
         table: (0..graph.buffers.len()).collect(),
         counters: vec![0; graph.loops as usize],
     };
     machine.steps(&graph.steps);
     graph.outputs.iter().map(|o| machine.read(o.buffer)).collect()
+}
+
+/// An input's memory.
+fn bound(value: &Tensor, of: &einmesh_artifact::Tensor) -> Vec<u8> {
+    let bytes = value.to_bytes();
+    let Some(panels) = &of.panels else {
+        return bytes;
+    };
+    let local: Vec<u64> = of.dims.iter().map(|d| d.local).collect();
+    let width = of.dtype.bytes() as usize;
+    let elements: u64 = panels.extents(&local).expect("small").iter().product();
+    let placement = panels.placement(&local).expect("small");
+    let mut memory = vec![0; elements as usize * width];
+    for (number, element) in bytes.chunks(width).enumerate() {
+        let mut position = vec![0; local.len()];
+        let mut rest = number as u64;
+        for (at, extent) in position.iter_mut().zip(&local).rev() {
+            (*at, rest) = (rest % extent, rest / extent);
+        }
+        let offset = placement.offset(placement.parts(&position)) as usize * width;
+        memory[offset..offset + width].copy_from_slice(element);
+    }
+    memory
 }
 
 fn size(graph: &KernelGraph, buffer: u32) -> usize {

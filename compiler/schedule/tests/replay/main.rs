@@ -4,6 +4,7 @@
 
 mod lift;
 mod machine;
+mod panels;
 
 use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, Mode, generate};

@@ -4,6 +4,9 @@ use super::{Ctx, MAX_RANK};
 use crate::manifest::{Buffer, DimLayout, Storage, Tensor};
 use std::collections::BTreeSet;
 
+/// The most columns of a panel; more than any register tile has.
+const MAX_WIDTH: u64 = 1024;
+
 pub(super) fn signature(ctx: &mut Ctx) {
     let manifest = ctx.manifest;
     for (i, input) in manifest.inputs.iter().enumerate() {
@@ -21,6 +24,7 @@ pub(super) fn signature(ctx: &mut Ctx) {
         let Some(buffer) = tensor(ctx, output, &place) else {
             continue;
         };
+        ctx.check(output.panels.is_none(), &place, || "an output lies in panels".to_owned());
         let own = match buffer.storage {
             Storage::Output(other) => other == i as u32,
             Storage::Input(_) | Storage::Arena(_) => true,
@@ -76,10 +80,13 @@ fn tensor<'a>(ctx: &mut Ctx<'a>, tensor: &Tensor, place: &str) -> Option<&'a Buf
         "the whole tensor is more than a process can have".to_owned()
     });
     let buffer = &manifest.buffers[tensor.buffer as usize];
+    if !check_panels(ctx, tensor, place) {
+        return None;
+    }
     let local: Vec<u64> = tensor.dims.iter().map(|d| d.local).collect();
     // Values of other shapes may have had the memory before: its size is what matters.
-    let mut extents = local.iter();
-    let bytes = extents.try_fold(tensor.dtype.bytes(), |n, e| n.checked_mul(*e));
+    let extents = tensor.buffer_extents().unwrap_or_else(|| vec![u64::MAX]);
+    let bytes = extents.iter().try_fold(tensor.dtype.bytes(), |n, e| n.checked_mul(*e));
     ctx.check(bytes == buffer.bytes(), place, || {
         format!(
             "its shard {:?}{local:?} has another size than its buffer {:?}{:?}",
@@ -87,6 +94,18 @@ fn tensor<'a>(ctx: &mut Ctx<'a>, tensor: &Tensor, place: &str) -> Option<&'a Buf
         )
     });
     Some(buffer)
+}
+
+/// Panels name distinct dims, and have some columns.
+fn check_panels(ctx: &mut Ctx, tensor: &Tensor, place: &str) -> bool {
+    let Some(panels) = &tensor.panels else {
+        return true;
+    };
+    let named: Vec<u32> = panels.across.iter().chain(&panels.along).copied().collect();
+    let distinct: BTreeSet<u32> = named.iter().copied().collect();
+    let exist = named.iter().all(|d| (*d as usize) < tensor.dims.len());
+    let sound = exist && distinct.len() == named.len() && (1..=MAX_WIDTH).contains(&panels.width);
+    ctx.check(sound, place, || format!("its dims do not make {panels:?}"))
 }
 
 fn check_dim(ctx: &mut Ctx, dim: &DimLayout, place: &str) {

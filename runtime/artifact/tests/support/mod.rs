@@ -128,6 +128,7 @@ fn tensor(path: &str, name: &str, dims: &[DimLayout], buffer: u32, donor: Option
         axes: vec![1; dims.len() - stacked],
         buffer,
         donor,
+        panels: None,
     }
 }
 

@@ -98,6 +98,7 @@ mod tests {
             axes: vec![1],
             buffer: 0,
             donor: None,
+            panels: None,
         };
         let manifest = Manifest {
             mesh: vec![axis("data"), axis("tensor")],

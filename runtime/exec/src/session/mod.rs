@@ -5,6 +5,7 @@ mod gang;
 mod inputs;
 mod launch;
 mod machine;
+mod panels;
 mod profile;
 mod progress;
 mod shards;

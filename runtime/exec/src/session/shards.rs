@@ -1,6 +1,7 @@
 //! Between whole tensors and the devices' shards.
 
 use super::machine::Machine;
+use super::panels;
 use crate::tensors::{ElementType, Value, convert};
 use einmesh_artifact::{Manifest, Tensor};
 
@@ -25,7 +26,8 @@ pub(super) fn cut(machine: &Machine, input: usize, value: &Value) -> Result<(), 
         // SAFETY: the shard's memory has the buffer's size, and it is this session's turn: nothing
         // runs, and nobody else has a reference into it.
         let memory = unsafe { std::slice::from_raw_parts_mut(shard.memory, bytes) };
-        if runs.padded {
+        let mut panels = panels::Writer::new(tensor, value.dtype);
+        if runs.padded || panels.is_some() {
             memory.fill(0);
         }
         runs.for_each(|whole, local, count| {
@@ -36,9 +38,14 @@ pub(super) fn cut(machine: &Machine, input: usize, value: &Value) -> Result<(), 
                 let within = at % each;
                 let n = (count - done).min((each - within) / from_width);
                 let source = &piece[within..within + n * from_width];
-                let begin = (local + done) * to_width;
-                let target = &mut memory[begin..begin + n * to_width];
-                convert(value.dtype, to, source, target)?;
+                match &mut panels {
+                    Some(panels) => panels.write(local + done, source, memory)?,
+                    None => {
+                        let begin = (local + done) * to_width;
+                        let target = &mut memory[begin..begin + n * to_width];
+                        convert(value.dtype, to, source, target)?;
+                    }
+                }
                 done += n;
             }
             Ok(())

@@ -54,6 +54,7 @@ impl Builder {
             dims,
             buffer,
             donor: None,
+            panels: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Where operands lie: which of them the micro-kernel can read as they are.
 
 use crate::cpu::cost;
-use einmesh_ir::{Affine, Atom, Bounds, DType, Expr, IndexId, ValueId};
+use crate::cpu::env::dtype_of;
+use einmesh_ir::{Affine, Atom, BinaryOp, Bounds, DType, Expr, IndexId, ValueId};
 use einmesh_schedule::kernel::Kernel;
 
 /// How far apart the elements of a matrix are, and what they are.
@@ -38,6 +39,86 @@ pub fn strides(
         && in_range(kernel, load.value, &load.subs);
     let of = |group: &[IndexId]| distance(kernel, load.value, &load.subs, group);
     plain.then_some(Strides { element, across: of(across)?, along: of(along)? })
+}
+
+/// Panels that a matrix lies in.
+pub struct Found {
+    /// Columns of a panel.
+    pub width: u64,
+    /// The depth's indices, in the order in which depths lie.
+    pub along: Vec<IndexId>,
+}
+
+/// The panels that an operand lies in: it is `value[…, column / width, depth, column mod width]`, where columns are
+/// the positions of `across`, flattened, and depths those of `along`, flattened in some order.
+pub fn panels(
+    kernel: &Kernel,
+    operand: &Expr,
+    dtype: DType,
+    across: &[IndexId],
+    along: &[IndexId],
+) -> Option<Found> {
+    let Expr::Load(load) = operand else {
+        return None;
+    };
+    let [.., panel, depth, within] = load.subs.as_slice() else {
+        return None;
+    };
+    let (Expr::Binary(BinaryOp::FloorDiv, of, by), Expr::Binary(BinaryOp::Rem, rest, modulo)) =
+        (panel, within)
+    else {
+        return None;
+    };
+    let width = u64::try_from(Affine::of(by)?.as_constant()?).ok()?;
+    let extents = &kernel.values[load.value.0 as usize].extents;
+    let found = load.bounds == Bounds::Proven
+        && dtype_of(kernel, operand) == dtype
+        && of == rest
+        && by == modulo
+        && extents.last() == Some(&width)
+        && flattened(kernel, of)? == varying(kernel, across);
+    // Every depth of a panel, and every column, is there.
+    let columns: u64 = across.iter().map(|i| extent(kernel, *i)).product();
+    let along_order = flattened(kernel, depth)?;
+    let mut sorted = along_order.clone();
+    sorted.sort();
+    let mut expected = varying(kernel, along);
+    expected.sort();
+    let depths: u64 = along.iter().map(|i| extent(kernel, *i)).product();
+    let [.., panels, memory_depths, _] = extents.as_slice() else {
+        return None;
+    };
+    let whole = *panels == columns.div_ceil(width) && *memory_depths == depths;
+    let outer = &load.subs[..load.subs.len() - 3];
+    let inner = |i: &&IndexId| outer.iter().any(|sub| sub.mentions(**i));
+    let apart = across.iter().chain(along).find(inner).is_none();
+    (found && whole && apart && sorted == expected).then(|| {
+        let rest = along.iter().filter(|i| !along_order.contains(i));
+        Found { width, along: along_order.iter().chain(rest).copied().collect() }
+    })
+}
+
+/// The indices that an expression counts through row-major, without gaps.
+fn flattened(kernel: &Kernel, expr: &Expr) -> Option<Vec<IndexId>> {
+    let form = Affine::of(expr)?;
+    let mut terms = Vec::new();
+    for (atom, factor) in form.terms() {
+        match atom {
+            Atom::Index(index) if extent(kernel, *index) > 1 => terms.push((*factor, *index)),
+            Atom::Index(_) => {}
+            _ => return None,
+        }
+    }
+    terms.sort();
+    let mut stride = 1;
+    for (factor, index) in &terms {
+        if *factor != stride {
+            return None;
+        }
+        stride *= extent(kernel, *index) as i64;
+    }
+    let constant = form.evaluate(|_| 0) == 0;
+    constant.then(|| terms.into_iter().rev().map(|(_, index)| index).collect())
 }
 
 /// The distance between elements at consecutive positions of a flattened group, if it is the same everywhere.

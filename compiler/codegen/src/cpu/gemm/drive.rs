@@ -256,7 +256,7 @@ impl<'c> Ctx<'c, '_> {
             dtype: c.accumulator,
         };
         match plan.lhs {
-            Access::Direct(_) => {}
+            Access::Direct(_) | Access::Panels(_) => {}
             Access::Rows => {
                 let unit = b.index(plan.tile.rows as i64);
                 let end = b.smin(b.mul(group.tiles.1, unit), block.rows);
@@ -332,6 +332,11 @@ impl<'c> Ctx<'c, '_> {
             dtype: c.accumulator,
         };
         let rhs = match (plan.rhs, plan.one_group()) {
+            (Access::Panels(stride), _) => {
+                let place =
+                    env.with_flat(Flat::of(env, &c.n, column, None)).with_flat_of(&c.k, step.depth);
+                (place.operand(&c.rhs), b.index(stride as i64))
+            }
             (Access::Direct(strides), _) => {
                 let there = || {
                     let place = env
@@ -388,6 +393,7 @@ impl<'c> Ctx<'c, '_> {
                     .with_flat_of(&c.k, step.depth);
                 (place.operand(&c.lhs), strides.across, strides.along)
             }
+            Access::Panels(_) => unreachable!("panels are of the right operand"),
             Access::Rows => {
                 let place = self.packed(env, block, step.depth, group, tile);
                 (place, plan.lhs_row() as i64, 1)

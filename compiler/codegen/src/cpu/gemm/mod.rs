@@ -54,6 +54,9 @@ const FEWEST_COLUMNS: u64 = 64;
 pub enum Access {
     /// As it lies in memory.
     Direct(Strides),
+    /// As it lies in memory, in panels that are as wide as the micro-kernel's or a multiple. Of the right operand
+    /// only: the schedule puts parameters in this order.
+    Panels(u64),
     /// Packed, the depths of a row side by side. Of the left operand only.
     Rows,
     /// Packed, the rows of a tile (or columns of a panel) at one depth side by side.
@@ -173,7 +176,7 @@ impl Plan {
             false => (self.group * self.tile.rows, self.group),
         };
         match self.lhs {
-            Access::Direct(_) => 0,
+            Access::Direct(_) | Access::Panels(_) => 0,
             Access::Rows => rows * self.lhs_row(),
             Access::Tiles => tiles * self.lhs_tile(),
         }
@@ -187,6 +190,7 @@ impl Plan {
     /// Elements of the packed right operand.
     pub fn rhs_elements(&self) -> u64 {
         let panels = match self.rhs {
+            Access::Panels(_) => 0,
             Access::Direct(_) if !self.has_partial_panel() => 0,
             Access::Direct(_) => 1,
             _ if self.one_group() => 1,
@@ -217,16 +221,27 @@ pub fn emit(
     }
     let straight = oriented(kernel, contraction);
     let turned = exchanged(&straight);
-    for c in [straight, turned] {
-        if let Some(plan) = plan(kernel, &c, level, &sizes) {
+    for mut c in [straight, turned] {
+        let lies = access::panels(kernel, &c.rhs, c.accumulator, &c.n, &c.k);
+        if let Some(lies) = &lies {
+            c.k.clone_from(&lies.along);
+        }
+        if let Some(plan) = plan(kernel, &c, level, &sizes, lies.map(|lies| lies.width)) {
             return drive::emit(phases, kernel, &c, &plan).map(|()| true);
         }
     }
     Ok(false)
 }
 
-/// How a contraction is computed as a matrix product; `None` if that is not worth it.
-fn plan(kernel: &Kernel, c: &Contraction, level: Level, sizes: &Sizes) -> Option<Plan> {
+/// How a contraction is computed as a matrix product, its right operand in panels of so many columns if it is a
+/// parameter; `None` if that is not worth it.
+fn plan(
+    kernel: &Kernel,
+    c: &Contraction,
+    level: Level,
+    sizes: &Sizes,
+    lies: Option<u64>,
+) -> Option<Plan> {
     let size = |group: &[IndexId]| -> u64 {
         group.iter().map(|i| kernel.indices[i.0 as usize].extent).product()
     };
@@ -240,14 +255,17 @@ fn plan(kernel: &Kernel, c: &Contraction, level: Level, sizes: &Sizes) -> Option
     // are multiplied with what is side by side in memory without packing it.
     let beside = direct(&c.rhs, &c.n).filter(|s| s.across == 1);
     let few = beside.filter(|_| rows <= FEW_ROWS);
+    let streamed = lies.is_some() && rows <= FEW_ROWS;
     let enough = rows >= 4 || few.is_some() && rows > 0;
-    if !scalar.is_float() || !enough || columns * 2 <= lanes || depth < 4 || batch == 0 {
+    let enough = enough && columns * 2 > lanes && depth >= 4;
+    if !scalar.is_float() || batch == 0 || rows == 0 || !enough && lies.is_none() {
         return None;
     }
-    let wide = match few {
+    let wide = match (lies, few) {
+        (Some(width), _) => (1..=sizes.tile_vectors).rev().find(|v| width % (v * lanes) == 0)?,
         // As many as there are registers for: long stretches of memory are read faster.
-        Some(_) => ((level.registers() - 1) / (rows + 1)).clamp(1, MOST_VECTORS),
-        None => sizes.tile_vectors,
+        (None, Some(_)) => ((level.registers() - 1) / (rows + 1)).clamp(1, MOST_VECTORS),
+        (None, None) => sizes.tile_vectors,
     };
     let vectors = columns.div_ceil(lanes).min(wide);
     let panel = vectors * lanes;
@@ -257,17 +275,20 @@ fn plan(kernel: &Kernel, c: &Contraction, level: Level, sizes: &Sizes) -> Option
             let bytes = depth * panel * memory(strides.element).bytes();
             (1, few_blocks(panels, bytes, batch, sizes))
         }
+        None if streamed => (1, few_blocks(panels, depth * panel * scalar.bytes(), batch, sizes)),
         None => blocks((rows, panels, panel), depth, batch, sizes),
     };
     let fewest = rows / row_blocks;
     let tile_rows = match few {
         Some(_) => rows,
+        None if streamed => rows,
         None => tile_rows(rows.div_ceil(row_blocks), fewest, sizes),
     };
     let mut tile = Tile::of(scalar, lanes, tile_rows, vectors);
-    let rhs = match beside {
+    let rhs = match (lies, beside) {
+        (Some(width), _) => Access::Panels(width),
         // A last panel that is not whole is packed, and so is all the rest, if that means another type.
-        Some(strides)
+        (None, Some(strides))
             if rows <= FEW_ROW_TILES * tile.rows
                 && (strides.element == c.accumulator || columns.is_multiple_of(panel)) =>
         {
@@ -280,6 +301,7 @@ fn plan(kernel: &Kernel, c: &Contraction, level: Level, sizes: &Sizes) -> Option
     let step = match few {
         // Stretches of few rows of the other operand at a time: each is read as it lies in memory.
         Some(_) => lanes,
+        None if streamed => depth.next_multiple_of(lanes),
         None => step(depth, lanes, scalar, sizes),
     };
     let group = sizes.packed_rows / tile.rows;
