@@ -231,6 +231,15 @@ fn bytes(elements: &[f32]) -> Vec<u8> {
 }
 
 #[test]
+fn decode_ein_has_llamas_entries() {
+    let model = Model { file: "decode.ein", ..llama() };
+    for entry in ["prefill", "decode_step", "generate"] {
+        let planned = model.compile(entry, &[("N", "2")], &[("tensor", 2)], Goal::Plan);
+        assert!(!planned.spmd.program.outputs.is_empty(), "{entry}");
+    }
+}
+
+#[test]
 fn gpt_gives_pytorchs_tokens() {
     let golden = gpt().golden();
     assert_eq!(gpt().greedy(&[]), golden.tokens, "one device");
