@@ -33,8 +33,8 @@ fn machine_code_adds_on_one_and_many_devices() {
             let expected: Vec<f32> = x.iter().zip(&y).map(|(x, y)| x + y).collect();
             for threads in [1, 2, 5] {
                 let mut session = session(&artifact, threads);
-                session.bind(0, &f32s(&x, &[n]).value()).unwrap();
-                session.bind(1, &f32s(&y, &[n]).value()).unwrap();
+                let (x, y) = (f32s(&x, &[n]), f32s(&y, &[n]));
+                session.bind_all(&[(0, &x.value()), (1, &y.value())]).unwrap();
                 session.run().unwrap();
                 let z = session.output(0).unwrap();
                 assert_eq!(z.shape, [n]);
@@ -290,6 +290,17 @@ fn an_endless_kernel_is_given_up() {
     assert!(matches!(session.run(), Err(RunError::Poisoned(_))));
     drop(session);
     RELEASED.store(1, Ordering::Relaxed);
+}
+
+#[test]
+fn inputs_bound_together_are_checked_one_by_one() {
+    let mut session = session(&add(&[], &[], 3).artifact(Some(ADD), &[]), 2);
+    let (good, short) = (f32s(&[1.0; 3], &[3]), f32s(&[1.0; 2], &[2]));
+    let twice = session.bind_all(&[(1, &good.value()), (1, &good.value())]).unwrap_err();
+    assert!(twice.to_string().contains("y"), "{twice}");
+    let misshapen = session.bind_all(&[(0, &good.value()), (1, &short.value())]).unwrap_err();
+    assert!(misshapen.to_string().contains("3 elements"), "{misshapen}");
+    assert!(session.bind_all(&[(2, &good.value())]).is_err());
 }
 
 #[test]

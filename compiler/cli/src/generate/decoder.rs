@@ -115,9 +115,8 @@ fn bind_parameters(session: &mut Session, params: &SafeTensors) -> Result<Vec<St
     }
     let some = Manifest { inputs: leaves, ..Manifest::default() };
     let bindings = tensors::bind(&some, Some(params), &[]).map_err(|e| e.to_string())?;
-    for (number, value) in numbers.into_iter().zip(&bindings.values) {
-        session.bind(number, value).map_err(|e| e.to_string())?;
-    }
+    let values: Vec<(usize, &Value)> = numbers.into_iter().zip(&bindings.values).collect();
+    session.bind_all(&values).map_err(|e| e.to_string())?;
     Ok(bindings.notes)
 }
 

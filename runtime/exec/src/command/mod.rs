@@ -9,7 +9,9 @@ pub use table::table;
 use crate::error::RunError;
 use crate::module::Module;
 use crate::session::{Options, Session, StepTime};
-use crate::tensors::{self, BindingError, FileError, SafeTensors, Tensor, write_safetensors};
+use crate::tensors::{
+    self, BindingError, FileError, SafeTensors, Tensor, Value, write_safetensors,
+};
 use einmesh_artifact::{Artifact, ArtifactError, Manifest};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -106,9 +108,8 @@ pub fn run(artifact: &Artifact, options: &RunOptions) -> Result<Outcome, Command
     let module = Module::load(artifact)?;
     let level = module.level().to_owned();
     let mut session = Session::new(module, settings)?;
-    for (input, value) in bindings.values.iter().enumerate() {
-        session.bind(input, value)?;
-    }
+    let numbered: Vec<(usize, &Value)> = bindings.values.iter().enumerate().collect();
+    session.bind_all(&numbered)?;
     let new_values = artifact.manifest.new_values();
     let mut run_ms: Vec<f64> = Vec::new();
     for repetition in 0..options.repeat {

@@ -18,6 +18,8 @@ use execute::Finished;
 use machine::Machine;
 use profile::Profile;
 pub use profile::StepTime;
+use rayon::prelude::*;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -140,6 +142,32 @@ impl Session {
         let bound = shards::cut(&self.machine, input, value);
         bound.map_err(|reason| RunError::Bind { path: tensor.path.clone(), reason })?;
         self.machine.inputs[input].set_bound();
+        Ok(())
+    }
+
+    /// Binds several inputs at the same time, as [`Session::bind`] does each. If there is an error, it is the
+    /// first one's, and what else was bound is not known.
+    pub fn bind_all(&mut self, values: &[(usize, &Value<'_>)]) -> Result<(), RunError> {
+        let family = Arc::clone(&self.family);
+        let _turn = family.turn()?;
+        let mut seen = BTreeSet::new();
+        for (input, _) in values {
+            let tensor = self.input(*input)?;
+            if !seen.insert(*input) {
+                let reason = "it is given twice".to_owned();
+                return Err(RunError::Bind { path: tensor.path.clone(), reason });
+            }
+        }
+        let machine = &*self.machine;
+        // Each input has memory of its own.
+        let cut = |(input, value): &(usize, &Value<'_>)| shards::cut(machine, *input, value);
+        let bound: Vec<Result<(), String>> =
+            family.pool.install(|| values.par_iter().map(cut).collect());
+        for ((input, _), bound) in values.iter().zip(bound) {
+            let path = || machine.manifest().inputs[*input].path.clone();
+            bound.map_err(|reason| RunError::Bind { path: path(), reason })?;
+            machine.inputs[*input].set_bound();
+        }
         Ok(())
     }
 
