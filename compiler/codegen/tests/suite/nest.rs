@@ -1,7 +1,7 @@
 //! Nests against the plain evaluator: elementwise work, reductions along every index, several stages.
 
 use crate::common::make::*;
-use crate::common::{EXACT, Tolerance, check, check_all};
+use crate::common::{EXACT, Tolerance, check, check_all, check_special};
 use einmesh_ir::{DType, Expr, Reducer};
 use einmesh_schedule::kernel::Kernel;
 
@@ -119,4 +119,25 @@ fn turned_arrays() {
         }
     }
     check_all(&cases);
+}
+
+/// Sums of products of arrays that lie across each other: whole squares of vectors and rests, with another index of
+/// the sum outside.
+#[test]
+fn crossed_products() {
+    let mut cases = Vec::new();
+    for (rows, columns) in [(64, 32), (33, 50), (16, 129), (47, 16)] {
+        for dtype in [DType::F32, DType::F64] {
+            let mut m = make(&format!("crossed {dtype} {rows}x{columns}"));
+            let a = m.read(dtype, &[3, rows, 2, columns]);
+            let c = m.read(dtype, &[3, 2, columns, rows]);
+            let out = m.write(dtype, &[3]);
+            let (x, i, y, j) = (m.index(3), m.index(rows), m.index(2), m.index(columns));
+            let body = mul(load(a, &[x, i, y, j]), load(c, &[x, y, j, i]));
+            let stage = reduce(Reducer::Sum, &[], &[i, y, j], body, to(out, &[x]));
+            cases.push((m.nest(&[x], vec![stage]), SUM));
+        }
+    }
+    check_all(&cases);
+    check_special(&cases);
 }

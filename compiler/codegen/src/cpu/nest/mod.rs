@@ -4,6 +4,7 @@
 //! its points. Each stage picks one index to lay along vector lanes, by cost: one whose elements
 //! are contiguous. The order in which points are combined depends on extents only, never on tiles.
 
+mod crossed;
 pub(super) mod guard;
 mod stage;
 mod turn;

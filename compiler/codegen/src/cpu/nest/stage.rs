@@ -1,6 +1,7 @@
 //! One stage: its loops, its lanes, its reduction and its store.
 
 use super::Window;
+use super::crossed::Crossed;
 use super::guard::{conjuncts, narrow};
 use crate::build::{Builder, Cmp, Scalar, Ty, V};
 use crate::cpu::cost;
@@ -403,6 +404,10 @@ impl Ctx<'_> {
     fn reduce_lanes<'c>(&self, env: &mut Env<'c, '_>) -> State<'c> {
         let b = env.b;
         let lane = self.lane.expect("the caller has seen it");
+        let crossed = Crossed::of(env.kernel, self.stage, &self.reduction, (lane, self.lanes));
+        if let Some(crossed) = crossed.filter(|_| !self.notes) {
+            return crossed.sum(env, &self.reduction);
+        }
         let others: Vec<IndexId> =
             self.stage.reduced.iter().copied().filter(|i| *i != lane).collect();
         let cost = cost::expression(env.kernel, &self.stage.body, None);
