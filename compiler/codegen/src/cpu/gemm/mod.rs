@@ -338,7 +338,7 @@ fn few_blocks(units: u64, unit_bytes: u64, batch: u64, sizes: &Sizes) -> u64 {
 /// Into how many blocks rows and panels are split.
 ///
 /// Blocks of few columns cost nothing but reading the left operand again; blocks of few rows also copy the
-/// right one again.
+/// right one again, which is not worth it if columns make nearly as many as are wanted.
 fn blocks(
     (rows, panels, panel): (u64, u64, u64),
     depth: u64,
@@ -357,7 +357,8 @@ fn blocks(
             && flops(row_blocks, fewer) >= sizes.block_flops
         {
             block_panels = fewer;
-        } else if rows / (row_blocks + 1) >= 2 * sizes.tile_rows
+        } else if 4 * row_blocks * panels.div_ceil(block_panels) < 3 * wanted
+            && rows / (row_blocks + 1) >= 2 * sizes.tile_rows
             && flops(row_blocks + 1, block_panels) >= sizes.block_flops
         {
             row_blocks += 1;

@@ -9,7 +9,7 @@ use super::micro::Tile;
 use super::transpose::transpose;
 use crate::build::V;
 use crate::cpu::env::{Env, Flat, dtype_of, row_major};
-use crate::cpu::value::{cast, register};
+use crate::cpu::value::{cast, memory, register};
 use einmesh_ir::{Affine, Bounds, DType, Expr, IndexId};
 use einmesh_schedule::kernel::Kernel;
 
@@ -77,6 +77,20 @@ impl<'c> Pack<'c, '_> {
         flat.aligned = aligned;
         env = env.with_flat(flat);
         self.value(env, form.tile.lanes, count)
+    }
+
+    /// Asks for what lies beside so many columns at a depth: the next panel, which the processor does not foresee where
+    /// every depth is on another page.
+    fn ask_for_next(&self, env: &Env<'c, '_>, (across, depth): (V<'c>, V<'c>), columns: i64) {
+        let b = env.b;
+        let bytes = columns * memory(dtype_of(env.kernel, loaded(self.operand))).bytes() as i64;
+        let depth = b.add(self.depth, depth);
+        let place = env.with_flat(Flat::of(env, self.along, depth, None));
+        let place = place.with_flat(Flat::of(&place, self.across, across, None));
+        let next = b.byte_offset(place.operand(self.operand), bytes);
+        for line in (0..bytes).step_by(64) {
+            b.prefetch(b.byte_offset(next, line));
+        }
     }
 
     /// The operand's value in the first `count` lanes, 0 in the others.
@@ -158,7 +172,11 @@ pub fn panel<'c>(env: &Env<'c, '_>, form: Form, pack: &Pack<'c, '_>) {
         });
         return;
     }
+    let beside = plain(env.kernel, pack.operand);
     b.for_each(zero, pack.depths, 1, |depth| {
+        if beside {
+            pack.ask_for_next(env, (at(0), depth), width);
+        }
         for vector in 0..form.tile.vectors as i64 {
             let count = partial.then(|| b.sub(pack.count, b.index(vector * lanes)));
             store(pack.wide(env, form, (at(vector), depth), count, true), depth, vector);
@@ -169,11 +187,7 @@ pub fn panel<'c>(env: &Env<'c, '_>, form: Form, pack: &Pack<'c, '_>) {
 /// Whether an operand is little more than a load, so that evaluating it for many rows at a time does not
 /// make the code long.
 pub fn plain(kernel: &Kernel, operand: &Expr) -> bool {
-    let load = match operand {
-        Expr::Cast(_, inner) => inner,
-        other => other,
-    };
-    match load {
+    match loaded(operand) {
         Expr::Load(load) => {
             let strides = row_major(&kernel.values[load.value.0 as usize].extents);
             strides.len() == load.subs.len()
@@ -181,6 +195,14 @@ pub fn plain(kernel: &Kernel, operand: &Expr) -> bool {
                 && dtype_of(kernel, operand).is_float()
         }
         _ => false,
+    }
+}
+
+/// What is loaded, perhaps to be cast.
+fn loaded(operand: &Expr) -> &Expr {
+    match operand {
+        Expr::Cast(_, inner) => inner,
+        other => other,
     }
 }
 
