@@ -40,6 +40,8 @@ impl Random {
         // Weights of a loop, and rows that are picked by constants and by integers.
         r.m.input("w", "lac");
         r.m.typed_input("pick", DType::I32, "b");
+        // Which positions are seen: of some rows none.
+        r.m.typed_input("keep", DType::I32, "bu");
         r
     }
 
@@ -124,9 +126,13 @@ impl Random {
     }
 
     fn define(&mut self, dims: String, over: &str, by: Reducer, guard: bool, body: E) {
+        let guard = guard.then(|| at_most('u', 't'));
+        self.define_where(dims, over, by, guard, body);
+    }
+
+    fn define_where(&mut self, dims: String, over: &str, by: Reducer, guard: Option<E>, body: E) {
         self.count += 1;
         let name = format!("v{}", self.count);
-        let guard = guard.then(|| at_most('u', 't'));
         self.m.def(&name, &dims, over, by, guard, body);
         self.known.push((name, dims));
     }
@@ -166,23 +172,32 @@ impl Random {
     /// A softmax over `u`, applied to something.
     fn softmax(&mut self) {
         let (body, letters) = self.body(1);
-        let mut out: Vec<char> = letters.chars().filter(|c| *c != 'u').chain(['t']).collect();
+        // Rows that no position is kept of.
+        let some_empty = self.below(4) == 0;
+        let extra = if some_empty { "tb" } else { "t" };
+        let mut out: Vec<char> =
+            letters.chars().filter(|c| *c != 'u').chain(extra.chars()).collect();
         out.sort_unstable();
         out.dedup();
         let out: String = out.into_iter().collect();
-        let (all, guard) = (format!("{out}u"), self.below(2) == 0);
+        let all = format!("{out}u");
+        let keep = || self.m.load("keep", "bu").binary(BinaryOp::Ne, E(Expr::int(0)));
+        let guard = match some_empty {
+            true => Some(keep()),
+            false => (self.below(2) == 0).then(|| at_most('u', 't')),
+        };
         self.define(all.clone(), "", Reducer::None, false, body);
         let last = |r: &Random| r.known.last().expect("a definition").0.clone();
         let s = last(self);
-        self.define(out.clone(), "u", Reducer::Max, guard, self.m.load(&s, &all));
+        self.define_where(out.clone(), "u", Reducer::Max, guard.clone(), self.m.load(&s, &all));
         let top = last(self);
         let e = (self.m.load(&s, &all) - self.m.load(&top, &out)).exp();
-        self.define(all.clone(), "", Reducer::None, guard, e);
+        self.define_where(all.clone(), "", Reducer::None, guard.clone(), e);
         let e = last(self);
-        self.define(out.clone(), "u", Reducer::Sum, guard, self.m.load(&e, &all));
+        self.define_where(out.clone(), "u", Reducer::Sum, guard.clone(), self.m.load(&e, &all));
         let z = last(self);
         let a = self.m.load(&e, &all) / self.m.load(&z, &out);
-        self.define(all.clone(), "", Reducer::None, guard, a);
+        self.define_where(all.clone(), "", Reducer::None, guard.clone(), a);
         let a = self.m.load(&last(self), &all);
         let (v, more) = self.load();
         let mut rest: Vec<char> = out.chars().chain(more.chars()).filter(|c| *c != 'u').collect();
@@ -191,6 +206,11 @@ impl Random {
         self.define(rest.into_iter().collect(), "u", Reducer::Sum, false, a * v);
         let lse = self.m.load(&top, &out) + self.m.load(&z, &out).log();
         self.define(out, "", Reducer::None, false, lse);
+        if some_empty {
+            // Extremes of nothing are infinite and then compare badly.
+            let lse = last(self);
+            self.known.retain(|(name, _)| *name != top && *name != lse);
+        }
     }
 
     fn finish(mut self) -> Program {

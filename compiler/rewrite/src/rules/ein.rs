@@ -48,8 +48,8 @@ pub(super) fn without(bag: &[Id], at: usize) -> Vec<Id> {
 ///
 /// The inner sum's indices must not occur outside (no capture), an inner broadcast must not be
 /// summed by the outer (it would count repetitions), and at most one of the two has a guard, or
-/// both the same. A guard of the inner then also covers the other factors, which only leaves out
-/// products with an inner zero.
+/// both the same. A guard of the inner then also covers the other factors, which leaves out products
+/// with an inner zero: they are zero, unless another factor rests on an empty sum and is not finite.
 pub(super) fn flatten(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(outer) = Ein::of(graph, node) else {
         return vec![];
@@ -58,11 +58,13 @@ pub(super) fn flatten(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id
     for (at, factor) in outer.bag.iter().enumerate() {
         let rest = without(&outer.bag, at);
         let outside = outer.out | indices(graph, &rest) | outer.guard_indices(graph);
+        let finite = rest.iter().all(|f| graph[*f].data.full);
         for inner in Ein::all(graph, *factor) {
             let inside = indices(graph, &inner.bag) | inner.guard_indices(graph);
             let (summed, broadcast) = (inside - inner.out, inner.out - inside);
             let guard = match (outer.guard, inner.guard) {
                 (Some(a), Some(b)) if a != b => continue,
+                (None, Some(_)) if !finite => continue,
                 (a, b) => a.or(b),
             };
             let fits = rest.len() + inner.bag.len() <= limits.bag;

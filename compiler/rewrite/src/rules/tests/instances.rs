@@ -85,6 +85,15 @@ fn exponentials(s: &mut Sample) -> (Id, Id, Id) {
 /// An instance of what the rule of this name looks for.
 pub(super) fn instance(rule: &str, s: &mut Sample) -> Id {
     match rule {
+        // A mean of nothing is undefined.
+        "flatten-product" if s.below(8) == 0 => {
+            let guard = if s.below(2) == 0 { s.below_index(3, 1) } else { s.at_most(1, 3) };
+            let (x, y) = (s.leaf(set(&[1, 3])), s.leaf(set(&[1])));
+            let mut sum = |x| guarded_ein(&mut s.graph, set(&[3]), Scalar::ONE, Some(guard), &[x]);
+            let (total, count) = (sum(x), sum(y));
+            let each = map(&mut s.graph, MapFn::Recip, &[count]);
+            guarded_ein(&mut s.graph, set(&[3]), Scalar::ONE, None, &[total, each])
+        }
         "flatten-product" => nested(s),
         "split-product" | "contraction-order" => product(s),
         "coefficient-out" => {

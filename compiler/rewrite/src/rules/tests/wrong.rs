@@ -19,6 +19,7 @@ pub(super) const RULES: &[(&str, &str, Apply)] = &[
     ("flatten-product", "forgets the inner coefficient", |g, _, n| flatten(g, n, Mistake::Coefficient)),
     ("flatten-product", "forgets the inner guard", |g, _, n| flatten(g, n, Mistake::Guard)),
     ("flatten-product", "sums an inner broadcast once", |g, _, n| flatten(g, n, Mistake::Broadcast)),
+    ("flatten-product", "divides nothing by nothing", |g, _, n| flatten(g, n, Mistake::Infinite)),
     ("split-product", "sums what the other half needs", |g, _, n| split(g, n, Mistake::Capture)),
     ("split-product", "forgets the coefficient", |g, _, n| split(g, n, Mistake::Coefficient)),
     ("split-product", "forgets the guard", |g, _, n| split(g, n, Mistake::Guard)),
@@ -59,6 +60,7 @@ enum Mistake {
     Coefficient,
     Guard,
     Broadcast,
+    Infinite,
 }
 
 fn flatten(g: &mut Graph, node: &Node, mistake: Mistake) -> Vec<Id> {
@@ -69,6 +71,7 @@ fn flatten(g: &mut Graph, node: &Node, mistake: Mistake) -> Vec<Id> {
     for (at, factor) in outer.bag.iter().enumerate() {
         let rest = without(&outer.bag, at);
         let outside = outer.out | indices(g, &rest) | outer.guard_indices(g);
+        let finite = rest.iter().all(|f| g[*f].data.full);
         for inner in Ein::all(g, *factor) {
             let inside = indices(g, &inner.bag) | inner.guard_indices(g);
             let (summed, broadcast) = (inside - inner.out, inner.out - inside);
@@ -85,6 +88,7 @@ fn flatten(g: &mut Graph, node: &Node, mistake: Mistake) -> Vec<Id> {
             let guard = match mistake {
                 Mistake::Guard => outer.guard,
                 _ if inner.guard.is_some() && outer.guard.is_some() => continue,
+                _ if inner.guard.is_some() && !finite && mistake != Mistake::Infinite => continue,
                 _ => outer.guard.or(inner.guard),
             };
             found.push(guarded_ein(g, outer.out, k, guard, &[rest.clone(), inner.bag].concat()));
