@@ -62,6 +62,25 @@ fn half_precision_programs_agree_within_its_rounding() {
     for_seeds(0..count() / 4, |seed| check(seed, &options(), 2e-2));
 }
 
+/// Rewritten as by default, the interpreter's numbers stay those of the program in f64.
+#[test]
+fn rewritten_programs_agree_in_f64() {
+    let options = GenerateOptions { mode: Mode::Float, ..GenerateOptions::default() };
+    for_seeds(0..count() / 8, |seed| {
+        let (program, specs) = generate(seed, &options);
+        let rewritten = einmesh_rewrite::rewrite(&program, &Default::default()).program;
+        let inputs = random_inputs(seed, &specs);
+        let run = |p| evaluate(p, &inputs, Precision::F64).map_err(|e| format!("{e:?}"));
+        match difference(&run(&program)?, &run(&rewritten)?, 1e-6) {
+            None => Ok(()),
+            Some(place) => {
+                let [before, after] = [&program, &rewritten].map(text::print);
+                Err(format!("{place}\n{before}\n{after}"))
+            }
+        }
+    });
+}
+
 /// Everything at once: rewritten without changing a bit, split at random over up to 12 devices, and run
 /// natively.
 #[test]

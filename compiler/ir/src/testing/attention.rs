@@ -115,35 +115,50 @@ impl Gen<'_> {
         true
     }
 
-    /// Causal, a window, by values, or none.
+    /// Causal, a window, by values, or none. The last three leave some rows nothing.
     fn attention_guard(&mut self, scope: &Scope<'_>) -> Option<Expr> {
         let (t, u) = (scope.index(T), scope.index(U));
         let causal = Expr::binary(BinaryOp::Le, u.clone(), t.clone());
+        let before = Expr::binary(BinaryOp::Lt, u.clone(), t.clone());
         let and = |a: Expr, b: Expr| Expr::binary(BinaryOp::And, a, b);
         if !self.options.guards {
             return None;
         }
-        let by_key = |k: &&Known| k.dims == [U] || k.dims == [T];
-        match self.random.below(5) {
+        match self.random.below(7) {
             0 => None,
             1 => {
                 let far = Expr::binary(BinaryOp::Sub, t, u);
                 Some(and(causal, Expr::binary(BinaryOp::Lt, far, Expr::int(2))))
             }
-            2 => {
-                let masks = |k: &&Known| k.dtype == DType::Bool && by_key(k);
-                let mask = self.known.iter().find(masks).cloned();
-                let mask = mask.map(|k| scope.load(k.value, &k.dims));
-                Some(mask.map_or(causal.clone(), |mask| and(causal, mask)))
-            }
-            3 => {
-                let starts = |k: &&Known| k.dtype == DType::I32 && by_key(k);
+            2 | 3 => Some(causal),
+            4 => {
+                let starts = |k: &&Known| k.dtype == DType::I32 && (k.dims == [U] || k.dims == [T]);
                 let start = self.known.iter().find(starts).cloned();
                 let start = start.map_or(Expr::int(-1), |k| scope.load(k.value, &k.dims));
                 Some(Expr::binary(BinaryOp::Le, u, Expr::binary(BinaryOp::Add, t, start)))
             }
-            _ => Some(causal),
+            5 => Some(and(causal, self.attention_mask(scope).unwrap_or(before))),
+            _ => Some(self.attention_mask(scope).unwrap_or(before)),
         }
+    }
+
+    /// Which keys or which rows to keep, by a truth value or the sign of an integer.
+    fn attention_mask(&mut self, scope: &Scope<'_>) -> Option<Expr> {
+        let masks = |k: &&Known| {
+            let fits = k.dims.iter().all(|d| scope.0.contains(d));
+            let tells = k.dims.contains(&U) || k.dims.contains(&T);
+            fits && tells && matches!(k.dtype, DType::Bool | DType::I32)
+        };
+        let found: Vec<Known> = self.known.iter().filter(masks).cloned().collect();
+        if found.is_empty() {
+            return None;
+        }
+        let mask = self.random.pick(&found);
+        let value = scope.load(mask.value, &mask.dims);
+        Some(match mask.dtype {
+            DType::Bool => value,
+            _ => Expr::binary(BinaryOp::Lt, Expr::int(0), value),
+        })
     }
 
     /// A value over these dims, of numbers up to 2.
