@@ -28,9 +28,8 @@ pub fn pack(program: &mut Program) -> Vec<Option<Panels>> {
     let mut readings = Readings { program, of: BTreeMap::new(), work: 0 };
     for input in &program.inputs {
         let parameter = !input.records.is_empty() && !input.donated;
-        // Halves are converted, or multiplied in pairs.
-        let full = matches!(program.values[input.value].dtype, DType::F32 | DType::F64);
-        if parameter && full {
+        let dtype = program.values[input.value].dtype;
+        if parameter && matches!(dtype, DType::F32 | DType::F64 | DType::Bf16) {
             readings.of.insert(input.value, Reading::default());
         }
     }
@@ -132,7 +131,7 @@ impl Readings<'_> {
         let sides = [(&product.lhs, &product.m), (&product.rhs, &product.n)];
         let mut seen: Vec<ValueId> = Vec::new();
         for (factor, across) in sides {
-            let Some(load) = plain(factor) else {
+            let Some(load) = plain(self.program, factor) else {
                 continue;
             };
             let panels = self.panels(c, load, across, &product.k);
@@ -150,7 +149,8 @@ impl Readings<'_> {
         }
         // A second load, in a coefficient or in the other factor, is not one of a whole matrix.
         for load in c.exprs().flat_map(Expr::loads) {
-            let plain_loads = sides.iter().filter(|(f, _)| plain(f) == Some(load)).count();
+            let plain_loads =
+                sides.iter().filter(|(f, _)| plain(self.program, f) == Some(load)).count();
             if !seen.contains(&load.value) || plain_loads == 0 {
                 self.refuse(load.value);
             }
@@ -209,10 +209,14 @@ impl Readings<'_> {
     }
 }
 
-/// A factor that is a load. One that is converted is copied for the product anyway.
-fn plain(factor: &Expr) -> Option<&Load> {
+/// A factor that is a load, or that of a bf16 number which products take as it is. One that is converted otherwise
+/// is copied for the product anyway.
+fn plain<'e>(program: &Program, factor: &'e Expr) -> Option<&'e Load> {
     match factor {
         Expr::Load(load) if load.bounds == Bounds::Proven => Some(load),
+        Expr::Cast(DType::F32, inner) => {
+            plain(program, inner).filter(|load| program.values[load.value].dtype == DType::Bf16)
+        }
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use einmesh_schedule::kernel::{Contraction, Kernel};
 
 const F32: Tolerance = Tolerance { relative: 1e-5, absolute: 2e-4 };
 const F64: Tolerance = Tolerance { relative: 1e-13, absolute: 1e-12 };
+const BF16: Tolerance = Tolerance { relative: 1.0 / 128.0, absolute: 2e-3 };
 const WIDTH: u64 = 32;
 
 /// Positions of indices, flattened row-major.
@@ -40,7 +41,8 @@ fn linear(dtype: DType, m: u64, n: &[u64], k: &[u64], epilogue: bool) -> Kernel 
     let w = make.read(dtype, &[3, count.div_ceil(WIDTH), depth, WIDTH]);
     let bias = make.read(dtype, n);
     let out = make.write(dtype, &[&[m], n].concat());
-    let acc = make.local(dtype, &[]);
+    let wide = dtype.accumulator();
+    let acc = make.local(wide, &[]);
     let width = || Expr::int(WIDTH as i64);
     let subs = [
         Expr::LoopVar(einmesh_ir::LoopVarId(0)),
@@ -48,8 +50,9 @@ fn linear(dtype: DType, m: u64, n: &[u64], k: &[u64], epilogue: bool) -> Kernel 
         flat(&depths),
         Expr::binary(BinaryOp::Rem, flat(&columns), width()),
     ];
+    let cast = |to: DType, e: Expr| if dtype == wide { e } else { Expr::cast(to, e) };
     let sum = load(acc, &[]);
-    let biased = Expr::binary(BinaryOp::Add, sum.clone(), load(bias, &n_ids));
+    let biased = Expr::binary(BinaryOp::Add, sum.clone(), cast(wide, load(bias, &n_ids)));
     make.contraction(Contraction {
         batch: vec![],
         m: vec![row],
@@ -57,10 +60,14 @@ fn linear(dtype: DType, m: u64, n: &[u64], k: &[u64], epilogue: bool) -> Kernel 
         // In an order that is not that of the memory.
         k: k_ids.iter().rev().copied().collect(),
         lhs: load(x, &with_row(&k_ids)),
-        rhs: Expr::load(w, subs),
-        accumulator: dtype,
+        rhs: if m.is_multiple_of(2) {
+            Expr::load(w, subs)
+        } else {
+            cast(wide, Expr::load(w, subs))
+        },
+        accumulator: wide,
         acc,
-        epilogue: if epilogue { Expr::unary(UnaryOp::Tanh, biased) } else { sum },
+        epilogue: cast(dtype, if epilogue { Expr::unary(UnaryOp::Tanh, biased) } else { sum }),
         target: to(out, &with_row(&n_ids)),
     })
 }
@@ -82,10 +89,29 @@ fn every_size_with_and_without_an_epilogue() {
     check_all(&cases);
 }
 
+/// Numbers of bf16: converted where rows are few, packed as pairs where they are many.
+#[test]
+fn halves() {
+    let mut cases = Vec::new();
+    for (m, n, k) in
+        [(1, 37, 33), (2, 100, 5), (8, 64, 40), (9, 37, 33), (13, 70, 9), (30, 130, 64)]
+    {
+        for epilogue in [true, false] {
+            cases.push((linear(DType::Bf16, m, &[n], &[k], epilogue), BF16));
+        }
+        cases.push((linear(DType::Bf16, m, &[3, 24], &[4, 7], m % 2 == 1), BF16));
+    }
+    // Several blocks; several steps along the depth.
+    cases.push((linear(DType::Bf16, 1, &[1003], &[1700], true), BF16));
+    cases.push((linear(DType::Bf16, 70, &[333], &[1701], false), BF16));
+    check_all(&cases);
+}
+
 #[test]
 fn special_values_stay_in_their_columns() {
     check_special(&[
         (linear(DType::F32, 3, &[70], &[9], false), F32),
         (linear(DType::F32, 17, &[40], &[9], true), F32),
+        (linear(DType::Bf16, 3, &[70], &[9], false), BF16),
     ]);
 }

@@ -66,8 +66,11 @@ fn parameters_of_products_lie_in_panels() {
     let expected = Panels { across: vec![2, 3], along: vec![1], width: 32 };
     assert_eq!(panels(&graph, "p.h.w"), Some(expected));
     assert_eq!(graph.buffers[graph.inputs[0].buffer as usize].extents, [2, 2, 8, 32]);
-    // D has too few columns, the bias is no factor, and what is converted is packed for the product anyway.
-    for path in ["p.h.o", "p.h.b", "p.up", "x", "t"] {
+    // Products take numbers of bf16 as they are.
+    let expected = Panels { across: vec![0], along: vec![1], width: 32 };
+    assert_eq!(panels(&graph, "p.up"), Some(expected));
+    // D has too few columns, and the bias is no factor.
+    for path in ["p.h.o", "p.h.b", "x", "t"] {
         assert_eq!(panels(&graph, path), None, "{path}");
     }
 }

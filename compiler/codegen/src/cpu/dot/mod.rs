@@ -16,7 +16,7 @@ pub use drive::emit;
 pub use micro::Call;
 
 use super::env::dtype_of;
-use super::gemm;
+use super::gemm::{self, access::Found};
 use super::level::Level;
 use crate::tuning::Sizes;
 use einmesh_ir::{DType, Expr, IndexId};
@@ -114,8 +114,9 @@ pub fn plan(
         group.iter().map(|i| kernel.indices[i.0 as usize].extent).product()
     };
     let (rows, columns, depth, batch) = (size(&c.m), size(&c.n), size(&c.k), size(&c.batch));
-    // Narrower than this, most of a register tile is padding, and packing costs more than it saves.
-    if rows < 4 || 2 * columns <= LANES || depth < 8 || batch == 0 {
+    // Narrower than this, most of a register tile is padding, and packing costs more than it saves; few rows wait
+    // for memory, and are multiplied with what lies there.
+    if rows <= gemm::FEW_ROWS || 2 * columns <= LANES || depth < 8 || batch == 0 {
         return None;
     }
     let most_rows = sizes.tile_rows;
@@ -153,6 +154,9 @@ pub fn plan(
             break;
         }
     }
+    if let Some(lies) = panels(kernel, &c.rhs, &c.n, &c.k) {
+        c.k.clone_from(&lies.along);
+    }
     let step = sizes.step_bytes / 2;
     let plan = Plan {
         form,
@@ -169,6 +173,12 @@ pub fn plan(
         lhs_stride: step / 2 + LANES,
     };
     Some((plan, c))
+}
+
+/// The panels of whole vectors that a factor of bf16 lies in, if it is a parameter.
+fn panels(kernel: &Kernel, factor: &Expr, across: &[IndexId], along: &[IndexId]) -> Option<Found> {
+    gemm::access::panels(kernel, factor, DType::Bf16, across, along)
+        .filter(|lies| lies.width.is_multiple_of(LANES))
 }
 
 /// A factor as an expression of bf16, if that is what its numbers are.

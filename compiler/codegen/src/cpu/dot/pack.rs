@@ -2,11 +2,12 @@
 //!
 //! A pair holds the factor of the even depth in its low half. Depths beyond the end are 0.
 
-use super::{LANES, Plan};
+use super::{LANES, Plan, panels};
 use crate::build::{Builder, Cmp, Scalar, Ty, V};
 use crate::cpu::env::{Env, Flat};
 use crate::cpu::gemm::pack::{Pack, hoist_across, plain};
 use crate::cpu::gemm::{contiguous, transpose};
+use crate::cpu::value::{from_memory, memory};
 use einmesh_ir::{DType, Expr};
 
 /// An operand that is packed as pairs.
@@ -19,6 +20,8 @@ pub struct Pairs<'c, 'e> {
     odd: bool,
     /// Whether all vectors along the depth are whole.
     whole_deep: bool,
+    /// If the operand lies in panels of whole vectors: the first of the last columns that are there.
+    last: Option<u64>,
 }
 
 impl<'c, 'e> Pairs<'c, 'e> {
@@ -28,9 +31,15 @@ impl<'c, 'e> Pairs<'c, 'e> {
         let whole_deep = plan.depth.is_multiple_of(2 * LANES);
         match pack.operand {
             Expr::Cast(DType::Bf16, inner) if env.dtype_of(inner) == DType::F32 => {
-                Pairs { numbers: Pack { operand: inner, ..pack }, rounds: true, odd, whole_deep }
+                let numbers = Pack { operand: inner, ..pack };
+                Pairs { numbers, rounds: true, odd, whole_deep, last: None }
             }
-            _ => Pairs { numbers: pack, rounds: false, odd, whole_deep },
+            _ => {
+                let lies = panels(env.kernel, pack.operand, pack.across, pack.along)
+                    .filter(|lies| lies.along == pack.along);
+                let last = lies.map(|l| pack.total.next_multiple_of(l.width) - LANES);
+                Pairs { numbers: pack, rounds: false, odd, whole_deep, last }
+            }
         }
     }
 
@@ -73,6 +82,13 @@ impl<'c, 'e> Pairs<'c, 'e> {
         let (b, pack) = (env.b, &self.numbers);
         let depth = b.add(pack.depth, offset);
         let env = env.with_flat(Flat::of(env, pack.along, depth, None));
+        if let Some(last) = self.last.filter(|_| aligned) {
+            // The last panel has all its columns; those that are none of the operand's are never used.
+            let across = b.smin(across, b.index(last as i64));
+            let place = env.with_flat(Flat::of(&env, pack.across, across, None));
+            let raw = Ty::vector(memory(DType::Bf16), LANES as u32);
+            return from_memory(b, b.load(raw, place.operand(pack.operand)), DType::Bf16);
+        }
         let flat = Flat { aligned, ..Flat::of(&env, pack.across, across, Some(LANES)) };
         let env = env.with_flat(flat);
         let whole = aligned && pack.total.is_multiple_of(LANES);

@@ -1,7 +1,6 @@
 //! Where operands lie: which of them the micro-kernel can read as they are.
 
 use crate::cpu::cost;
-use crate::cpu::env::dtype_of;
 use einmesh_ir::{Affine, Atom, BinaryOp, Bounds, DType, Expr, IndexId, ValueId};
 use einmesh_schedule::kernel::Kernel;
 
@@ -43,6 +42,8 @@ pub fn strides(
 
 /// Panels that a matrix lies in.
 pub struct Found {
+    /// The type in memory.
+    pub element: DType,
     /// Columns of a panel.
     pub width: u64,
     /// The depth's indices, in the order in which depths lie.
@@ -50,7 +51,8 @@ pub struct Found {
 }
 
 /// The panels that an operand lies in: it is `value[…, column / width, depth, column mod width]`, where columns are
-/// the positions of `across`, flattened, and depths those of `along`, flattened in some order.
+/// the positions of `across`, flattened, and depths those of `along`, flattened in some order. Its numbers are of
+/// `dtype`, or bf16 numbers that are to be f32.
 pub fn panels(
     kernel: &Kernel,
     operand: &Expr,
@@ -58,9 +60,15 @@ pub fn panels(
     across: &[IndexId],
     along: &[IndexId],
 ) -> Option<Found> {
-    let Expr::Load(load) = operand else {
-        return None;
+    let load = match operand {
+        Expr::Load(load) => load,
+        Expr::Cast(to, inner) if *to == dtype => match &**inner {
+            Expr::Load(load) => load,
+            _ => return None,
+        },
+        _ => return None,
     };
+    let element = kernel.values[load.value.0 as usize].dtype;
     let [.., panel, depth, within] = load.subs.as_slice() else {
         return None;
     };
@@ -72,7 +80,7 @@ pub fn panels(
     let width = u64::try_from(Affine::of(by)?.as_constant()?).ok()?;
     let extents = &kernel.values[load.value.0 as usize].extents;
     let found = load.bounds == Bounds::Proven
-        && dtype_of(kernel, operand) == dtype
+        && (element == dtype || element == DType::Bf16 && dtype == DType::F32)
         && of == rest
         && by == modulo
         && extents.last() == Some(&width)
@@ -94,7 +102,7 @@ pub fn panels(
     let apart = across.iter().chain(along).find(inner).is_none();
     (found && whole && apart && sorted == expected).then(|| {
         let rest = along.iter().filter(|i| !along_order.contains(i));
-        Found { width, along: along_order.iter().chain(rest).copied().collect() }
+        Found { element, width, along: along_order.iter().chain(rest).copied().collect() }
     })
 }
 

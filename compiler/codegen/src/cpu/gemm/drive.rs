@@ -518,7 +518,7 @@ impl<'c> Env<'c, '_> {
     }
 
     /// The address of an operand that is a load, perhaps with a cast.
-    pub(super) fn operand(&self, operand: &Expr) -> V<'c> {
+    pub(in crate::cpu) fn operand(&self, operand: &Expr) -> V<'c> {
         match operand {
             Expr::Load(load) => self.element(load.value, &load.subs),
             Expr::Cast(_, inner) => self.operand(inner),

@@ -253,7 +253,8 @@ impl Dots {
                 }
             };
             let mut next = sums.to_vec();
-            if mask.is_none() && self.few >= 4 {
+            let short = self.few >= 4 || self.element == DType::Bf16;
+            if mask.is_none() && short {
                 // The rows after these will be next, and are too short to be foreseen.
                 many.iter()
                     .for_each(|row| b.prefetch(b.address(*row, element, b.add(at, next_rows))));

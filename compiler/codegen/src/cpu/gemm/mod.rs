@@ -8,8 +8,7 @@
 //! if that is all there is to do; else through a few rows of scratch memory, on which the epilogue is evaluated
 //! while they are in the L1 cache. Each sum is accumulated in the same order however tiles are run.
 
-mod access;
-
+pub mod access;
 mod drive;
 mod epilogue;
 mod few;
@@ -27,14 +26,14 @@ use super::value::{memory, register};
 use crate::build::Scalar;
 use crate::error::CompilerBug;
 use crate::tuning::Sizes;
-use access::{Strides, varying};
+use access::{Found, Strides, varying};
 use einmesh_ir::{Expr, IndexId};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 use micro::Tile;
 use pack::Form;
 
 /// So many rows are few: then the product takes as long as reading the other operand does.
-const FEW_ROWS: u64 = 8;
+pub const FEW_ROWS: u64 = 8;
 /// Vectors of a panel for few rows, at most.
 const MOST_VECTORS: u64 = 8;
 /// So many depths ahead a packed panel is asked for.
@@ -226,21 +225,20 @@ pub fn emit(
         if let Some(lies) = &lies {
             c.k.clone_from(&lies.along);
         }
-        if let Some(plan) = plan(kernel, &c, level, &sizes, lies.map(|lies| lies.width)) {
+        if let Some(plan) = plan(kernel, &c, level, &sizes, lies.as_ref()) {
             return drive::emit(phases, kernel, &c, &plan).map(|()| true);
         }
     }
     Ok(false)
 }
 
-/// How a contraction is computed as a matrix product, its right operand in panels of so many columns if it is a
-/// parameter; `None` if that is not worth it.
+/// How a contraction is computed as a matrix product, its right operand in panels if it is a parameter; `None` if that is not worth it.
 fn plan(
     kernel: &Kernel,
     c: &Contraction,
     level: Level,
     sizes: &Sizes,
-    lies: Option<u64>,
+    lies: Option<&Found>,
 ) -> Option<Plan> {
     let size = |group: &[IndexId]| -> u64 {
         group.iter().map(|i| kernel.indices[i.0 as usize].extent).product()
@@ -255,14 +253,16 @@ fn plan(
     // are multiplied with what is side by side in memory without packing it.
     let beside = direct(&c.rhs, &c.n).filter(|s| s.across == 1);
     let few = beside.filter(|_| rows <= FEW_ROWS);
-    let streamed = lies.is_some() && rows <= FEW_ROWS;
+    let streamed = lies.filter(|_| rows <= FEW_ROWS);
     let enough = rows >= 4 || few.is_some() && rows > 0;
     let enough = enough && columns * 2 > lanes && depth >= 4;
     if !scalar.is_float() || batch == 0 || rows == 0 || !enough && lies.is_none() {
         return None;
     }
     let wide = match (lies, few) {
-        (Some(width), _) => (1..=sizes.tile_vectors).rev().find(|v| width % (v * lanes) == 0)?,
+        (Some(lies), _) => {
+            (1..=sizes.tile_vectors).rev().find(|v| lies.width % (v * lanes) == 0)?
+        }
         // As many as there are registers for: long stretches of memory are read faster.
         (None, Some(_)) => ((level.registers() - 1) / (rows + 1)).clamp(1, MOST_VECTORS),
         (None, None) => sizes.tile_vectors,
@@ -275,18 +275,26 @@ fn plan(
             let bytes = depth * panel * memory(strides.element).bytes();
             (1, few_blocks(panels, bytes, batch, sizes))
         }
-        None if streamed => (1, few_blocks(panels, depth * panel * scalar.bytes(), batch, sizes)),
-        None => blocks((rows, panels, panel), depth, batch, sizes),
+        None => match streamed {
+            Some(lies) => {
+                let bytes = depth * panel * memory(lies.element).bytes();
+                (1, few_blocks(panels, bytes, batch, sizes))
+            }
+            None => blocks((rows, panels, panel), depth, batch, sizes),
+        },
     };
     let fewest = rows / row_blocks;
     let tile_rows = match few {
         Some(_) => rows,
-        None if streamed => rows,
+        None if streamed.is_some() => rows,
         None => tile_rows(rows.div_ceil(row_blocks), fewest, sizes),
     };
     let mut tile = Tile::of(scalar, lanes, tile_rows, vectors);
     let rhs = match (lies, beside) {
-        (Some(width), _) => Access::Panels(width),
+        (Some(lies), _) => {
+            tile.rhs = lies.element;
+            Access::Panels(lies.width)
+        }
         // A last panel that is not whole is packed, and so is all the rest, if that means another type.
         (None, Some(strides))
             if rows <= FEW_ROW_TILES * tile.rows
@@ -301,7 +309,7 @@ fn plan(
     let step = match few {
         // Stretches of few rows of the other operand at a time: each is read as it lies in memory.
         Some(_) => lanes,
-        None if streamed => depth.next_multiple_of(lanes),
+        None if streamed.is_some() => depth.next_multiple_of(lanes),
         None => step(depth, lanes, scalar, sizes),
     };
     let group = sizes.packed_rows / tile.rows;
