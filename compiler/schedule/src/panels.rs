@@ -275,20 +275,11 @@ fn moved(program: &Program, panels: &Panels, load: Load) -> Load {
     };
     let width = || Expr::int(panels.width as i64);
     let (column, depth) = (flat(&panels.across), flat(&panels.along));
-    let mut subs: Vec<Expr> = outer(panels, extents.len()).map(at).collect();
+    let mut subs: Vec<Expr> = panels.outer(extents.len()).map(at).collect();
     subs.push(Expr::binary(BinaryOp::FloorDiv, column.clone(), width()));
     subs.push(depth);
     subs.push(Expr::binary(BinaryOp::Rem, column, width()));
     Load { value: load.value, subs, bounds: Bounds::Proven }
-}
-
-/// The positions that are neither columns nor depths.
-fn outer(panels: &Panels, rank: usize) -> impl Iterator<Item = usize> + use<'_> {
-    let inner = |d: &usize| {
-        let d = *d as u32;
-        panels.across.contains(&d) || panels.along.contains(&d)
-    };
-    (0..rank).filter(move |d| !inner(d))
 }
 
 /// Gives a value the dims of its memory.
@@ -296,7 +287,7 @@ fn change_dims(program: &mut Program, value: ValueId, panels: &Panels) {
     let dims = program.values[value].dims.clone();
     let extents = program.extents(value);
     let memory = panels.extents(&extents).expect("it was seen to have fewer than 2³¹ elements");
-    let mut new: Vec<_> = outer(panels, dims.len()).map(|d| dims[d]).collect();
+    let mut new: Vec<_> = panels.outer(dims.len()).map(|d| dims[d]).collect();
     let name = |group: &[u32]| {
         let names = group.iter().map(|d| program.dims[dims[*d as usize]].name.as_str());
         names.collect::<Vec<&str>>().join(".")

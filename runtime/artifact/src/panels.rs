@@ -8,6 +8,8 @@ use crate::manifest::{Panels, Tensor};
 /// three numbers that are sums over the dims.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Placement {
+    /// The shard's extents.
+    extents: Vec<u64>,
     /// For each dim, what a step along it adds to the outer offset, the column and the depth; one of them at
     /// most is not 0.
     steps: Vec<[u64; 3]>,
@@ -18,6 +20,12 @@ pub struct Placement {
 }
 
 impl Panels {
+    /// The positions among `rank` dims that are neither columns nor depths.
+    pub fn outer(&self, rank: usize) -> impl DoubleEndedIterator<Item = usize> + use<'_> {
+        let inner = |d: u32| self.across.contains(&d) || self.along.contains(&d);
+        (0..rank).filter(move |d| !inner(*d as u32))
+    }
+
     /// The extents of the memory of a shard with these extents: the other dims, panels, depths, and the columns of
     /// a panel; `None` if a product exceeds 2⁶⁴.
     pub fn extents(&self, local: &[u64]) -> Option<Vec<u64>> {
@@ -25,9 +33,7 @@ impl Panels {
             dims.iter().try_fold(1u64, |n, d| n.checked_mul(*local.get(*d as usize)?))
         };
         let (columns, depths) = (product(&self.across)?, product(&self.along)?);
-        let inner =
-            |d: usize| self.across.contains(&(d as u32)) || self.along.contains(&(d as u32));
-        let outer = (0..local.len()).filter(|d| !inner(*d)).map(|d| local[d]);
+        let outer = self.outer(local.len()).map(|d| local[d]);
         Some(outer.chain([columns.div_ceil(self.width), depths, self.width]).collect())
     }
 
@@ -38,12 +44,9 @@ impl Panels {
         let panel = depths.checked_mul(self.width)?;
         let mut steps = vec![[0; 3]; local.len()];
         let mut outer = extents[extents.len() - 3].checked_mul(panel)?;
-        for (dim, extent) in local.iter().enumerate().rev() {
-            let inner = |group: &[u32]| group.contains(&(dim as u32));
-            if !inner(&self.across) && !inner(&self.along) {
-                steps[dim][0] = outer;
-                outer = outer.checked_mul(*extent)?;
-            }
+        for dim in self.outer(local.len()).rev() {
+            steps[dim][0] = outer;
+            outer = outer.checked_mul(local[dim])?;
         }
         for (group, which) in [(&self.across, 1), (&self.along, 2)] {
             let mut step = 1u64;
@@ -52,7 +55,7 @@ impl Panels {
                 step = step.checked_mul(local[*dim as usize])?;
             }
         }
-        Some(Placement { steps, width: self.width, panel })
+        Some(Placement { extents: local.to_vec(), steps, width: self.width, panel })
     }
 }
 
@@ -68,13 +71,15 @@ impl Tensor {
 }
 
 impl Placement {
-    /// The outer offset, the column and the depth of a position.
-    pub fn parts(&self, position: &[u64]) -> [u64; 3] {
+    /// The outer offset, the column and the depth of an element, counted row-major.
+    pub fn parts(&self, element: u64) -> [u64; 3] {
         let mut parts = [0; 3];
-        for (at, steps) in position.iter().zip(&self.steps) {
+        let mut rest = element;
+        for (extent, steps) in self.extents.iter().zip(&self.steps).rev() {
             for (part, step) in parts.iter_mut().zip(steps) {
-                *part += at * step;
+                *part += rest % extent * step;
             }
+            rest /= extent;
         }
         parts
     }
@@ -110,7 +115,7 @@ mod tests {
         for layer in 0..2 {
             for depth in 0..3 {
                 for column in 0..10 {
-                    let parts = placement.parts(&[layer, depth, column / 5, column % 5]);
+                    let parts = placement.parts((layer * 3 + depth) * 10 + column);
                     assert_eq!(&parts[1..], [column, depth]);
                     let offset = placement.offset(parts);
                     let row_major = ((layer * 3 + column / 4) * 3 + depth) * 4 + column % 4;

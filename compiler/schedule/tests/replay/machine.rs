@@ -35,12 +35,7 @@ fn bound(value: &Tensor, of: &einmesh_artifact::Tensor) -> Vec<u8> {
     let placement = panels.placement(&local).expect("small");
     let mut memory = vec![0; elements as usize * width];
     for (number, element) in bytes.chunks(width).enumerate() {
-        let mut position = vec![0; local.len()];
-        let mut rest = number as u64;
-        for (at, extent) in position.iter_mut().zip(&local).rev() {
-            (*at, rest) = (rest % extent, rest / extent);
-        }
-        let offset = placement.offset(placement.parts(&position)) as usize * width;
+        let offset = placement.offset(placement.parts(number as u64)) as usize * width;
         memory[offset..offset + width].copy_from_slice(element);
     }
     memory

@@ -63,13 +63,9 @@ impl Writer {
         let mut done = 0;
         while done < source.len() {
             // The elements up to the end of the last dim differ in its position only.
-            let mut rest = (first + done) as u64;
-            let mut position = vec![0; self.extents.len()];
-            for (at, extent) in position.iter_mut().zip(&self.extents).rev() {
-                (*at, rest) = (rest % extent, rest / extent);
-            }
-            let count = (source.len() - done).min((last - position[outer.len()]) as usize);
-            let mut parts = self.placement.parts(&position);
+            let element = (first + done) as u64;
+            let count = (source.len() - done).min((last - element % last) as usize);
+            let mut parts = self.placement.parts(element);
             let mut row = &source[done..done + count];
             while let Some(element) = row.first() {
                 let offset = self.placement.offset(parts) as usize;
