@@ -39,6 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("einmesh-artifact", &[]),
     ("einmesh-exec", &["artifact"]),
+    ("einmesh-train", &["artifact", "exec"]),
     ("einmesh-models", &[]),
     ("einmesh-examples", &["models"]),
 ];

@@ -14,7 +14,7 @@ pub use binding::{BindingError, Bindings, bind};
 pub use convert::{convert, convertible, lossless};
 pub(crate) use convert::{load_float, load_integer};
 pub use element::ElementType;
-pub use safetensors::{SafeTensors, View, parse_header, write_safetensors};
+pub use safetensors::{Header, SafeTensors, View, parse_header, write_safetensors};
 
 use std::path::{Path, PathBuf};
 

@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -149,7 +149,7 @@ pub fn parse_header(file: &[u8]) -> Result<BTreeMap<String, Entry>, String> {
         ));
     }
     let (header, data) = rest.split_at(length as usize);
-    let Header(raw) =
+    let RawHeader(raw) =
         serde_json::from_slice(header).map_err(|e| format!("its header is wrong: {e}"))?;
     let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
     for (name, raw) in raw {
@@ -212,7 +212,7 @@ fn check_coverage(
 }
 
 /// The header's JSON, duplicates refused.
-struct Header(BTreeMap<String, RawEntry>);
+struct RawHeader(BTreeMap<String, RawEntry>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -225,17 +225,17 @@ struct RawEntry {
 /// A short list of extents.
 struct Shape(Vec<u64>);
 
-impl<'de> Deserialize<'de> for Header {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Header, D::Error> {
+impl<'de> Deserialize<'de> for RawHeader {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawHeader, D::Error> {
         struct Entries;
         impl<'de> Visitor<'de> for Entries {
-            type Value = Header;
+            type Value = RawHeader;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("an object of tensors")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
                 let mut entries = BTreeMap::new();
                 let mut metadata = false;
                 while let Some(name) = map.next_key::<String>()? {
@@ -250,7 +250,7 @@ impl<'de> Deserialize<'de> for Header {
                         return Err(A::Error::custom("a name occurs twice"));
                     }
                 }
-                Ok(Header(entries))
+                Ok(RawHeader(entries))
             }
         }
         deserializer.deserialize_map(Entries)
@@ -286,28 +286,58 @@ impl<'de> Deserialize<'de> for Shape {
 
 /// Writes tensors to a file, atomically. Equal tensors give equal bytes.
 pub fn write_safetensors(path: &Path, tensors: &[(String, Tensor)]) -> io::Result<()> {
-    // Wide elements first, as the format's library does: then all are aligned.
-    let mut order: Vec<&(String, Tensor)> = tensors.iter().collect();
-    order.sort_by_key(|(name, tensor)| (std::cmp::Reverse(tensor.dtype.bytes()), name));
-    let mut header: Vec<String> = Vec::with_capacity(order.len());
-    let mut offset = 0;
-    for (name, tensor) in &order {
-        let end = offset + tensor.bytes.len();
-        header.push(format!(
-            "{}:{{\"dtype\":\"{}\",\"shape\":{},\"data_offsets\":[{offset},{end}]}}",
-            serde_json::Value::from(name.as_str()),
-            tensor.dtype.safetensors(),
-            serde_json::Value::from(tensor.shape.as_slice()),
-        ));
-        offset = end;
+    let mut sorted: Vec<&(String, Tensor)> = tensors.iter().collect();
+    sorted.sort_by_key(|(name, _)| name);
+    let mut header = Header::default();
+    for (name, tensor) in &sorted {
+        header.push(name.clone(), tensor.dtype, tensor.shape.clone());
     }
-    let mut header = format!("{{{}}}", header.join(","));
-    // Spaces may follow the header. The data begins at a multiple of 64, as memory buffers do.
-    let padded = (8 + header.len()).next_multiple_of(64) - 8;
-    header.extend(std::iter::repeat_n(' ', padded - header.len()));
-    write_atomically(path, |file| {
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        order.iter().try_for_each(|(_, tensor)| file.write_all(&tensor.bytes))
-    })
+    write_atomically(path, |file| header.write(file, |i, file| file.write_all(&sorted[i].1.bytes)))
+}
+
+/// The tensors of a file that is to be written, without their elements.
+#[derive(Clone, Debug, Default)]
+pub struct Header {
+    tensors: Vec<(String, ElementType, Vec<u64>)>,
+}
+
+impl Header {
+    /// Adds a tensor.
+    pub fn push(&mut self, name: String, dtype: ElementType, shape: Vec<u64>) {
+        self.tensors.push((name, dtype, shape));
+    }
+
+    /// Writes the header, then the elements: `elements` writes those of the n-th tensor. It is called with wide
+    /// elements first, as the format's library does (then all are aligned), and among equally wide ones
+    /// in the order in which they were added.
+    pub fn write(
+        &self,
+        file: &mut dyn Write,
+        mut elements: impl FnMut(usize, &mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut order: Vec<usize> = (0..self.tensors.len()).collect();
+        order.sort_by_key(|i| std::cmp::Reverse(self.tensors[*i].1.bytes()));
+        let mut rows: Vec<String> = Vec::with_capacity(order.len());
+        let mut offset = 0;
+        for i in &order {
+            let (name, dtype, shape) = &self.tensors[*i];
+            let bytes = bytes_of(*dtype, shape)
+                .ok_or_else(|| io::Error::other(format!("`{name}` has too many elements")))?;
+            let end = offset + bytes;
+            rows.push(format!(
+                "{}:{{\"dtype\":\"{}\",\"shape\":{},\"data_offsets\":[{offset},{end}]}}",
+                serde_json::Value::from(name.as_str()),
+                dtype.safetensors(),
+                serde_json::Value::from(shape.as_slice()),
+            ));
+            offset = end;
+        }
+        let mut text = format!("{{{}}}", rows.join(","));
+        // Spaces may follow the header. The data begins at a multiple of 64, as memory buffers do.
+        let padded = (8 + text.len()).next_multiple_of(64) - 8;
+        text.extend(std::iter::repeat_n(' ', padded - text.len()));
+        file.write_all(&(text.len() as u64).to_le_bytes())?;
+        file.write_all(text.as_bytes())?;
+        order.into_iter().try_for_each(|i| elements(i, file))
+    }
 }

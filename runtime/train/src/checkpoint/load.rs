@@ -1,0 +1,79 @@
+//! Reading checkpoints.
+
+use super::directory::check_format;
+use super::{MANIFEST, MODEL, STATE, Saved};
+use crate::error::TrainError;
+use crate::state::Roles;
+use einmesh_artifact::Manifest;
+use einmesh_exec::Session;
+use einmesh_exec::tensors::{self, SafeTensors, Value};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// A checkpoint whose files are all there, with the bytes they had when they were written.
+pub struct Loaded {
+    /// What the run had come to.
+    pub saved: Saved,
+    model: SafeTensors,
+    state: SafeTensors,
+}
+
+impl Loaded {
+    /// Opens the directory of one checkpoint.
+    pub fn open(path: &Path) -> Result<Loaded, TrainError> {
+        let manifest = path.join(MANIFEST);
+        let text = fs::read_to_string(&manifest).map_err(TrainError::io(&manifest))?;
+        let saved: Saved = serde_json::from_str(&text)
+            .map_err(|why| TrainError::file(&manifest, format!("it is damaged: {why}")))?;
+        check_format(path, saved.format)?;
+        for file in &saved.files {
+            let path = path.join(&file.name);
+            let (bytes, sha256) = hash(&path).map_err(TrainError::io(&path))?;
+            if (bytes, &sha256) != (file.bytes, &file.sha256) {
+                return Err(TrainError::file(
+                    &path,
+                    format!(
+                        "it is damaged: {bytes} bytes with hash {sha256}, written were {} with {}",
+                        file.bytes, file.sha256
+                    ),
+                ));
+            }
+        }
+        let open = |name: &str| SafeTensors::open(&path.join(name));
+        Ok(Loaded { saved, model: open(MODEL)?, state: open(STATE)? })
+    }
+
+    /// Gives a session the state. The mesh and the placement may be others than those that saved it.
+    pub fn bind(&self, session: &mut Session, roles: &Roles) -> Result<Vec<String>, TrainError> {
+        let leaves = roles.state.iter().map(|leaf| {
+            let mut input = session.manifest().inputs[leaf.input].clone();
+            input.tensor = leaf.tensor.clone().unwrap_or(input.tensor);
+            input
+        });
+        let some = Manifest { inputs: leaves.collect(), ..Manifest::default() };
+        let files = std::slice::from_ref(&self.state);
+        let bindings = tensors::bind(&some, Some(&self.model), files)?;
+        let inputs = roles.state.iter().map(|leaf| leaf.input);
+        let values: Vec<(usize, &Value)> = inputs.zip(&bindings.values).collect();
+        session.bind_all(&values)?;
+        Ok(bindings.notes)
+    }
+}
+
+fn hash(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            n => {
+                hash.update(&buffer[..n]);
+                bytes += n as u64;
+            }
+        }
+    }
+    Ok((bytes, super::save::hexadecimal(hash)))
+}

@@ -1,0 +1,145 @@
+//! Writing checkpoints.
+
+use super::{Directory, MANIFEST, MODEL, STATE, Saved, SavedFile};
+use crate::error::TrainError;
+use crate::state::{Leaf, Roles};
+use einmesh_artifact::write_atomically;
+use einmesh_exec::Session;
+use einmesh_exec::tensors::{ElementType, Header, Tensor};
+use sha2::{Digest, Sha256};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Saves a session's state, as its last run left it, and what the run has come to.
+pub fn save(
+    directory: &Directory,
+    session: &Session,
+    roles: &Roles,
+    saved: &Saved,
+) -> Result<(), TrainError> {
+    let unfinished = directory.unfinished(saved.step)?;
+    let (model, state): (Vec<&Leaf>, Vec<&Leaf>) =
+        roles.state.iter().partition(|leaf| leaf.tensor.is_some());
+    let mut files = Vec::new();
+    for (name, leaves) in [(MODEL, model), (STATE, state)] {
+        files.push(write_tensors(&unfinished.join(name), name, session, &leaves)?);
+    }
+    let saved = Saved { files, ..saved.clone() };
+    let manifest = unfinished.join(MANIFEST);
+    let text = serde_json::to_string_pretty(&saved).expect("a manifest is plain data");
+    write_atomically(&manifest, |file| writeln!(file, "{text}"))
+        .map_err(TrainError::io(&manifest))?;
+    directory.publish(&unfinished, saved.step)
+}
+
+/// One tensor of a file, and which part of which leaf it is.
+struct Part<'a> {
+    leaf: &'a Leaf,
+    /// Its number among the leaf's stacked tensors.
+    number: usize,
+}
+
+/// Writes leaves to a file, one whole leaf in memory at a time.
+fn write_tensors(
+    path: &Path,
+    name: &str,
+    session: &Session,
+    leaves: &[&Leaf],
+) -> Result<SavedFile, TrainError> {
+    let mut header = Header::default();
+    let mut parts: Vec<Part> = Vec::new();
+    for leaf in leaves {
+        let output = &session.manifest().outputs[leaf.output];
+        let dtype = ElementType::of(output.dtype);
+        match &leaf.tensor {
+            None => {
+                let mut shape = output.shape();
+                shape.truncate(output.stacked());
+                shape.extend(output.checkpoint_shape());
+                header.push(output.path.clone(), dtype, shape);
+                parts.push(Part { leaf, number: 0 });
+            }
+            Some(tensor) => {
+                let stacked = &output.shape()[..output.stacked()];
+                for (number, name) in stacked_names(tensor, stacked).into_iter().enumerate() {
+                    header.push(name, dtype, output.checkpoint_shape());
+                    parts.push(Part { leaf, number });
+                }
+            }
+        }
+    }
+    let mut hashed = (Sha256::new(), 0_u64);
+    let mut refused = None;
+    let written = write_atomically(path, |file| {
+        let mut file = Hashing { file, hashed: &mut hashed };
+        let mut held: Option<(usize, Tensor)> = None;
+        header.write(&mut file, |i, file| {
+            let Part { leaf, number } = parts[i];
+            if held.as_ref().is_none_or(|(output, _)| *output != leaf.output) {
+                match session.output(leaf.output) {
+                    Ok(tensor) => held = Some((leaf.output, tensor)),
+                    Err(error) => {
+                        refused = Some(error);
+                        return Err(io::Error::other("the state cannot be read"));
+                    }
+                }
+            }
+            let (_, tensor) = held.as_ref().expect("it was read above");
+            let count = parts.iter().filter(|p| p.leaf.output == leaf.output).count();
+            let size = tensor.bytes.len() / count;
+            file.write_all(&tensor.bytes[number * size..(number + 1) * size])
+        })
+    });
+    if let Some(error) = refused {
+        return Err(error.into());
+    }
+    written.map_err(TrainError::io(path))?;
+    let (hash, bytes) = hashed;
+    Ok(SavedFile { name: name.to_owned(), bytes, sha256: hexadecimal(hash) })
+}
+
+/// `h.{}.w` for each position of the stacked dims, the last fastest.
+fn stacked_names(tensor: &str, stacked: &[u64]) -> Vec<String> {
+    stacked.iter().fold(vec![tensor.to_owned()], |names, extent| {
+        let each = names
+            .iter()
+            .flat_map(|name| (0..*extent).map(move |i| name.replacen("{}", &i.to_string(), 1)));
+        each.collect()
+    })
+}
+
+/// Hashes and counts what goes through it.
+struct Hashing<'a> {
+    file: &'a mut dyn Write,
+    hashed: &'a mut (Sha256, u64),
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hashed.0.update(&bytes[..written]);
+        self.hashed.1 += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+pub(super) fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_have_names_of_their_own() {
+        assert_eq!(stacked_names("w", &[]), ["w"]);
+        assert_eq!(stacked_names("h.{}.w", &[2]), ["h.0.w", "h.1.w"]);
+        let names = stacked_names("{}.{}", &[2, 2]);
+        assert_eq!(names, ["0.0", "0.1", "1.0", "1.1"]);
+    }
+}
