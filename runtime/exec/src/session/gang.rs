@@ -24,6 +24,14 @@
 //! Every seat has a share of the tasks, always the same for the same number of them, and takes others'
 //! when it has done its own: what a thread has computed is mostly found in its own core's cache by the next
 //! kernel.
+//!
+//! # Between runs
+//!
+//! A run that takes as long as waking a thread does (some 10 µs, more if its core has gone to sleep) would be over
+//! before its helpers came. So a helper lingers for a moment after a run, at `call`, where whoever starts the next run
+//! calls it by compare-and-swap; one that leaves takes itself off in the same way, so that it has been called or it
+//! is gone, never both. Leaders do not linger: one thread at least is free to lead, and the caller, who waits for the
+//! result asleep, finds a core. Lingering threads yield to others, and there are none if a core has several threads.
 
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
@@ -37,6 +45,11 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_micros(50);
 /// Looks at `state` between looks at the clock.
 const LOOKS: u32 = 64;
+
+/// What stands at `call` of a helper that is not between two runs, and of one that lingers there; else it is the number
+/// of the run that it has been called to.
+const AWAY: u64 = 0;
+const LINGERS: u64 = u64::MAX;
 
 const OPEN: u64 = 1 << 31;
 const INSIDE: u64 = OPEN - 1;
@@ -60,6 +73,10 @@ pub(super) struct Gang {
     /// The number of the last run that has a leader, and of the last that has ended.
     led: AtomicU64,
     ended: AtomicU64,
+    /// The number of the last run that helpers were called to.
+    called: AtomicU64,
+    /// How long a helper lingers.
+    lingering: Duration,
     /// By thread.
     seats: Vec<Seat>,
 }
@@ -70,6 +87,8 @@ pub(super) struct Gang {
 struct Seat {
     /// How many of its share of the region's tasks have been taken.
     next: AtomicU64,
+    /// See [`LINGERS`].
+    call: AtomicU64,
     /// How many tasks it has done, in all runs.
     done: AtomicU64,
     /// How to wake it.
@@ -87,11 +106,15 @@ unsafe impl Send for Gang {}
 impl Gang {
     /// Of so many threads, the leader included.
     pub(super) fn new(threads: usize) -> Gang {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let lingering = if threads <= cores { PATIENCE } else { Duration::ZERO };
         Gang {
             state: AtomicU64::new(0),
             job: UnsafeCell::new(None),
             led: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            called: AtomicU64::new(0),
+            lingering,
             seats: (0..threads).map(|_| Seat::default()).collect(),
         }
     }
@@ -107,9 +130,50 @@ impl Gang {
         self.wake();
     }
 
-    /// Helps in regions until the run ends. `seat` is the thread's number.
+    /// Calls the helpers that linger to a run that is about to begin, and says how many there were. Runs are numbered
+    /// as for [`Gang::leads`].
+    pub(super) fn call(&self, run: u64) -> usize {
+        self.called.store(run, Ordering::SeqCst);
+        let called = |seat: &&Seat| {
+            seat.call.compare_exchange(LINGERS, run, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        };
+        self.seats.iter().filter(called).count()
+    }
+
+    /// Helps in regions until the run ends, and in the runs that it is called to meanwhile. `seat` is the thread's
+    /// number.
     pub(super) fn help(&self, seat: usize, run: u64) {
         self.seats[seat].thread.get_or_init(std::thread::current);
+        if self.ended.load(Ordering::Acquire) >= run {
+            // It came too late. It may be the one that has led the run, and leaders do not linger.
+            return;
+        }
+        let mut next = Some(run);
+        while let Some(run) = next {
+            self.serve(seat, run);
+            next = self.linger(seat, run);
+        }
+    }
+
+    /// Waits for a call after a run; the number of the run that it is called to.
+    fn linger(&self, seat: usize, run: u64) -> Option<u64> {
+        let seat = &self.seats[seat];
+        seat.call.store(LINGERS, Ordering::SeqCst);
+        let start = Instant::now();
+        let stays = || {
+            seat.call.load(Ordering::SeqCst) == LINGERS
+                // Called before this one was here: its place in that run is with those that come from home.
+                && self.called.load(Ordering::SeqCst) <= run
+        };
+        while stays() && start.elapsed() < self.lingering {
+            (0..LOOKS).take_while(|_| stays()).for_each(|_| spin_loop());
+            std::thread::yield_now();
+        }
+        seat.call.compare_exchange(LINGERS, AWAY, Ordering::SeqCst, Ordering::SeqCst).err()
+    }
+
+    /// Helps in regions of one run.
+    fn serve(&self, seat: usize, run: u64) {
         // The region that this thread has helped in: it has no tasks left, even if it is open still.
         let mut helped = 0;
         while self.ended.load(Ordering::Acquire) < run {
@@ -286,6 +350,73 @@ mod tests {
                 }
             });
         }
+    }
+
+    #[test]
+    fn a_helper_that_lingers_helps_in_every_run_that_it_is_called_to() {
+        let gang = Gang { lingering: Duration::from_secs(60), ..Gang::new(2) };
+        std::thread::scope(|scope| {
+            // It comes once, and stays for all runs.
+            scope.spawn(|| gang.help(1, 1));
+            let leader = std::thread::current().id();
+            for run in 1..=100 {
+                if run > 1 {
+                    while gang.seats[1].call.load(Ordering::SeqCst) != LINGERS {
+                        std::thread::yield_now();
+                    }
+                    assert_eq!(gang.call(run), 1);
+                }
+                assert!(gang.leads(run));
+                let helped = AtomicBool::new(false);
+                gang.region(0, 2, &|_| match std::thread::current().id() == leader {
+                    true => {
+                        while !helped.load(Ordering::Relaxed) {
+                            std::thread::yield_now()
+                        }
+                    }
+                    false => helped.store(true, Ordering::Relaxed),
+                });
+                gang.end(run);
+            }
+            // Who is not there when it is called goes home.
+            gang.called.store(101, Ordering::SeqCst);
+        });
+        assert_eq!(gang.call(102), 0);
+    }
+
+    #[test]
+    fn a_helper_is_either_called_or_gone() {
+        let gang = Gang { lingering: Duration::from_micros(20), ..Gang::new(2) };
+        let (runs, served) = (2_000, AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            let (home, runs_from_home) = std::sync::mpsc::channel();
+            let helping = &gang;
+            scope.spawn(move || runs_from_home.iter().for_each(|run| helping.help(1, run)));
+            for run in 1..=runs {
+                // Where it was called, it is there; where not, it has come home, or will do so.
+                if gang.call(run) == 0 {
+                    home.send(run).expect("the helper is there");
+                }
+                assert!(gang.leads(run));
+                let leader = std::thread::current().id();
+                let helped = AtomicBool::new(false);
+                gang.region(0, 2, &|_| match std::thread::current().id() == leader {
+                    true => {
+                        while !helped.load(Ordering::Relaxed) {
+                            std::thread::yield_now()
+                        }
+                    }
+                    false => {
+                        served.fetch_add(1, Ordering::Relaxed);
+                        helped.store(true, Ordering::Relaxed);
+                    }
+                });
+                gang.end(run);
+                // Now and then longer than it lingers.
+                (0..run % 64 * 16).for_each(|_| spin_loop());
+            }
+        });
+        assert_eq!(served.into_inner(), runs);
     }
 
     #[test]

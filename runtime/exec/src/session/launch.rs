@@ -122,7 +122,7 @@ pub(super) fn parallel(
 }
 
 /// The number of the pool's thread that calls.
-fn thread_number() -> usize {
+pub(super) fn thread_number() -> usize {
     rayon::current_thread_index().unwrap_or(0)
 }
 

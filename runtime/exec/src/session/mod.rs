@@ -244,15 +244,21 @@ impl Session {
         let profile = self.profile.is_some();
         self.runs += 1;
         let run = self.runs;
-        self.family.pool.spawn_broadcast(move |thread| {
+        let come = move || {
             if !machine.gang.leads(run) {
-                return machine.gang.help(thread.index(), run);
+                return machine.gang.help(launch::thread_number(), run);
             }
             let result = catch_unwind(AssertUnwindSafe(|| execute::execute(&machine, profile)));
             machine.gang.end(run);
             // Nobody waits any more if the watchdog has given up.
             let _ = sender.send(result);
-        });
+        };
+        // A place in the run for each thread that has not been called already: the first to come leads.
+        let called = self.machine.gang.call(run);
+        for _ in called..self.family.threads {
+            self.family.pool.spawn(come.clone());
+        }
+        drop(come);
         let mut seen = self.machine.ticks();
         let mut since = Instant::now();
         loop {
