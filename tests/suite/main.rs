@@ -3,6 +3,7 @@
 //! `EINMESH_FUZZ=N` sets the number of random programs (default 2,000).
 
 mod bert;
+mod bf16;
 mod cli;
 mod compiled;
 mod control;

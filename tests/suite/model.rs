@@ -18,6 +18,8 @@ pub struct Case {
     pub definitions: Vec<(String, String)>,
     /// Weights and inputs, by the names of the checkpoint and of the arguments.
     pub tensors: Vec<einmesh_models::Tensor>,
+    /// What `--precision compute=` gives.
+    pub compute: Option<DType>,
 }
 
 /// A mesh and how values are split over it.
@@ -40,7 +42,7 @@ impl Case {
     ) -> Case {
         let config = config.into_iter().map(|(name, extent)| (name.to_owned(), extent.to_string()));
         let others = others.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Case { file, definitions: config.chain(others).collect(), tensors }
+        Case { file, definitions: config.chain(others).collect(), tensors, compute: None }
     }
 
     /// Compiles an entry with the dtype `weights` for its `type W`.
@@ -63,6 +65,7 @@ impl Case {
         let dims = |ds: &[&str]| ds.iter().map(|d| own(d)).collect();
         overrides.shard = Some(placement.shard.iter().map(|(n, d)| (own(n), dims(d))).collect());
         overrides.fsdp = Some(placement.fsdp.iter().map(|(n, r)| (own(n), own(r))).collect());
+        overrides.precision = self.compute.map(Some);
         request.goal = goal;
         request.levels = levels();
         request.verify = true;
