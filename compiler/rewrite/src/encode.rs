@@ -5,6 +5,7 @@
 //! algebra becomes an opaque operation whose operands must exist in memory.
 
 use crate::build::{self, literal_node};
+use crate::hollow::hollow;
 use crate::index::{IndexNumber, IndexSet};
 use crate::lang::{Graph, MapFn, Node, Scalar, is_wide};
 use crate::table::{Table, Template};
@@ -35,7 +36,8 @@ pub(crate) fn encode(
     roots: &[ValueId],
     algebra: bool,
 ) -> Option<Encoded> {
-    let graph = Graph::new(Table::default());
+    let mut graph = Graph::new(Table::default());
+    graph.analysis.hollow = hollow(program);
     let mut ctx = Ctx { program, algebra, graph, classes: BTreeMap::new() };
     for op in &block.ops {
         match op {

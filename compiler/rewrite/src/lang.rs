@@ -196,7 +196,13 @@ impl Analysis<Node> for Table {
 /// The facts of a node whose children are in the graph.
 fn facts(graph: &Graph, node: &Node) -> Facts {
     let (indices, dtype) = kind(graph, node);
-    let full = node.children().iter().all(|c| graph[*c].data.full) && !may_be_empty(graph, node);
+    let table = &graph.analysis;
+    let full = match node {
+        Node::Leaf(value) => !table.hollow.contains(value),
+        // What it computes is not seen here.
+        Node::Opaque(op, _) => table.results_full(*op),
+        _ => node.children().iter().all(|c| graph[*c].data.full) && !may_be_empty(graph, node),
+    };
     Facts { indices, dtype, full }
 }
 

@@ -24,6 +24,7 @@ mod decode;
 mod encode;
 mod extract;
 mod guard;
+mod hollow;
 mod index;
 mod kernels;
 mod lang;

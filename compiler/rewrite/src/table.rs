@@ -2,7 +2,7 @@
 
 use crate::index::{IndexInfo, IndexNumber, IndexSet, MAX_INDICES};
 use einmesh_ir::{DType, DimId, Expr, Op, Program, ValueId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The side table of a block's e-graph.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Table {
     pub values: BTreeMap<ValueId, (DType, Vec<IndexNumber>)>,
     /// The operations that are kept as they are, by number, with the values that they define.
     pub opaque: Vec<(Op, Vec<ValueId>)>,
+    /// The program's values that may rest on a reduction of nothing.
+    pub hollow: BTreeSet<ValueId>,
     numbers: BTreeMap<(DimId, u32), IndexNumber>,
     template_numbers: BTreeMap<String, u32>,
 }
@@ -93,6 +95,11 @@ impl Table {
     /// How many values a kept operation defines.
     pub fn results(&self, op: u32) -> usize {
         self.opaque[op as usize].1.len()
+    }
+
+    /// Whether none of the values that a kept operation defines may rest on a reduction of nothing.
+    pub fn results_full(&self, op: u32) -> bool {
+        self.opaque[op as usize].1.iter().all(|value| !self.hollow.contains(value))
     }
 
     /// The number of positions of an index.

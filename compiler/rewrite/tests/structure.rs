@@ -141,3 +141,62 @@ fn costs_are_those_of_one_device() {
     let part = rewrite(&p, &options);
     assert!(part.report.blocks[0].after_ps * 4 < whole.report.blocks[0].after_ps);
 }
+
+/// Rows of which nothing is kept: x · 0 · (1 / 0) is NaN, and stays so wherever the count comes from.
+#[test]
+fn a_count_from_outside_a_loop_may_be_zero() {
+    let mut m = Maker::new(&[('b', 5), ('u', 3), ('l', 2)], DType::F64);
+    m.input("x", "u");
+    m.typed_input("keep", DType::I32, "bu");
+    m.input("state", "b");
+    let keep = |m: &Maker| m.load("keep", "bu").binary(BinaryOp::Ne, E(Expr::int(0)));
+    let one = number(DType::F64, 1.0);
+    m.def("count", "b", "u", Reducer::Sum, Some(keep(&m)), one.clone());
+    m.repeat('l', "state", |m| {
+        m.def("kept", "bu", "", Reducer::None, Some(keep(m)), m.load("x", "u"));
+        let part = m.load("kept", "bu") * (one.clone() / m.load("count", "b"));
+        m.sum("mean", "b", "u", part);
+        m.map("state", "b", m.load("mean", "b") + m.load("state", "b"));
+    });
+    let p = m.finish(&["state"]);
+    let empty = (0..20).find(|seed| {
+        let keep = &inputs(&p, *seed)[1];
+        keep.ints().chunks(3).any(|row| row.iter().all(|k| *k == 0))
+    });
+    let seed = empty.expect("a row of which nothing is kept");
+    let r = rewrite(&p, &Options::default());
+    assert!(difference(&p, &r.program, Precision::F64, seed) < 1e-9, "{}", r.report);
+}
+
+/// The softmax of rows that may be empty is finite where its guard holds and 0 elsewhere, so that what is
+/// made of it in one layer is as good as an input in the next.
+#[test]
+fn a_guarded_softmax_is_not_hollow() {
+    let mut m = Maker::new(&[('b', 3), ('u', 4), ('c', 3), ('l', 2)], DType::F64);
+    m.input("w", "uc");
+    m.typed_input("keep", DType::I32, "bu");
+    m.input("state", "bc");
+    m.repeat('l', "state", |m| {
+        let keep = |m: &Maker| Some(m.load("keep", "bu").binary(BinaryOp::Ne, E(Expr::int(0))));
+        m.sum("s", "bu", "c", m.load("state", "bc") * m.load("w", "uc"));
+        m.def("top", "b", "u", Reducer::Max, keep(m), m.load("s", "bu"));
+        let e = (m.load("s", "bu") - m.load("top", "b")).exp();
+        m.def("e", "bu", "", Reducer::None, keep(m), e);
+        m.def("z", "b", "u", Reducer::Sum, keep(m), m.load("e", "bu"));
+        let a = m.load("e", "bu") / m.load("z", "b");
+        m.def("a", "bu", "", Reducer::None, keep(m), a);
+        m.sum("state", "bc", "u", m.load("a", "bu") * m.load("w", "uc"));
+    });
+    let p = m.finish(&["state"]);
+    assert_eq!(verify(&p), vec![]);
+    let Some(Op::Loop(l)) = p.body.ops.first() else { panic!("a loop") };
+    let exit = l.carried[0].exit;
+    let s = einmesh_rewrite::saturate(&p, &l.body, &[exit], &Options::default());
+    let s = s.expect("it is encoded");
+    assert!(!s.graph.analysis.hollow.contains(&l.carried[0].entry));
+    assert!(s.graph.analysis.hollow.contains(&value_named(&p, "z")));
+}
+
+fn value_named(p: &Program, name: &str) -> ValueId {
+    p.values.iter().find(|(_, v)| v.name == name).expect("a value of that name").0
+}
