@@ -175,13 +175,19 @@ fn substitute(program: &Program, reader: &mut Comprehension, producer: &Comprehe
 
 /// The producer's element at a load's subscripts.
 fn expand(program: &Program, load: Load, producer: &Comprehension, dtype: DType) -> Expr {
-    let subs = match load.bounds {
+    let subs: Vec<Expr> = match load.bounds {
         Bounds::Clamp => {
             let extents = program.extents(producer.out);
             load.subs.iter().zip(extents).map(|(s, n)| clamp(program, s.clone(), n)).collect()
         }
         Bounds::Proven | Bounds::Else(_) => load.subs.clone(),
     };
+    // Indices are i32, and the producer may compute with them: a wider subscript becomes one.
+    let index = |sub: Expr| match program.dtype_of(&sub) {
+        DType::I32 => sub,
+        _ => Expr::cast(DType::I32, sub),
+    };
+    let subs: Vec<Expr> = subs.into_iter().map(index).collect();
     let at = |e: &Expr| {
         e.clone().map(&mut |e| match e {
             Expr::Index(i) => subs[i.0 as usize].clone(),

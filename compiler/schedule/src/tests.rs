@@ -3,7 +3,9 @@
 use crate::kernel::Body;
 use crate::{KernelGraph, schedule};
 use einmesh_artifact::Step;
-use einmesh_ir::{BinaryOp, Builder, DType, Expr, Reducer, SpmdProgram, UnaryOp};
+use einmesh_ir::{
+    BinaryOp, Bounds, Builder, DType, Expr, Load, Reducer, SpmdProgram, UnaryOp, verify,
+};
 
 fn kinds(graph: &KernelGraph) -> Vec<&'static str> {
     let kind = |body: &Body| match body {
@@ -121,4 +123,26 @@ fn a_product_is_stored_only_where_it_is_asked_for() {
     let graph = rows_of_a_product(false);
     assert_eq!((kinds(&graph), graph.arena_bytes), (vec!["online"], 0));
     assert_eq!(kinds(&rows_of_a_product(true)), ["contraction", "nest"]);
+}
+
+/// What is inlined at a subscript of i64 computes with its own index, which is i32.
+#[test]
+fn an_inlined_index_keeps_its_type() {
+    let mut b = Builder::new("gather");
+    let (n, m) = (b.dim("N", 7), b.dim("M", 5));
+    let x = b.input("x", DType::F32, &[n]);
+    let at = b.input("at", DType::I64, &[m]);
+    let later = b.compute("later", DType::F32, &[n], &[], Reducer::None, |i| {
+        let kept = Expr::binary(BinaryOp::Ge, i[0].clone(), Expr::int(2));
+        Expr::select(kept, Expr::load(x, [i[0].clone()]), Expr::float(DType::F32, 0.0))
+    });
+    let out = b.compute("out", DType::F32, &[m], &[], Reducer::None, |i| {
+        let subs = vec![Expr::load(at, [i[0].clone()])];
+        Expr::Load(Load { value: later, subs, bounds: Bounds::Clamp })
+    });
+    b.output(out);
+    let mut program = b.finish();
+    crate::inline::inline(&mut program);
+    assert_eq!(program.body.ops.len(), 1, "it was inlined");
+    assert_eq!(verify(&program), vec![]);
 }
