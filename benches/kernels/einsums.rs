@@ -90,16 +90,17 @@ fn case(name: &str, einsum: &str, shapes: &[Vec<u64>], dtype: &str, kernels: boo
 
 /// Multiplications and additions of the schedule's products and reductions.
 fn flops(graph: &KernelGraph) -> f64 {
-    use einmesh_schedule::kernel::Body;
+    use einmesh_schedule::kernel::{Body, Contraction};
     let of = |kernel: u32| -> f64 {
         let kernel = &graph.kernels[kernel as usize];
         let points = |ids: &[einmesh_ir::IndexId]| -> f64 {
             ids.iter().map(|i| kernel.indices[i.0 as usize].extent as f64).product()
         };
+        let product =
+            |c: &Contraction| 2.0 * points(&c.batch) * points(&c.m) * points(&c.n) * points(&c.k);
         match &kernel.body {
-            Body::Contraction(c) => {
-                2.0 * points(&c.batch) * points(&c.m) * points(&c.n) * points(&c.k)
-            }
+            Body::Contraction(c) => product(c),
+            Body::Siblings(siblings) => siblings.iter().map(product).sum(),
             Body::Online(o) => {
                 let rows = points(&o.batch) * points(&o.m);
                 let columns = o.context.as_ref().map_or(0.0, |c| points(&c.v));

@@ -1,7 +1,7 @@
 //! Random well-typed programs, for the tests of every stage.
 //!
 //! [`generate`] is a pure function of a seed and [`GenerateOptions`]. A program of size n + 1 is the
-//! program of size n and one more operation, so a failing case is shrunk by lowering `size` with the seed
+//! program of size n and more operations (mostly one), so a failing case is shrunk by lowering `size` with the seed
 //! kept.
 //!
 //! In [`Mode::Exact`] all floats are small integers whose sums stay below 2²⁴, so that every order of
@@ -15,6 +15,7 @@ mod block;
 mod body;
 mod compute;
 mod random;
+mod siblings;
 #[cfg(test)]
 mod tests;
 mod update;

@@ -1,6 +1,6 @@
 //! From fused comprehensions to [`Kernel`]s: local numbering of values, indices and launch numbers.
 
-use crate::contraction::Product;
+use crate::fuse::Multiply;
 use crate::inline::zero;
 use crate::kernel::{
     self, Body, Context, Contraction, Kernel, Memory, Nest, Range, Role, RowResult, Stage, Target,
@@ -23,8 +23,10 @@ pub struct Launch {
     pub ints: Vec<Number>,
 }
 
-/// Stands for a contraction's accumulator until [`Ctx::finish`]: it is no value of the program.
-const ACCUMULATOR: ValueId = ValueId(u32::MAX);
+/// Stands for the accumulator of a kernel's n-th product until [`Ctx::finish`]: it is no value of the program.
+fn accumulator(number: usize) -> ValueId {
+    ValueId::from_index(u32::MAX as usize - number)
+}
 
 /// A number known only when a kernel is launched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,56 +37,24 @@ pub enum Number {
     Coord(MeshAxisId),
 }
 
-/// A matrix product with its epilogue as a kernel.
-pub fn contraction(
-    program: &Program,
-    sum: &Comprehension,
-    product: &Product,
-    epilogue: Option<&Comprehension>,
-) -> Launch {
+/// Matrix products with their epilogues as a kernel. Batch, rows, depth and the left factor are those of the first.
+pub fn products(program: &Program, products: &[Multiply]) -> Launch {
     let mut ctx = Ctx::new(program);
-    let writer = epilogue.unwrap_or(sum);
-    ctx.operand(writer.out, Role::Write);
-    // The sum's indices are the kernel's; the epilogue's are renamed to them.
-    let own: Vec<IndexId> = sum.indices.ids().map(|i| ctx.index(program, sum, i)).collect();
-    let renamed = epilogue.map(|e| rename_to(e, sum, &own));
-    let lhs = ctx.localise(&product.lhs, &own);
-    let rhs = ctx.localise(&product.rhs, &own);
-    let mut scaled = Expr::load(ACCUMULATOR, []);
-    let (factor_type, out_type) = (product.dtype, program.values[sum.out].dtype);
-    let accumulator = factor_type.accumulator();
-    for coefficient in &product.coefficients {
-        let wide = cast(factor_type, accumulator, coefficient.clone());
-        scaled = Expr::binary(BinaryOp::Mul, scaled, wide);
+    for multiply in products {
+        ctx.operand(multiply.writer().out, Role::Write);
     }
-    let finished = cast(accumulator, out_type, scaled);
-    let stored = match epilogue {
-        None => finished,
-        Some(e) => e.body.clone().map(&mut |node| match node {
-            Expr::Load(load) if load.value == sum.out => finished.clone(),
-            other => other,
-        }),
+    let mut contractions: Vec<Contraction> = Vec::new();
+    for (number, multiply) in products.iter().enumerate() {
+        let contraction = ctx.contraction(multiply, accumulator(number), contractions.first());
+        contractions.push(contraction);
+    }
+    let names: Vec<&str> =
+        products.iter().map(|p| program.values[p.writer().out].name.as_str()).collect();
+    let body = match contractions.len() {
+        1 => Body::Contraction(contractions.remove(0)),
+        _ => Body::Siblings(contractions),
     };
-    ctx.local(ACCUMULATOR, Memory { dtype: accumulator, extents: Vec::new(), role: Role::Local });
-    let epilogue_ids = renamed.as_deref().unwrap_or(&own);
-    // The sum's coefficients have no indices, so that one table serves the whole expression.
-    let stored = ctx.localise(&stored, epilogue_ids);
-    let subs = writer.free_indices().map(|i| Expr::Index(epilogue_ids[i.index()])).collect();
-    let target = Target { value: writer.out, subs, combine: Reducer::None, store: false };
-    let group = |ids: &[IndexId]| ids.iter().map(|i| own[i.index()]).collect();
-    let body = Body::Contraction(Contraction {
-        batch: group(&product.batch),
-        m: group(&product.m),
-        n: group(&product.n),
-        k: group(&product.k),
-        lhs,
-        rhs,
-        accumulator,
-        acc: ACCUMULATOR,
-        epilogue: stored,
-        target,
-    });
-    ctx.finish(program.values[writer.out].name.clone(), body)
+    ctx.finish(names.join("+"), body)
 }
 
 /// Reductions over the rows of a matrix product as a kernel.
@@ -325,6 +295,69 @@ impl<'a> Ctx<'a> {
         Expr::LoopVar(LoopVarId::from_index(slot))
     }
 
+    /// A product with its epilogue; with the batch, rows and depth of another one.
+    fn contraction(
+        &mut self,
+        multiply: &Multiply,
+        acc: ValueId,
+        other: Option<&Contraction>,
+    ) -> Contraction {
+        let program = self.program;
+        let Multiply { sum, product, epilogue } = multiply;
+        let shared = |index: IndexId| {
+            let other = other?;
+            let groups =
+                [(&product.batch, &other.batch), (&product.m, &other.m), (&product.k, &other.k)];
+            groups
+                .into_iter()
+                .find_map(|(own, theirs)| Some(theirs[own.iter().position(|i| *i == index)?]))
+        };
+        // The sum's indices are the kernel's; the epilogue's are renamed to them.
+        let own: Vec<IndexId> = sum
+            .indices
+            .ids()
+            .map(|i| shared(i).unwrap_or_else(|| self.index(program, sum, i)))
+            .collect();
+        let renamed = epilogue.as_ref().map(|e| rename_to(e, sum, &own));
+        let lhs = self.localise(&product.lhs, &own);
+        let rhs = self.localise(&product.rhs, &own);
+        let mut scaled = Expr::load(acc, []);
+        let (factor_type, out_type) = (product.dtype, program.values[sum.out].dtype);
+        let accumulator = factor_type.accumulator();
+        for coefficient in &product.coefficients {
+            let wide = cast(factor_type, accumulator, coefficient.clone());
+            scaled = Expr::binary(BinaryOp::Mul, scaled, wide);
+        }
+        let finished = cast(accumulator, out_type, scaled);
+        let stored = match epilogue {
+            None => finished,
+            Some(e) => e.body.clone().map(&mut |node| match node {
+                Expr::Load(load) if load.value == sum.out => finished.clone(),
+                other => other,
+            }),
+        };
+        self.local(acc, Memory { dtype: accumulator, extents: Vec::new(), role: Role::Local });
+        let epilogue_ids = renamed.as_deref().unwrap_or(&own);
+        // The sum's coefficients have no indices, so that one table serves the whole expression.
+        let stored = self.localise(&stored, epilogue_ids);
+        let writer = multiply.writer();
+        let subs = writer.free_indices().map(|i| Expr::Index(epilogue_ids[i.index()])).collect();
+        let target = Target { value: writer.out, subs, combine: Reducer::None, store: false };
+        let group = |ids: &[IndexId]| ids.iter().map(|i| own[i.index()]).collect();
+        Contraction {
+            batch: group(&product.batch),
+            m: group(&product.m),
+            n: group(&product.n),
+            k: group(&product.k),
+            lhs,
+            rhs,
+            accumulator,
+            acc,
+            epilogue: stored,
+            target,
+        }
+    }
+
     /// Translates a comprehension's expression: its index i becomes `ids[i]`.
     fn localise(&mut self, expr: &Expr, ids: &[IndexId]) -> Expr {
         expr.clone().map(&mut |e| match e {
@@ -426,6 +459,17 @@ impl<'a> Ctx<'a> {
     }
 }
 
+fn renumber_contraction(
+    c: &mut Contraction,
+    expr: &impl Fn(&mut Expr),
+    of: &impl Fn(ValueId) -> ValueId,
+) {
+    [&mut c.lhs, &mut c.rhs, &mut c.epilogue].into_iter().for_each(expr);
+    c.target.subs.iter_mut().for_each(expr);
+    c.target.value = of(c.target.value);
+    c.acc = of(c.acc);
+}
+
 /// Replaces every value id in a kernel's body.
 fn renumber(body: &mut Body, of: &impl Fn(ValueId) -> ValueId) {
     let expr = |e: &mut Expr| {
@@ -447,11 +491,9 @@ fn renumber(body: &mut Body, of: &impl Fn(ValueId) -> ValueId) {
                 stage.target.value = of(stage.target.value);
             }
         }
-        Body::Contraction(c) => {
-            [&mut c.lhs, &mut c.rhs, &mut c.epilogue].into_iter().for_each(expr);
-            c.target.subs.iter_mut().for_each(expr);
-            c.target.value = of(c.target.value);
-            c.acc = of(c.acc);
+        Body::Contraction(c) => renumber_contraction(c, &expr, of),
+        Body::Siblings(siblings) => {
+            siblings.iter_mut().for_each(|c| renumber_contraction(c, &expr, of));
         }
         Body::Online(o) => {
             [&mut o.lhs, &mut o.rhs, &mut o.score].into_iter().for_each(expr);

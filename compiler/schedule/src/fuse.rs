@@ -24,18 +24,10 @@ const MIN_OUTER_POINTS: u64 = 16;
 const LITTLE_WORK: u64 = 1 << 16;
 
 /// A block's operation after fusion.
-#[expect(clippy::large_enum_variant, reason = "a block has few operations")]
 #[derive(Debug)]
 pub enum Unit {
-    /// A matrix product, with the elementwise work on its result.
-    Contraction {
-        /// The sum of products.
-        sum: Comprehension,
-        /// How to read it as a product.
-        product: Product,
-        /// The elementwise reader of the sum.
-        epilogue: Option<Comprehension>,
-    },
+    /// Matrix products, one unless [`siblings`](crate::siblings) found more that share its left factor.
+    Products(Vec<Multiply>),
     /// Reductions over the rows of a matrix product.
     Online(Box<Online>),
     /// Comprehensions that share outer dims.
@@ -48,6 +40,24 @@ pub enum Unit {
     },
     /// Any other operation.
     Other(Op),
+}
+
+/// A matrix product, with the elementwise work on its result.
+#[derive(Clone, Debug)]
+pub struct Multiply {
+    /// The sum of products.
+    pub sum: Comprehension,
+    /// How to read it as a product.
+    pub product: Product,
+    /// The elementwise reader of the sum.
+    pub epilogue: Option<Comprehension>,
+}
+
+impl Multiply {
+    /// What is stored.
+    pub fn writer(&self) -> &Comprehension {
+        self.epilogue.as_ref().unwrap_or(&self.sum)
+    }
 }
 
 /// Groups a block's operations. Loops keep their bodies, to be fused in turn.
@@ -90,7 +100,7 @@ impl Ctx<'_> {
         let unit = match &self.ops[position] {
             Op::Compute(c) => {
                 if let Some(product) = contraction::classify(self.program, c) {
-                    Unit::Contraction { sum: c.clone(), product, epilogue: None }
+                    Unit::Products(vec![Multiply { sum: c.clone(), product, epilogue: None }])
                 } else if self.join_epilogue(position, c) || self.join_nest(position, c) {
                     return;
                 } else {
@@ -114,7 +124,10 @@ impl Ctx<'_> {
         }
         let (program, usage) = (self.program, self.usage);
         for group in self.groups.iter_mut().rev() {
-            let Unit::Contraction { sum, epilogue: epilogue @ None, .. } = &mut group.unit else {
+            let Unit::Products(products) = &mut group.unit else {
+                continue;
+            };
+            let [Multiply { sum, epilogue: epilogue @ None, .. }] = &mut products[..] else {
                 continue;
             };
             let uses = usage.get(sum.out);

@@ -61,6 +61,9 @@ pub enum Body {
     Nest(Nest),
     /// A matrix product, in the widest sense.
     Contraction(Contraction),
+    /// Several matrix products with the same `batch`, `m`, `k`, `lhs` and `accumulator`, independent of each
+    /// other: what they share need be read and packed once only.
+    Siblings(Vec<Contraction>),
     /// Reductions over the rows of a matrix product that is never stored.
     Online(Online),
     /// A stable sort's permutation along a dim.

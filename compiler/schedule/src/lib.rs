@@ -1,7 +1,7 @@
 //! Scheduling: from a device's program to kernels, an order, and a static memory plan.
 //!
 //! The passes, in order: elementwise work is substituted into its readers ([`inline`]), comprehensions
-//! are grouped into kernels ([`online`], [`fuse`], [`build`]), operations get an order ([`order`]), values get
+//! are grouped into kernels ([`online`], [`fuse`], [`siblings`], [`build`]), operations get an order ([`order`]), values get
 //! memory ([`memory`]), and all of it becomes the manifest's steps ([`steps`]).
 //!
 //! Nothing here knows the target: a [`Kernel`] says what is computed on which memory,
@@ -17,6 +17,7 @@ mod online;
 mod order;
 mod packing;
 mod panels;
+mod siblings;
 mod steps;
 mod text;
 mod usage;

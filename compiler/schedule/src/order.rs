@@ -3,6 +3,7 @@
 use crate::build::{self, Launch, Number};
 use crate::fuse::{self, Unit};
 use crate::kernel::Kernel;
+use crate::siblings;
 use crate::usage::Usage;
 use einmesh_ir::{Block, Collective, Loop, LoopVarId, Op, Program, ValueId};
 
@@ -79,11 +80,11 @@ struct Ctx<'a> {
 impl Ctx<'_> {
     fn block(&mut self, block: &Block) -> Vec<Action> {
         let mut actions = Vec::new();
-        for unit in fuse::fuse(self.program, &self.usage, block) {
+        let units = fuse::fuse(self.program, &self.usage, block);
+        for unit in siblings::join(self.program, units) {
             match unit {
-                Unit::Contraction { sum, product, epilogue } => {
-                    let launch =
-                        build::contraction(self.program, &sum, &product, epilogue.as_ref());
+                Unit::Products(products) => {
+                    let launch = build::products(self.program, &products);
                     actions.push(self.launch(launch));
                 }
                 Unit::Online(online) => {

@@ -82,10 +82,12 @@ impl Readings<'_> {
         let mut others: Vec<ValueId> = Vec::new();
         for unit in fuse::fuse(self.program, usage, block) {
             match unit {
-                Unit::Contraction { sum, product, epilogue } => {
-                    others.extend(epilogue.iter().map(|c| c.out));
-                    let stored = epilogue.unwrap_or_else(|| sum.clone());
-                    products.insert(sum.out, (product, stored));
+                Unit::Products(multiplies) => {
+                    for found in multiplies {
+                        others.extend(found.epilogue.iter().map(|c| c.out));
+                        let stored = found.writer().clone();
+                        products.insert(found.sum.out, (found.product, stored));
+                    }
                 }
                 Unit::Nest { members, .. } => others.extend(members.iter().map(|c| c.out)),
                 Unit::Online(_) | Unit::Other(_) => {}

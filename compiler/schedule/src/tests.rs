@@ -11,6 +11,7 @@ fn kinds(graph: &KernelGraph) -> Vec<&'static str> {
     let kind = |body: &Body| match body {
         Body::Nest(_) => "nest",
         Body::Contraction(_) => "contraction",
+        Body::Siblings(_) => "siblings",
         Body::Online(_) => "online",
         Body::Argsort { .. } => "argsort",
     };

@@ -77,6 +77,7 @@ impl fmt::Display for Kernel {
         match &self.body {
             Body::Nest(nest) => names.nest(f, nest),
             Body::Contraction(contraction) => names.contraction(f, contraction),
+            Body::Siblings(siblings) => siblings.iter().try_for_each(|c| names.contraction(f, c)),
             Body::Online(online) => names.online(f, online),
             Body::Argsort { input, output, position } => {
                 let (input, output) = (input.index(), output.index());

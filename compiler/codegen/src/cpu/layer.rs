@@ -7,7 +7,7 @@
 use super::dot;
 use super::level::Level;
 use crate::tuning::Tuning;
-use einmesh_schedule::kernel::{Body, Kernel};
+use einmesh_schedule::kernel::{Body, Contraction, Kernel};
 
 /// The image of a level.
 #[derive(PartialEq, Eq, Debug)]
@@ -45,11 +45,13 @@ pub fn layers(levels: &[Level], kernels: &[Kernel], tuning: &Tuning) -> Vec<Laye
 
 /// Whether a kernel's code at a level is another than at one it is based on.
 fn differs(kernel: &Kernel, tuning: &Tuning, level: Level, base: Level) -> bool {
+    let other_plan = |c: &Contraction| {
+        let plan = |level| dot::plan(kernel, c, level, &tuning.of(level));
+        plan(level) != plan(base)
+    };
     match &kernel.body {
-        Body::Contraction(c) => {
-            let plan = |level| dot::plan(kernel, c, level, &tuning.of(level));
-            plan(level) != plan(base)
-        }
+        Body::Contraction(c) => other_plan(c),
+        Body::Siblings(siblings) => siblings.iter().any(other_plan),
         Body::Nest(_) | Body::Online(_) | Body::Argsort { .. } => false,
     }
 }

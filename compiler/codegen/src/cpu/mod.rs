@@ -27,7 +27,7 @@ use crate::image;
 use crate::pipeline::{self, Compiled};
 use crate::target::{Emission, Listing, Options, Target, Timing};
 use einmesh_artifact::Phase;
-use einmesh_schedule::kernel::{Body, Kernel};
+use einmesh_schedule::kernel::{Body, Contraction, Kernel};
 use layer::Layer;
 use melior::ir::{Location, Module};
 use phase::{PhaseShape, Phases, phase_symbol};
@@ -205,22 +205,39 @@ fn compile(
 fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug> {
     match &kernel.body {
         Body::Nest(nest) => nest::emit(phases, kernel, nest),
-        Body::Contraction(contraction) => {
+        Body::Contraction(c) => contraction(phases, kernel, c),
+        Body::Siblings(siblings) => {
             let (level, sizes) = (phases.level, phases.sizes);
-            if let Some((plan, contraction)) = dot::plan(kernel, contraction, level, &sizes) {
-                return dot::emit(phases, kernel, &contraction, &plan);
+            let pairs = |c: &Contraction| dot::plan(kernel, c, level, &sizes).is_some();
+            // Products of pairs are computed one after the other.
+            let together = !siblings.iter().any(pairs);
+            if together && gemm::emit_together(phases, kernel, siblings)? {
+                return Ok(());
             }
-            match gemm::emit(phases, kernel, contraction)? {
-                true => Ok(()),
-                false => {
-                    let kernel = narrow::as_nest(kernel, contraction, level);
-                    build(phases, &kernel)
-                }
-            }
+            siblings.iter().try_for_each(|c| contraction(phases, kernel, c))
         }
         Body::Online(online) => online::emit(phases, kernel, online),
         Body::Argsort { input, output, position } => {
             argsort::emit(phases, kernel, (*input, *output), *position)
+        }
+    }
+}
+
+/// Adds the phases of a matrix product.
+fn contraction(
+    phases: &mut Phases<'_, '_>,
+    kernel: &Kernel,
+    contraction: &Contraction,
+) -> Result<(), CompilerBug> {
+    let (level, sizes) = (phases.level, phases.sizes);
+    if let Some((plan, contraction)) = dot::plan(kernel, contraction, level, &sizes) {
+        return dot::emit(phases, kernel, &contraction, &plan);
+    }
+    match gemm::emit(phases, kernel, contraction)? {
+        true => Ok(()),
+        false => {
+            let kernel = narrow::as_nest(kernel, contraction, level);
+            build(phases, &kernel)
         }
     }
 }

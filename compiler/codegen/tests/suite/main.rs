@@ -14,4 +14,5 @@ mod pairs;
 mod panels;
 mod random;
 mod semantics;
+mod siblings;
 mod tuning;

@@ -8,24 +8,24 @@ use crate::dtype::DType;
 use crate::expr::*;
 use crate::program::*;
 
-const B: DimId = DimId(0);
-const T: DimId = DimId(1);
+pub(super) const B: DimId = DimId(0);
+pub(super) const T: DimId = DimId(1);
 const R: DimId = DimId(2);
-const H: DimId = DimId(3);
-const K: DimId = DimId(4);
-const V: DimId = DimId(5);
-const U: DimId = DimId(6);
+pub(super) const H: DimId = DimId(3);
+pub(super) const K: DimId = DimId(4);
+pub(super) const V: DimId = DimId(5);
+pub(super) const U: DimId = DimId(6);
 
 /// The dims of a comprehension, in the order of its indices.
-struct Scope<'d>(&'d [DimId]);
+pub(super) struct Scope<'d>(pub &'d [DimId]);
 
 impl Scope<'_> {
-    fn index(&self, dim: DimId) -> Expr {
+    pub fn index(&self, dim: DimId) -> Expr {
         let at = self.0.iter().position(|d| *d == dim);
         Expr::Index(IndexId::from_index(at.expect("a dim of the comprehension")))
     }
 
-    fn load(&self, value: ValueId, dims: &[DimId]) -> Expr {
+    pub fn load(&self, value: ValueId, dims: &[DimId]) -> Expr {
         Expr::load(value, dims.iter().map(|d| self.index(*d)))
     }
 }
@@ -162,7 +162,7 @@ impl Gen<'_> {
     }
 
     /// A value over these dims, of numbers up to 2.
-    fn tensor(&mut self, dims: &[DimId], dtype: DType) -> ValueId {
+    pub fn tensor(&mut self, dims: &[DimId], dtype: DType) -> ValueId {
         let mut space = Space::new();
         let free: Vec<IndexId> = dims
             .iter()
@@ -173,8 +173,9 @@ impl Gen<'_> {
             .collect();
         // No room for further indices, but for those of extent 1, which stay at 0.
         space.points = self.options.max_points + 1;
-        let body = self.float_load(&mut space, dtype, 2.0).expr;
-        let body = body.map(&mut |e| match e {
+        let number = self.float_load(&mut space, dtype, 2.0);
+        let exact = number.exact;
+        let body = number.expr.map(&mut |e| match e {
             Expr::Index(i) if !free.contains(&i) => Expr::int(0),
             other => other,
         });
@@ -183,8 +184,7 @@ impl Gen<'_> {
             kept.indices.push(space.indices[*id].clone());
         }
         let reducer = Reducer::None;
-        let draft =
-            Draft { space: kept, body, guard: None, reducer, dtype, exact: false, bound: 2.0 };
+        let draft = Draft { space: kept, body, guard: None, reducer, dtype, exact, bound: 2.0 };
         self.emit("tensor", draft, free)
     }
 

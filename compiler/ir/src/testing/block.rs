@@ -153,7 +153,7 @@ impl<'o> Gen<'o> {
                 15 | 16 => self.options.loops && self.loops.is_empty() && self.repetition(),
                 17 => self.options.sorts && self.sort(),
                 18 => self.options.random && self.noise(),
-                19 => self.attention(),
+                19 => self.attention() || self.siblings(),
                 _ => self.conversion(),
             };
             if done {

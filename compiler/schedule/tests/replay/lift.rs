@@ -14,6 +14,7 @@ pub fn launch(kernel: &Kernel, operands: &[Tensor], ints: &[i64]) -> Vec<Tensor>
     match &kernel.body {
         Body::Nest(nest) => lift.nest(nest),
         Body::Contraction(contraction) => lift.contraction(contraction),
+        Body::Siblings(siblings) => siblings.iter().for_each(|c| lift.contraction(c)),
         Body::Online(online) => lift.online(online),
         Body::Argsort { input, output, position } => {
             let input = lift.held[input.index()];

@@ -30,6 +30,19 @@ fn attention_occurs() {
     assert!((0..300).filter(online).count() > 20);
 }
 
+/// What the generator makes of products with one factor is scheduled as siblings.
+#[test]
+fn siblings_occur() {
+    let options = GenerateOptions::default();
+    let siblings = |seed: &u64| {
+        let (program, _) = generate(*seed, &options);
+        let graph = schedule(&SpmdProgram::whole(program));
+        graph.kernels.iter().any(|k| matches!(k.body, Body::Siblings(_)))
+    };
+    let found = (0..1000).filter(siblings).count();
+    assert!(found > 20, "{found}");
+}
+
 /// Scaling a sum instead of its terms rounds differently.
 #[test]
 fn float_programs_keep_their_meaning() {

@@ -1,9 +1,9 @@
 //! A tile of the result: steps along the depth, groups of rows, panels, micro-kernels, the epilogue.
 
 use super::epilogue::{self, Partial, Side};
-use super::micro::{Call, Tile};
+use super::micro::Call;
 use super::pack::{self, Pack};
-use super::{Access, Plan};
+use super::{Access, Part, Plan};
 use crate::build::{Cmp, Scalar, V};
 use crate::cpu::env::{Env, Flat};
 use crate::cpu::phase::{ALIGN, PhaseShape, Phases, local_bytes};
@@ -11,17 +11,16 @@ use crate::error::CompilerBug;
 use einmesh_ir::{Expr, IndexId};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 
-/// Adds the phase of a matrix product.
+/// Adds the phases of matrix products with one left operand.
 pub fn emit<'c>(
     phases: &mut Phases<'c, '_>,
     kernel: &Kernel,
-    contraction: &Contraction,
+    contractions: &[Contraction],
     plan: &Plan,
 ) -> Result<(), CompilerBug> {
-    plan.tile.define(phases);
-    let narrow = narrow(plan);
-    if let Some(tile) = narrow {
-        tile.define(phases);
+    for part in &plan.parts {
+        part.tile.define(phases);
+        part.narrow().iter().for_each(|tile| tile.define(phases));
     }
     let size = |elements: u64| (elements * plan.tile.scalar.bytes()).next_multiple_of(ALIGN);
     let (before, lhs) = match plan.packed_before {
@@ -38,7 +37,7 @@ pub fn emit<'c>(
             place
         });
         let lhs = if plan.packed_before { workspace } else { lhs };
-        Ctx { plan, narrow, contraction, memory: Memory { lhs, rhs, kept, sums } }
+        Ctx { plan, contractions, memory: Memory { lhs, rhs, kept, sums } }
     };
     if plan.packed_before {
         let shape = PhaseShape {
@@ -62,13 +61,6 @@ pub fn emit<'c>(
     })
 }
 
-/// The micro-kernel for the last panel, if fewer vectors than usual are enough.
-fn narrow(plan: &Plan) -> Option<Tile> {
-    let last = plan.columns % plan.panel();
-    let vectors = last.div_ceil(plan.tile.lanes);
-    (last != 0 && vectors < plan.tile.vectors).then_some(Tile { vectors, ..plan.tile })
-}
-
 struct Memory<'c> {
     /// Packed rows: of a group, or all.
     lhs: V<'c>,
@@ -82,8 +74,8 @@ struct Memory<'c> {
 
 struct Ctx<'c, 'p> {
     plan: &'p Plan,
-    narrow: Option<Tile>,
-    contraction: &'p Contraction,
+    /// One for each of the plan's parts.
+    contractions: &'p [Contraction],
     memory: Memory<'c>,
 }
 
@@ -110,7 +102,11 @@ struct Step<'c> {
 }
 
 /// A panel of columns.
-struct Panel<'c> {
+struct Panel<'c, 'p> {
+    /// Whose panel it is.
+    part: &'p Part,
+    /// The same.
+    contraction: &'p Contraction,
     /// Counted from the block's first.
     number: V<'c>,
     /// Its first column.
@@ -129,7 +125,7 @@ struct Group<'c> {
     row: V<'c>,
 }
 
-impl<'c> Ctx<'c, '_> {
+impl<'c, 'p> Ctx<'c, 'p> {
     /// Packs a group of rows, all depths of it.
     fn pack(&self, env: &Env<'c, '_>, tile: V<'c>) {
         let b = env.b;
@@ -167,7 +163,7 @@ impl<'c> Ctx<'c, '_> {
         let (first_row, rows) = part(within, plan.rows, plan.row_blocks);
         let (first_panel, panels) = part(column_block, plan.panels(), plan.column_blocks);
         let row_tiles = self.up(env, rows, plan.tile.rows);
-        let env = match self.contraction.batch[..] {
+        let env = match self.contractions[0].batch[..] {
             [] => env.clone(),
             ref group => env.with_flat(Flat::of(env, group, batch, None)),
         };
@@ -224,13 +220,29 @@ impl<'c> Ctx<'c, '_> {
             if !plan.packed_before {
                 self.pack_lhs(env, block, (step.depth, step.depths), &group);
             }
-            b.for_each(zero, block.panels, 1, |number| {
-                let panel = self.panel(env, block, step, &group, number);
-                b.for_each(tile, end, 1, |tile| {
-                    self.multiply(env, block, step, &group, &panel, tile);
+            for (part, contraction) in plan.parts.iter().zip(self.contractions) {
+                let (first, after) = self.panels(env, block, part);
+                b.for_each(first, after, 1, |number| {
+                    let panel = self.panel(env, block, step, &group, (part, contraction), number);
+                    b.for_each(tile, end, 1, |tile| {
+                        self.multiply(env, block, step, &group, &panel, tile);
+                    });
                 });
-            });
+            }
         });
+    }
+
+    /// The panels of a block that are a part's: the first, counted from the block's, and the one after the last.
+    fn panels(&self, env: &Env<'c, '_>, block: &Block<'c>, part: &Part) -> (V<'c>, V<'c>) {
+        let b = env.b;
+        let zero = b.index(0);
+        if self.plan.parts.len() == 1 {
+            return (zero, block.panels);
+        }
+        let from_block = |panel: u64| b.sub(b.index(panel as i64), block.first_panel);
+        let first = b.smax(from_block(part.first_panel), zero);
+        let after = from_block(part.first_panel + part.panels());
+        (first, b.smin(after, block.panels))
     }
 
     /// Packs a group of rows, so many depths from one on.
@@ -242,7 +254,7 @@ impl<'c> Ctx<'c, '_> {
         group: &Group<'c>,
     ) {
         let b = env.b;
-        let (plan, c) = (self.plan, self.contraction);
+        let (plan, c) = (self.plan, &self.contractions[0]);
         let pack = |row: V<'c>, count: V<'c>, into: V<'c>| Pack {
             operand: &c.lhs,
             across: &c.m,
@@ -312,26 +324,31 @@ impl<'c> Ctx<'c, '_> {
         block: &Block<'c>,
         step: &Step<'c>,
         group: &Group<'c>,
+        (part, c): (&'p Part, &'p Contraction),
         number: V<'c>,
-    ) -> Panel<'c> {
+    ) -> Panel<'c, 'p> {
         let b = env.b;
-        let (plan, c) = (self.plan, self.contraction);
+        let plan = self.plan;
         let width = b.index(plan.panel() as i64);
-        let column = b.mul(b.add(block.first_panel, number), width);
-        let left = b.sub(b.index(plan.columns as i64), column);
+        let mut of_part = b.add(block.first_panel, number);
+        if part.first_panel != 0 {
+            of_part = b.sub(of_part, b.index(part.first_panel as i64));
+        }
+        let column = b.mul(of_part, width);
+        let left = b.sub(b.index(part.columns as i64), column);
         let packed = |into: V<'c>| Pack {
             operand: &c.rhs,
             across: &c.n,
             along: &c.k,
             first: column,
             count: left,
-            total: plan.columns,
+            total: part.columns,
             depth: step.depth,
             depths: step.depths,
             into,
             dtype: c.accumulator,
         };
-        let rhs = match (plan.rhs, plan.one_group()) {
+        let rhs = match (part.rhs, plan.one_group()) {
             (Access::Panels(stride), _) => {
                 let place =
                     env.with_flat(Flat::of(env, &c.n, column, None)).with_flat_of(&c.k, step.depth);
@@ -348,7 +365,7 @@ impl<'c> Ctx<'c, '_> {
                     pack::panel(env, plan.form(), &packed(self.memory.rhs));
                     vec![self.memory.rhs, width]
                 };
-                let found = match plan.has_partial_panel() {
+                let found = match part.has_partial_panel() {
                     true => b.if_else(b.cmp(Cmp::Ge, left, width), there, copied),
                     false => there(),
                 };
@@ -368,7 +385,7 @@ impl<'c> Ctx<'c, '_> {
                 (into, width)
             }
         };
-        Panel { number, column, left, rhs }
+        Panel { part, contraction: c, number, column, left, rhs }
     }
 
     /// Multiplies a tile of rows with a panel; after the last step, finishes it.
@@ -378,11 +395,11 @@ impl<'c> Ctx<'c, '_> {
         block: &Block<'c>,
         step: &Step<'c>,
         group: &Group<'c>,
-        panel: &Panel<'c>,
+        panel: &Panel<'c, '_>,
         tile: V<'c>,
     ) {
         let b = env.b;
-        let (plan, c) = (self.plan, self.contraction);
+        let (plan, part, c) = (self.plan, panel.part, panel.contraction);
         let row = self.row(env, block, tile);
         let first_row = b.add(block.first_row, row);
         let width = b.index(plan.panel() as i64);
@@ -404,7 +421,7 @@ impl<'c> Ctx<'c, '_> {
             }
         };
         // Where sums are stored at once, whole panels need no epilogue.
-        let whole = match (plan.plain, plan.has_partial_panel()) {
+        let whole = match (part.plain, part.has_partial_panel()) {
             (None, _) => Whole::Never,
             (Some(_), false) => Whole::Always,
             (Some(_), true) => Whole::If(b.cmp(Cmp::Ge, panel.left, width)),
@@ -421,7 +438,7 @@ impl<'c> Ctx<'c, '_> {
                 let place = env
                     .with_flat(Flat::of(env, &c.m, first_row, None))
                     .with_flat_of(&c.n, panel.column);
-                let stride = b.index(plan.plain.unwrap_or(0));
+                let stride = b.index(part.plain.unwrap_or(0));
                 (place.element(c.target.value, &c.target.subs), stride)
             };
             match whole {
@@ -446,7 +463,7 @@ impl<'c> Ctx<'c, '_> {
             lhs_depth: b.index(lhs_depth),
             rhs: panel.rhs.0,
             rhs_depth: panel.rhs.1,
-            ahead: b.index(plan.ahead()),
+            ahead: b.index(part.ahead()),
             depth: step.depths,
             from: kept,
             from_row: width,
@@ -454,8 +471,8 @@ impl<'c> Ctx<'c, '_> {
             into,
             into_row,
         };
-        match self.narrow {
-            None => plan.tile.call(b, &call),
+        match part.narrow() {
+            None => part.tile.call(b, &call),
             Some(narrow) => {
                 let fits = b.cmp(Cmp::Le, panel.left, b.index(narrow.columns() as i64));
                 b.if_else(
@@ -465,7 +482,7 @@ impl<'c> Ctx<'c, '_> {
                         vec![]
                     },
                     || {
-                        plan.tile.call(b, &call);
+                        part.tile.call(b, &call);
                         vec![]
                     },
                 );
@@ -486,15 +503,15 @@ impl<'c> Ctx<'c, '_> {
     }
 
     /// Stores what the epilogue makes of a tile's finished sums.
-    fn epilogue(&self, env: &Env<'c, '_>, first_row: V<'c>, panel: &Panel<'c>) {
+    fn epilogue(&self, env: &Env<'c, '_>, first_row: V<'c>, panel: &Panel<'c, '_>) {
         let b = env.b;
-        let (plan, c) = (self.plan, self.contraction);
+        let (plan, c) = (self.plan, panel.contraction);
         let width = b.index(plan.panel() as i64);
         let rows = b.index(plan.tile.rows as i64);
         let outer = Side { group: &c.m, first: first_row, count: rows };
         let columns = b.smin(panel.left, width);
         let inner = Side { group: &c.n, first: panel.column, count: columns };
-        let partial = match plan.columns.is_multiple_of(plan.tile.lanes) {
+        let partial = match panel.part.columns.is_multiple_of(plan.tile.lanes) {
             true => Partial::Never,
             false => Partial::Last,
         };

@@ -27,7 +27,7 @@ use crate::build::Scalar;
 use crate::error::CompilerBug;
 use crate::tuning::Sizes;
 use access::{Found, Strides, varying};
-use einmesh_ir::{Expr, IndexId};
+use einmesh_ir::{DType, Expr, IndexId};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 use micro::Tile;
 use pack::Form;
@@ -62,15 +62,14 @@ pub enum Access {
     Tiles,
 }
 
-/// The sizes that a product is computed with. "Rows" are m, "columns" n, "depth" k.
+/// The sizes that products with one left operand are computed with, mostly a single one. "Rows" are m, "columns" n,
+/// "depth" k.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Plan {
     /// The sums that the micro-kernel holds; its columns are a panel.
     pub tile: Tile,
     /// The whole problem.
     pub rows: u64,
-    /// The whole problem.
-    pub columns: u64,
     /// The whole problem.
     pub depth: u64,
     /// The number of independent problems.
@@ -87,10 +86,63 @@ pub struct Plan {
     pub lhs: Access,
     /// Whether the left operand is packed once, in a phase of its own, for all blocks of columns.
     pub packed_before: bool,
-    /// The right operand: direct or tiles.
+    /// The products, whose panels are counted one product after the other.
+    pub parts: Vec<Part>,
+}
+
+/// What is a product's own among those with one left operand.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Part {
+    /// The plan's tile, with this right operand's numbers.
+    pub tile: Tile,
+    /// How many columns there are.
+    pub columns: u64,
+    /// The panels of the products before.
+    pub first_panel: u64,
+    /// The right operand: direct, in panels, or tiles.
     pub rhs: Access,
     /// Whether the sums of whole panels are the result, and where they lie: the distance of rows.
     pub plain: Option<i64>,
+}
+
+impl Part {
+    /// Panels, the last of which may not be whole.
+    pub fn panels(&self) -> u64 {
+        self.columns.div_ceil(self.tile.columns())
+    }
+
+    /// Whether there is a last panel that is not whole.
+    pub fn has_partial_panel(&self) -> bool {
+        !self.columns.is_multiple_of(self.tile.columns())
+    }
+
+    /// How many bytes ahead the right operand is asked for: some depths of a packed panel, or the next panel
+    /// beside one that is read where it lies.
+    pub fn ahead(&self) -> i64 {
+        let depth = self.tile.columns() * memory(self.tile.rhs).bytes();
+        match self.rhs {
+            Access::Direct(_) => depth as i64,
+            _ => (AHEAD * depth) as i64,
+        }
+    }
+
+    /// The micro-kernel for the last panel, if fewer vectors than usual are enough.
+    pub fn narrow(&self) -> Option<Tile> {
+        let last = self.columns % self.tile.columns();
+        let vectors = last.div_ceil(self.tile.lanes);
+        (last != 0 && vectors < self.tile.vectors).then_some(Tile { vectors, ..self.tile })
+    }
+
+    /// Panels of it that are packed at a time, if a block has so many and they are used again or not.
+    fn packed_panels(&self, block: u64, again: bool) -> u64 {
+        match self.rhs {
+            Access::Panels(_) => 0,
+            Access::Direct(_) if !self.has_partial_panel() => 0,
+            Access::Direct(_) => 1,
+            _ if again => block,
+            _ => 1,
+        }
+    }
 }
 
 impl Plan {
@@ -104,9 +156,9 @@ impl Plan {
         Form { tile: self.tile, whole_depth: self.depth.is_multiple_of(self.tile.lanes) }
     }
 
-    /// Panels, the last of which may not be whole.
+    /// The panels of all products.
     pub fn panels(&self) -> u64 {
-        self.columns.div_ceil(self.panel())
+        self.parts.iter().map(Part::panels).sum()
     }
 
     /// Panels of a block, at most.
@@ -129,24 +181,9 @@ impl Plan {
         self.row_tiles() <= self.group
     }
 
-    /// How many bytes ahead the right operand is asked for: some depths of a packed panel, or the next panel
-    /// beside one that is read where it lies.
-    pub fn ahead(&self) -> i64 {
-        let depth = self.panel() * memory(self.tile.rhs).bytes();
-        match self.rhs {
-            Access::Direct(_) => depth as i64,
-            _ => (AHEAD * depth) as i64,
-        }
-    }
-
     /// Steps along the depth.
     pub fn steps(&self) -> u64 {
         self.depth.div_ceil(self.step)
-    }
-
-    /// Whether there is a last panel that is not whole.
-    pub fn has_partial_panel(&self) -> bool {
-        !self.columns.is_multiple_of(self.panel())
     }
 
     /// Elements from one row of the packed left operand to the next, if it is packed by [`Access::Rows`]. A
@@ -188,14 +225,9 @@ impl Plan {
 
     /// Elements of the packed right operand.
     pub fn rhs_elements(&self) -> u64 {
-        let panels = match self.rhs {
-            Access::Panels(_) => 0,
-            Access::Direct(_) if !self.has_partial_panel() => 0,
-            Access::Direct(_) => 1,
-            _ if self.one_group() => 1,
-            _ => self.block_panels(),
-        };
-        panels * self.step * self.panel()
+        let (block, again) = (self.block_panels(), !self.one_group());
+        let panels = self.parts.iter().map(|p| p.packed_panels(block, again)).max();
+        panels.unwrap_or(0) * self.step * self.panel()
     }
 
     /// Elements of the sums that are kept from one step to the next.
@@ -220,30 +252,59 @@ pub fn emit(
     }
     let straight = oriented(kernel, contraction);
     let turned = exchanged(&straight);
-    for mut c in [straight, turned] {
-        let lies = access::panels(kernel, &c.rhs, c.accumulator, &c.n, &c.k);
-        if let Some(lies) = &lies {
-            c.k.clone_from(&lies.along);
-        }
-        if let Some(plan) = plan(kernel, &c, level, &sizes, lies.as_ref()) {
-            return drive::emit(phases, kernel, &c, &plan).map(|()| true);
+    for c in [straight, turned] {
+        let mut alone = [c];
+        if let Some(plan) = plan(kernel, &mut alone, level, &sizes) {
+            return drive::emit(phases, kernel, &alone, &plan).map(|()| true);
         }
     }
     Ok(false)
 }
 
-/// How a contraction is computed as a matrix product, its right operand in panels if it is a parameter; `None` if that is not worth it.
+/// Adds the phases of contractions with one left operand; `false` if each should rather be computed alone: if they
+/// read their right operands in different ways, or not by tiles.
+pub fn emit_together(
+    phases: &mut Phases<'_, '_>,
+    kernel: &Kernel,
+    siblings: &[Contraction],
+) -> Result<bool, CompilerBug> {
+    let (level, sizes) = (phases.level, phases.sizes);
+    let apart = |c: &Contraction| {
+        few::plan(kernel, c, level, &sizes).is_some() || oriented(kernel, c) != *c
+    };
+    if siblings.iter().any(apart) {
+        return Ok(false);
+    }
+    let mut siblings = siblings.to_vec();
+    match plan(kernel, &mut siblings, level, &sizes) {
+        Some(plan) => drive::emit(phases, kernel, &siblings, &plan).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// How contractions with one left operand are computed as a matrix product; their depths get the order in which
+/// those of right operands in panels lie. `None` if that is not worth it.
 fn plan(
     kernel: &Kernel,
-    c: &Contraction,
+    siblings: &mut [Contraction],
     level: Level,
     sizes: &Sizes,
-    lies: Option<&Found>,
 ) -> Option<Plan> {
+    let found = |c: &Contraction| access::panels(kernel, &c.rhs, c.accumulator, &c.n, &c.k);
+    let all_lie: Vec<Option<Found>> = siblings.iter().map(found).collect();
+    if let Some(lies) = &all_lie[0] {
+        siblings.iter_mut().for_each(|c| c.k.clone_from(&lies.along));
+    }
+    let form = |lies: &Option<Found>| lies.as_ref().map(|lies| (lies.width, lies.along.clone()));
+    if all_lie.iter().any(|lies| form(lies) != form(&all_lie[0])) {
+        return None;
+    }
+    let (c, lies) = (&siblings[0], all_lie[0].as_ref());
     let size = |group: &[IndexId]| -> u64 {
         group.iter().map(|i| kernel.indices[i.0 as usize].extent).product()
     };
-    let (rows, columns, depth, batch) = (size(&c.m), size(&c.n), size(&c.k), size(&c.batch));
+    let columns: Vec<u64> = siblings.iter().map(|c| size(&c.n)).collect();
+    let (rows, depth, batch) = (size(&c.m), size(&c.k), size(&c.batch));
     let scalar = register(c.accumulator);
     let lanes = u64::from(level.lanes(scalar));
     let direct = |operand: &Expr, across: &[IndexId]| {
@@ -251,12 +312,14 @@ fn plan(
     };
     // Narrower than this, most of a register tile is padding, and packing costs more than it saves; but few rows
     // are multiplied with what is side by side in memory without packing it.
-    let beside = direct(&c.rhs, &c.n).filter(|s| s.across == 1);
-    let few = beside.filter(|_| rows <= FEW_ROWS);
+    let all_beside: Vec<Option<Strides>> =
+        siblings.iter().map(|c| direct(&c.rhs, &c.n).filter(|s| s.across == 1)).collect();
+    let few = all_beside[0].filter(|_| rows <= FEW_ROWS);
     let streamed = lies.filter(|_| rows <= FEW_ROWS);
     let enough = rows >= 4 || few.is_some() && rows > 0;
-    let enough = enough && columns * 2 > lanes && depth >= 4;
-    if !scalar.is_float() || batch == 0 || rows == 0 || !enough && lies.is_none() {
+    let enough = enough && columns.iter().all(|n| n * 2 > lanes) && depth >= 4;
+    let alike = all_beside.iter().all(|s| s.is_some() == few.is_some()) || rows > FEW_ROWS;
+    if !scalar.is_float() || batch == 0 || rows == 0 || !enough && lies.is_none() || !alike {
         return None;
     }
     let wide = match (lies, few) {
@@ -267,9 +330,9 @@ fn plan(
         (None, Some(_)) => ((level.registers() - 1) / (rows + 1)).clamp(1, MOST_VECTORS),
         (None, None) => sizes.tile_vectors,
     };
-    let vectors = columns.div_ceil(lanes).min(wide);
+    let vectors = columns.iter().max()?.div_ceil(lanes).min(wide);
     let panel = vectors * lanes;
-    let panels = columns.div_ceil(panel);
+    let panels = columns.iter().map(|n| n.div_ceil(panel)).sum();
     let (row_blocks, column_blocks) = match few {
         Some(strides) => {
             let bytes = depth * panel * memory(strides.element).bytes();
@@ -289,22 +352,7 @@ fn plan(
         None if streamed.is_some() => rows,
         None => tile_rows(rows.div_ceil(row_blocks), fewest, sizes),
     };
-    let mut tile = Tile::of(scalar, lanes, tile_rows, vectors);
-    let rhs = match (lies, beside) {
-        (Some(lies), _) => {
-            tile.rhs = lies.element;
-            Access::Panels(lies.width)
-        }
-        // A last panel that is not whole is packed, and so is all the rest, if that means another type.
-        (None, Some(strides))
-            if rows <= FEW_ROW_TILES * tile.rows
-                && (strides.element == c.accumulator || columns.is_multiple_of(panel)) =>
-        {
-            tile.rhs = strides.element;
-            Access::Direct(strides)
-        }
-        _ => Access::Tiles,
-    };
+    let tile = Tile::of(scalar, lanes, tile_rows, vectors);
     let row_tiles = rows.div_ceil(row_blocks).div_ceil(tile.rows);
     let step = match few {
         // Stretches of few rows of the other operand at a time: each is read as it lies in memory.
@@ -315,16 +363,28 @@ fn plan(
     let group = sizes.packed_rows / tile.rows;
     let group = row_tiles.div_ceil(row_tiles.div_ceil(group.max(1)));
     let lhs = match direct(&c.lhs, &c.m).filter(|s| s.element == c.accumulator) {
-        Some(strides) if reads_well(&strides, &tile, columns) => Access::Direct(strides),
+        Some(strides) if reads_well(&strides, &tile, columns.iter().sum()) => {
+            Access::Direct(strides)
+        }
         _ if contiguous(kernel, &c.lhs, &c.m) && !contiguous(kernel, &c.lhs, &c.k) => Access::Tiles,
         _ => Access::Rows,
     };
+    let mut parts: Vec<Part> = Vec::with_capacity(siblings.len());
+    for (n, c) in siblings.iter().enumerate() {
+        let (lies, beside) = (all_lie[n].as_ref(), all_beside[n]);
+        let (rhs, element) = right(c, &tile, (rows, columns[n]), lies, beside);
+        parts.push(Part {
+            tile: Tile { rhs: element.unwrap_or(tile.rhs), ..tile },
+            columns: columns[n],
+            first_panel: parts.iter().map(Part::panels).sum(),
+            rhs,
+            plain: plain(kernel, c, panel),
+        });
+    }
     Some(Plan {
         packed_before: column_blocks > 1 && !matches!(lhs, Access::Direct(_)),
-        plain: plain(kernel, c, panel),
         tile,
         rows,
-        columns,
         depth,
         batch,
         row_blocks,
@@ -332,8 +392,29 @@ fn plan(
         step,
         group,
         lhs,
-        rhs,
+        parts,
     })
+}
+
+/// How the micro-kernel gets a right operand, and what that is made of if not of the accumulator's numbers.
+fn right(
+    c: &Contraction,
+    tile: &Tile,
+    (rows, columns): (u64, u64),
+    lies: Option<&Found>,
+    beside: Option<Strides>,
+) -> (Access, Option<DType>) {
+    match (lies, beside) {
+        (Some(lies), _) => (Access::Panels(lies.width), Some(lies.element)),
+        // A last panel that is not whole is packed, and so is all the rest, if that means another type.
+        (None, Some(strides))
+            if rows <= FEW_ROW_TILES * tile.rows
+                && (strides.element == c.accumulator || columns.is_multiple_of(tile.columns())) =>
+        {
+            (Access::Direct(strides), Some(strides.element))
+        }
+        _ => (Access::Tiles, None),
+    }
 }
 
 /// Into how many blocks so many `units` of an operand are split that is read once: as many as are wanted, unless

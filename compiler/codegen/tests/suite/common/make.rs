@@ -77,6 +77,11 @@ impl Make {
         self.kernel
     }
 
+    pub fn siblings(mut self, contractions: Vec<Contraction>) -> Kernel {
+        self.kernel.body = Body::Siblings(contractions);
+        self.kernel
+    }
+
     pub fn online(mut self, online: Online) -> Kernel {
         self.kernel.body = Body::Online(online);
         self.kernel

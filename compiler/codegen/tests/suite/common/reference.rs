@@ -91,6 +91,7 @@ pub fn run(kernel: &Kernel, operands: &mut [Vec<u8>], ints: &[i64]) {
     match &kernel.body {
         Body::Nest(nest) => ctx.nest(nest),
         Body::Contraction(contraction) => ctx.contraction(contraction),
+        Body::Siblings(siblings) => siblings.iter().for_each(|c| ctx.contraction(c)),
         Body::Online(online) => ctx.online(online),
         Body::Argsort { input, output, position } => ctx.argsort(*input, *output, *position),
     }
