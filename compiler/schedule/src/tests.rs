@@ -4,7 +4,8 @@ use crate::kernel::Body;
 use crate::{KernelGraph, schedule};
 use einmesh_artifact::Step;
 use einmesh_ir::{
-    BinaryOp, Bounds, Builder, DType, Expr, Load, Reducer, SpmdProgram, UnaryOp, verify,
+    BinaryOp, Bounds, Builder, DType, DimId, Expr, Load, Reducer, SpmdProgram, UnaryOp, ValueId,
+    verify,
 };
 
 fn kinds(graph: &KernelGraph) -> Vec<&'static str> {
@@ -146,4 +147,30 @@ fn an_inlined_index_keeps_its_type() {
     crate::inline::inline(&mut program);
     assert_eq!(program.body.ops.len(), 1, "it was inlined");
     assert_eq!(verify(&program), vec![]);
+}
+
+/// `x·v` and what `read` makes of the product `x·w` and it.
+fn two_products(read: impl FnOnce(&mut Builder, [DimId; 2], [ValueId; 2])) -> KernelGraph {
+    let mut b = Builder::new("two");
+    let (m, n, k) = (b.dim("M", 5), b.dim("N", 7), b.dim("K", 3));
+    let x = b.input("x", DType::F32, &[m, k]);
+    let (v, w) = (b.input("v", DType::F32, &[k, n]), b.input("w", DType::F32, &[k, n]));
+    let one = b.einsum("one", &[m, n], x, v);
+    let other = b.einsum("other", &[m, n], x, w);
+    read(&mut b, [m, n], [one, other]);
+    schedule(&SpmdProgram::whole(b.finish()))
+}
+
+#[test]
+fn products_of_one_factor_are_siblings_unless_one_needs_the_other() {
+    let both = two_products(|b, _, sums| sums.into_iter().for_each(|sum| b.output(sum)));
+    assert_eq!(kinds(&both), ["siblings"]);
+    let gated = two_products(|b, dims, [gate, up]| {
+        let out = b.compute("out", DType::F32, &dims, &[], Reducer::None, |i| {
+            let [gate, up] = [gate, up].map(|sum| Expr::load(sum, i.to_vec()));
+            Expr::binary(BinaryOp::Mul, Expr::unary(UnaryOp::Tanh, gate), up)
+        });
+        b.output(out);
+    });
+    assert_eq!(kinds(&gated), ["contraction", "contraction"]);
 }

@@ -3,8 +3,9 @@
 
 use crate::common::make::*;
 use crate::common::{Tolerance, check_all, check_special, check_tuned};
-use einmesh_codegen::Sizes;
+use einmesh_codegen::{Level, Options, Sizes, TargetKind, emit};
 use einmesh_ir::{BinaryOp, DType, Expr, IndexId, UnaryOp};
+use einmesh_schedule::KernelGraph;
 use einmesh_schedule::kernel::{Contraction, Kernel};
 
 const F32: Tolerance = Tolerance { relative: 1e-5, absolute: 2e-4 };
@@ -170,4 +171,24 @@ fn special_values_stay_with_their_product() {
         (siblings(DType::F32, (1, 3, 9), false, &[(70, Panels, Sum), (33, Panels, Active)]), F32),
         (siblings(DType::F32, (1, 17, 9), false, &[(40, In, Active), (33, In, Sum)]), F32),
     ]);
+}
+
+/// A phase packs rows, and one multiplies, however many products there are; those that read in different ways have
+/// phases of their own.
+#[test]
+fn those_alike_share_their_phases() {
+    let phases = |parts: &[(u64, Lies, Stored)], m: u64| {
+        let kernel = siblings(DType::F32, (1, m, 40), true, parts);
+        let graph = KernelGraph { kernels: vec![kernel], ..KernelGraph::default() };
+        let target = TargetKind::Cpu(vec![Level::X86_64V4, Level::X86_64V3]);
+        let emitted = emit(&graph, &Options { target, ..Options::default() });
+        let emitted = emitted.unwrap_or_else(|bug| panic!("{bug}"));
+        emitted.kernels[0].phases.iter().map(Vec::len).max()
+    };
+    for m in [1, 8, 40] {
+        let alike = [(70, Panels, Active), (64, Panels, Sum), (96, Panels, Sum)];
+        assert!(phases(&alike, m) <= Some(2), "{m} rows");
+        let other = [(70, Panels, Active), (64, In, Sum), (96, Panels, Sum)];
+        assert!(phases(&other, m) >= Some(3), "{m} rows");
+    }
 }
