@@ -188,6 +188,39 @@ fn split_keys() {
     ]);
 }
 
+/// So few rows that keys and values are read where they lie: every guard, tails of keys, depths and columns, every
+/// type, keys in several parts, special values.
+#[test]
+fn few_rows() {
+    let step = Shape { t: 1, r: 1, k: 64, v: 64, ..SMALL };
+    let mut cases = Vec::new();
+    for (name, guard) in GUARDS {
+        cases.push((attention(name, Shape { r: 3, ..step }, guard, Some(alibi)), F32));
+    }
+    let sizes = [
+        (1, 1, 1, 1, 1),
+        (1, 16, 16, 16, 2),
+        (2, 17, 13, 21, 2),
+        (4, 3, 128, 33, 1),
+        (1, 700, 40, 300, 3),
+    ];
+    for (t, u, k, v, r) in sizes {
+        let shape = Shape { t, u, k, v, r, ..SMALL };
+        cases.push((attention("few", shape, None, None), F32));
+        cases.push((attention("few ragged", shape, Some(ragged), None), F32));
+    }
+    for dtype in [DType::F64, DType::Bf16, DType::F16] {
+        let tolerance = if dtype == DType::F64 { F64 } else { BF16 };
+        let shape = Shape { dtype, u: 37, k: 24, v: 40, r: 2, ..step };
+        cases.push((attention("few dtype", shape, Some(ragged), None), tolerance));
+    }
+    let long = Shape { b: 1, u: 3001, g: 1, ..step };
+    cases.push((attention("few parts", long, None, None), F32));
+    cases.push((attention("few parts keep", long, Some(keep), None), F32));
+    check_all(&cases);
+    check_special(&[(attention("few values", Shape { u: 40, ..step }, None, None), F32)]);
+}
+
 /// Infinities and NaN in queries, keys and biases, and in values that have a weight.
 #[test]
 fn special_values() {

@@ -115,10 +115,12 @@ impl<'c> Ctx<'c, '_> {
             let to = b.smin(b.sub(high, block), number(plan.block));
             let from = b.smax(b.sub(low, block), b.index(0));
             let from = round_down(b, from, plan.key_panel());
-            let panels = round_up(b, to, plan.key_panel());
-            self.packed.pack_keys(env, self.online, block, (from, panels));
-            if let Some(context) = &self.online.context {
-                self.packed.pack_values(env, (self.online, context), block, (from, to));
+            if !plan.in_place {
+                let panels = round_up(b, to, plan.key_panel());
+                self.packed.pack_keys(env, self.online, block, (from, panels));
+                if let Some(context) = &self.online.context {
+                    self.packed.pack_values(env, (self.online, context), block, (from, to));
+                }
             }
             b.for_each(b.index(0), number(plan.groups()), 1, |group| {
                 self.group(env, state, (first_row, group), block);
@@ -173,14 +175,22 @@ impl<'c> Ctx<'c, '_> {
         let from = round_down(b, b.smax(b.sub(low, block), b.index(0)), plan.key_panel());
         b.if_true(b.cmp(Cmp::Lt, from, to), || {
             let top = b.mul(group, b.index(plan.tile_rows as i64));
-            self.packed.scores(env, top, (from, round_up(b, to, plan.key_panel())));
+            match plan.in_place {
+                true => self.packed.scores_in_place(env, self.online, block, (from, to)),
+                false => self.packed.scores(env, top, (from, round_up(b, to, plan.key_panel()))),
+            }
             b.for_each(b.index(0), b.index(plan.tile_rows as i64), 1, |row| {
                 self.row(env, state, (first_row, top, row), block, (from, to));
             });
-            if plan.columns > 0 {
+            if let Some(context) = self.online.context.as_ref().filter(|_| plan.columns > 0) {
                 let sums = b.mul(top, b.index(plan.sum_stride() as i64));
                 let base = b.byte_offset(state, self.layout.sums as i64);
-                self.packed.context(env, b.address(base, plan.scalar, sums), (from, to));
+                let sums = b.address(base, plan.scalar, sums);
+                let context = (self.online, context);
+                match plan.in_place {
+                    true => self.packed.context_in_place(env, context, sums, block, (from, to)),
+                    false => self.packed.context(env, sums, (from, to)),
+                }
             }
         });
     }

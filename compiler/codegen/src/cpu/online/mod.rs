@@ -6,9 +6,11 @@
 //! it packs keys and values, and for each group of rows: computes the scores in registers, evaluates them row by
 //! row, and adds the weighted values to the rows' sums. Each row has a range of keys that the guard's comparisons
 //! amount to; blocks, panels and groups outside of all ranges are skipped. If there are few rows, the keys are
-//! split in parts as well, whose states a second phase merges in order: results never depend on who ran what.
+//! split in parts as well, whose states a second phase merges in order: results never depend on who ran what. Very few
+//! rows, as in a decode step, read keys and values where they lie (`direct.rs`).
 
 mod bounds;
+mod direct;
 mod drive;
 mod finish;
 mod packed;
@@ -34,6 +36,8 @@ const BLOCK_BYTES: u64 = 192 << 10;
 /// There should be so many tiles, unless they would have less than [`TILE_FLOPS`] to do.
 const TILES: u64 = 16;
 const TILE_FLOPS: u64 = 2_000_000;
+/// Keys and values that are read in place are split in parts of this much at least.
+const PART_BYTES: u64 = 256 << 10;
 
 /// The sizes that rows are reduced with. "Rows" are m, "keys" n, "depth" k, "columns" v.
 #[derive(Clone, PartialEq, Debug)]
@@ -66,6 +70,8 @@ pub struct Plan {
     pub parts: u64,
     /// Keys of a part, a multiple of `block`.
     pub part_keys: u64,
+    /// Whether keys and values are read where they lie.
+    pub in_place: bool,
 }
 
 impl Plan {
@@ -94,17 +100,13 @@ impl Plan {
         let fitting = BLOCK_BYTES / (scalar.bytes() * (depth + columns).max(1));
         let block = fitting.min(BLOCK_KEYS) / panel * panel;
         let block = block.min(keys.next_multiple_of(panel)).max(panel);
-        let wanted = TILES.div_ceil(tiles(chunk));
-        let affordable = (flops(chunk, keys) / TILE_FLOPS).max(1);
-        let blocks = keys.div_ceil(block).max(1);
-        let part_blocks = blocks.div_ceil(wanted.min(affordable));
         // The number of rows that costs least: a call costs about a quarter of a row besides its rows.
         let tile_rows = (most_rows.div_ceil(2)..=most_rows)
             .rev()
             .min_by_key(|r| chunk.div_ceil(*r) * (4 * r + 1))
             .unwrap_or(most_rows)
             .min(chunk);
-        Plan {
+        let mut plan = Plan {
             scalar,
             lanes,
             tile_rows,
@@ -117,9 +119,21 @@ impl Plan {
             batch,
             chunk,
             block,
-            parts: blocks.div_ceil(part_blocks),
-            part_keys: part_blocks * block,
-        }
+            parts: 1,
+            part_keys: 0,
+            in_place: false,
+        };
+        plan.in_place = direct::suits(kernel, online, &plan);
+        let wanted = TILES.div_ceil(tiles(chunk));
+        let affordable = match plan.in_place {
+            true => keys * (depth + columns) * scalar.bytes() / PART_BYTES,
+            false => flops(chunk, keys) / TILE_FLOPS,
+        };
+        let blocks = keys.div_ceil(block).max(1);
+        let part_blocks = blocks.div_ceil(wanted.min(affordable.max(1)));
+        plan.parts = blocks.div_ceil(part_blocks);
+        plan.part_keys = part_blocks * block;
+        plan
     }
 
     /// Tiles along the rows.

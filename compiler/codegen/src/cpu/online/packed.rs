@@ -27,16 +27,20 @@ pub struct Packed<'c, 'p> {
 impl Packed<'_, '_> {
     /// Bytes of each part, in the order of the fields.
     pub fn bytes(plan: &Plan) -> [u64; 4] {
+        let packed_keys = if plan.in_place { 0 } else { plan.block };
         [
             plan.bytes(plan.padded_rows() * plan.lhs_stride()),
-            plan.bytes(plan.block * plan.padded_depth()),
-            plan.bytes(plan.block * plan.sum_stride()),
+            plan.bytes(packed_keys * plan.padded_depth()),
+            plan.bytes(packed_keys * plan.sum_stride()),
             plan.bytes(plan.tile_rows * plan.score_stride()),
         ]
     }
 
-    /// Adds the micro-kernels to the module.
+    /// Adds the micro-kernels to the module, if any are needed.
     pub fn define(phases: &mut Phases<'_, '_>, plan: &Plan) {
+        if plan.in_place {
+            return;
+        }
         define(phases, plan, plan.key_vectors);
         if plan.columns > 0 {
             define(phases, plan, plan.column_vectors);
@@ -204,7 +208,7 @@ pub fn at_row<'c, 'k>(env: &Env<'c, 'k>, online: &Online, plan: &Plan, row: V<'c
 }
 
 /// A factor at the depths `depth ..` in the lanes, 0 beyond the last.
-fn along<'c>(
+pub fn along<'c>(
     env: &Env<'c, '_>,
     plan: &Plan,
     online: &Online,
@@ -218,7 +222,7 @@ fn along<'c>(
 }
 
 /// An expression with a group along the lanes, 0 in all but the first `count`; without one, all lanes are in range.
-fn lanewise<'c>(
+pub fn lanewise<'c>(
     env: &Env<'c, '_>,
     plan: &Plan,
     flat: Flat<'c>,
