@@ -157,7 +157,7 @@ impl<'a> Ctx<'a> {
             return Val::Poison;
         }
         match (name, subs) {
-            ("grad", _) => return self.not_yet_grad(subs, args, span),
+            ("grad", _) => return self.grad(subs, args, span),
             ("scan", _) => return self.scan(subs, args, span),
             ("uniform", _) => return self.uniform(subs, args, span),
             ("argsort", Some(subs)) => return self.argsort(subs, args, span),
@@ -243,8 +243,7 @@ impl<'a> Ctx<'a> {
                     })
                     .0
             }
-            // What `stop` means concerns gradients only.
-            "stop" => first.0,
+            "stop" => self.stopped(first.0),
             "rank" => self.rank(first),
             "wide" => self.widened(first),
             _ => self.whole_reduction(name, first),
@@ -370,37 +369,5 @@ impl<'a> Ctx<'a> {
             };
         }
         total.map_or(Val::Poison, Val::Array)
-    }
-
-    /// `grad[path](s)` is of the type of `path`; everything around it is checked.
-    fn not_yet_grad(
-        &mut self,
-        subs: Option<&'a Subscripts>,
-        args: &'a [ast::Arg],
-        span: Span,
-    ) -> Val {
-        self.report(
-            Diagnostic::error(codes::GRAD, "`grad` is not compiled yet")
-                .at(span, "everything around it was checked")
-                .help("compile the loss alone and differentiate outside, or write the gradient as an einsum"),
-        );
-        for arg in args {
-            self.eval(&arg.value);
-        }
-        let target = subs.and_then(|s| match &s.subs[..] {
-            [ast::Subscript::Expr(e)] => Some(e),
-            _ => None,
-        });
-        match target {
-            Some(path) => self.eval(path),
-            None => {
-                self.report(
-                    Diagnostic::error(codes::BRACKETS, "`grad` needs what to differentiate by")
-                        .at(span, "")
-                        .help("write `grad[p](loss)`"),
-                );
-                Val::Poison
-            }
-        }
     }
 }

@@ -166,6 +166,7 @@ impl<'a> Ctx<'a> {
             lifts: how.lifts.clone(),
             scope: scope.into(),
             first_value,
+            differentiated: crate::grad::differentiated(function),
             ..Frame::default()
         });
         self.calls.push(id);
@@ -361,6 +362,7 @@ impl<'a> Ctx<'a> {
             Some((m.param.ty.span, "declared here".to_owned())),
         );
         let value = self.kept(value);
+        let value = self.apart(&m.param.name.text, value);
         let poison = value.is_poison();
         self.frame_mut()
             .vars

@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::values::{Array, Val};
 use einmesh_diagnostics::codes::language as codes;
 use einmesh_diagnostics::{Code, Diagnostic, Diagnostics, Span};
-use einmesh_ir::{Arena, Block, DType, DimId, Expr, IndexId, LoopVarId, Program};
+use einmesh_ir::{Arena, Block, DType, DimId, Expr, IndexId, LoopVarId, Program, ValueId};
 use einmesh_syntax::ast;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -96,6 +96,8 @@ pub(crate) struct Frame {
     pub loops: Vec<LoopScope>,
     /// How many values there were when the call began.
     pub first_value: usize,
+    /// The variables that some `grad` of the function names.
+    pub differentiated: BTreeSet<String>,
     /// The functions it was inlined from, itself last.
     pub scope: Arc<[String]>,
 }
@@ -131,6 +133,11 @@ pub(crate) struct Ctx<'a> {
     pub program: Program,
     pub index_vars: Arena<IndexId, IndexVar>,
     pub blocks: Vec<Block>,
+    /// For each block but the outermost: the states of its loop at the start of an iteration.
+    pub entries: Vec<Vec<ValueId>>,
+    /// Copies that only gradients need, and those of them that gradients do not pass.
+    pub copies: BTreeSet<ValueId>,
+    pub stops: BTreeSet<ValueId>,
     pub frames: Vec<Frame>,
     /// The functions that are being inlined, to refuse recursion.
     pub calls: Vec<usize>,
@@ -175,6 +182,9 @@ impl<'a> Ctx<'a> {
             program: Program::default(),
             index_vars: Arena::new(),
             blocks: vec![Block::default()],
+            entries: Vec::new(),
+            copies: BTreeSet::new(),
+            stops: BTreeSet::new(),
             frames: Vec::new(),
             calls: Vec::new(),
             sites: Vec::new(),

@@ -17,6 +17,9 @@ impl<'a> Ctx<'a> {
         let (inst, function) = self.fns[id];
         self.program = Program { name: function.name.text.clone(), ..Program::default() };
         self.blocks = vec![Block::default()];
+        self.entries.clear();
+        self.copies.clear();
+        self.stops.clear();
         self.expansions = 0;
         self.drawn.clear();
         self.placed.clear();
@@ -25,6 +28,7 @@ impl<'a> Ctx<'a> {
         self.frame_mut().generics = generics;
         self.frame_mut().roles = roles;
         self.frame_mut().float = Some(einmesh_ir::DType::F32);
+        self.frame_mut().differentiated = crate::grad::differentiated(function);
         self.calls.push(id);
         for param in &function.params {
             let val = self.parameter(param);

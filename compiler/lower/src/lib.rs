@@ -34,6 +34,7 @@ mod entry;
 mod expect;
 mod expr;
 mod generics;
+mod grad;
 mod index;
 mod lifting;
 mod loops;
@@ -119,6 +120,7 @@ pub fn lower(modules: &Modules, options: &Options) -> (Option<Lowered>, Diagnost
     }
     ctx.resolve_placed(&directives);
     program.dims = ctx.program_dims();
+    grad::forward(&mut program, &ctx.copies);
     if let Some((dtype, _)) = directives.precision {
         precision::apply(&mut program, dtype);
     }

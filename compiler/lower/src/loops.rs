@@ -197,6 +197,8 @@ impl<'a> Ctx<'a> {
             collected: vec![],
         };
         self.frame_mut().loops.push(scope);
+        let entries = states.iter().flat_map(|s| s.leaves.iter().map(|(_, entry)| *entry));
+        self.entries.push(entries.collect());
         self.blocks.push(Block::default());
         self.block(body);
         self.span = origin;
@@ -214,6 +216,7 @@ impl<'a> Ctx<'a> {
             self.leave_collected(collected_names, name.unwrap_or_default(), &lifts);
         self.frame_mut().indices.truncate(depth);
         let mut block = self.blocks.pop().unwrap_or_default();
+        self.entries.pop();
         if !same.is_empty() {
             rename_values(&mut block, &same);
         }

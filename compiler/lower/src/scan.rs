@@ -183,6 +183,7 @@ impl<'a> Ctx<'a> {
         let var = self.program.loop_vars.push(LoopVar { name: name.clone(), dim });
         let first_value = self.program.values.len();
         self.frame_mut().loops.push(LoopScope { name, var, first_value, collected: vec![] });
+        self.entries.push(all.iter().map(|s| s.entry).collect());
         self.blocks.push(Block::default());
         let here = BTreeMap::from([(id, Expr::LoopVar(var))]);
         let next: Vec<Expr> = all.iter().map(|s| substitute(s.body.clone(), &here)).collect();
@@ -199,6 +200,7 @@ impl<'a> Ctx<'a> {
             each.into_iter().map(emit).collect::<Vec<ValueId>>()
         });
         let body = self.blocks.pop().unwrap_or_default();
+        self.entries.pop();
         self.frame_mut().loops.pop();
         let stacked: Vec<DimId> = std::iter::once(dim).chain(dims.iter().copied()).collect();
         let (mut carried, mut collected) = (Vec::new(), Vec::new());

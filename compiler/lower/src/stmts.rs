@@ -104,6 +104,7 @@ impl<'a> Ctx<'a> {
 
     /// Binds a variable of the current function.
     pub fn set_var(&mut self, name: &str, val: Val, span: Span) {
+        let val = self.apart(name, val);
         self.frame_mut().vars.insert(name.to_owned(), Var { val, span });
     }
 

@@ -252,21 +252,25 @@ dim B = 4, D = 8
 export fn f(x: f32[B,D]) -> f32 = sum(x)
 plan p for f { @mesh(data: 2) @shard(data: [B, D]) }
 ```";
-    GRAD = 590, "`grad` is not compiled yet",
-"Differentiation is a later stage of the compiler. Everything around `grad` is checked; its value has the type of
-what it differentiates by.
+    GRAD = 590, "what `grad` is of, or by",
+"`grad[p](s)` is of one float `s`, by the floats of the variable `p`.
 
 ```ein
-fn f(x: f32) -> f32 {
+dim D = 8
+fn f(x: f32[D]) -> f32[D] {
   y   = x * x
   out = grad[x](y)
 }
 ```
 
-The derivative written out:
+One number:
 
 ```ein
-fn f(x: f32) -> f32 = 2 * x
+dim D = 8
+fn f(x: f32[D]) -> f32[D] {
+  y   = x * x
+  out = grad[x](sum(y))
+}
 ```";
     SCAN = 591, "the function of a `scan` does not fit what is scanned",
 "For n values the function takes 2n numbers, first what is combined so far and then what comes next, and gives n.
@@ -375,5 +379,30 @@ Said what is split:
 dim B = 4
 export fn f(x: f32[B]) -> f32 = sum(x)
 plan p for f { @mesh(data: 2) @shard(data: B) }
+```";
+    GRAD_THROUGH = 597, "a gradient cannot pass here",
+"A gradient inside of a loop cannot run through the loop's earlier iterations, and none runs through a `while`.
+
+```ein
+dim N = 4
+fn f(x: f32) -> f32 {
+  y   = x
+  out = 0.0
+  for n in N {
+    y   = y * x
+    out = out + grad[x](y)
+  }
+}
+```
+
+After the loop it runs through all of them:
+
+```ein
+dim N = 4
+fn f(x: f32) -> f32 {
+  y = x
+  for n in N { y = y * x }
+  out = grad[x](y)
+}
 ```";
 }
