@@ -1,7 +1,7 @@
 //! Random programs: what the compiler makes of them computes what the interpreter says.
 
 #[path = "../../compiler/spmd/tests/common/mod.rs"]
-mod parted;
+pub mod parted;
 
 use crate::compiled::{difference, run};
 use einmesh_interp::{Precision, Tensor, evaluate, random_inputs};
