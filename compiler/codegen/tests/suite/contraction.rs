@@ -12,17 +12,18 @@ const F64: Tolerance = Tolerance { relative: 1e-13, absolute: 1e-12 };
 /// A unit of bf16's last place: sums that differ by rounding may lie on two sides of a midpoint.
 const BF16: Tolerance = Tolerance { relative: 1.0 / 128.0, absolute: 2e-3 };
 
-struct Layout {
-    dtype: DType,
-    m: u64,
-    n: u64,
-    k: u64,
-    lhs_transposed: bool,
-    rhs_transposed: bool,
-    out_transposed: bool,
+/// A product of matrices, each transposed or not.
+pub struct Layout {
+    pub dtype: DType,
+    pub m: u64,
+    pub n: u64,
+    pub k: u64,
+    pub lhs_transposed: bool,
+    pub rhs_transposed: bool,
+    pub out_transposed: bool,
 }
 
-fn matmul(l: &Layout) -> Kernel {
+pub fn matmul(l: &Layout) -> Kernel {
     let mut make = make(&format!(
         "{} {}x{}x{} {}{}{}",
         l.dtype, l.m, l.n, l.k, l.lhs_transposed, l.rhs_transposed, l.out_transposed

@@ -15,4 +15,5 @@ mod panels;
 mod random;
 mod semantics;
 mod siblings;
+mod special;
 mod tuning;

@@ -27,7 +27,7 @@ fn flat(indices: &[(IndexId, u64)]) -> Expr {
 }
 
 /// `out[m, n…] = tanh(Σ x[m, k…] · w[layer, n / 32, k, n mod 32] + bias[n…])`, the layer a number of the launch.
-fn linear(dtype: DType, m: u64, n: &[u64], k: &[u64], epilogue: bool) -> Kernel {
+pub fn linear(dtype: DType, m: u64, n: &[u64], k: &[u64], epilogue: bool) -> Kernel {
     let mut make = make(&format!("{dtype} {m}x{n:?}x{k:?} {epilogue}"));
     make.ints(1);
     let row = make.index(m);
