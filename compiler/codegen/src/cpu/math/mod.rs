@@ -3,8 +3,14 @@
 //!
 //! Errors are measured against the `libm` crate in `tests/suite/math.rs`: f32 within 2 ulp, f64 within 4 ulp.
 //! NaN, infinities, signed zeros and denormal numbers (in and out) are those of C's functions. Sine and
-//! cosine of f64 keep their accuracy up to |x| = 2²⁸; beyond, they are within ±1. Every number of f32 is checked
-//! by `tests/suite/exhaustive.rs`.
+//! cosine of f64 keep their accuracy up to |x| = 2²⁸; beyond, they are within ±1.
+//!
+//! `tests/suite/exhaustive.rs` tries every number of f32. The largest errors it found, alike at the levels x86-64-v3
+//! and x86-64-v4, in units of the last place:
+//!
+//! | sin | cos | log | exp | erf | tanh |
+//! |---|---|---|---|---|---|
+//! | 0.500 | 0.500 | 0.840 | 1.010 | 1.028 | 1.498 |
 
 // Constants are written as they were published, with more digits than a float has.
 #![allow(clippy::excessive_precision)]
