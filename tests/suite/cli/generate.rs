@@ -121,6 +121,42 @@ fn text_follows_from_the_seed_and_nothing_else() {
     assert_eq!(d.generate(&BYTES, "Hello", &least).data(), greedy);
 }
 
+/// Constants stand in the `config.json` beside the checkpoint; the command line goes before it.
+#[test]
+fn constants_come_from_the_checkpoints_config() {
+    let d = Directory::with_models("config");
+    let model = ["llama.ein", "--params=small.safetensors", "--tokenizer=bytes", "-DH=6"];
+    let says =
+        |options: &[&str]| d.generate(&model, "Hello", &[&["--max-tokens=12"], options].concat());
+    let expected = says(&["-Dtheta=10000", "-Deps=0.25"]).data();
+    assert_ne!(says(&[]).data(), expected, "the file's own constants give another text");
+    d.write("config.json", json!({ "rope_theta": 10000, "rms_norm_eps": 0.25 }).to_string());
+    let ran = says(&[]);
+    assert!(ran.stderr.contains("config.json: eps = 0.25, theta = 10000.0"), "{}", ran.stderr);
+    assert_eq!(ran.data(), expected);
+    d.write("config.json", json!({ "rope_theta": 7.0, "rms_norm_eps": 0.25 }).to_string());
+    assert_eq!(says(&["-Dtheta=10000"]).data(), expected);
+    // Nothing, as it may be said.
+    let nothing = json!({ "rope_theta": null, "rope_scaling": { "rope_type": "default" } });
+    d.write("config.json", nothing.to_string());
+    assert_eq!(says(&["-Dtheta=10000", "-Deps=0.25"]).data(), expected);
+
+    let refused = [
+        (json!({ "rope_scaling": { "rope_type": "llama3" } }), "`rope_scaling` is"),
+        (json!({ "rms_norm_eps": "small" }), "`rms_norm_eps` cannot be \"small\""),
+        (json!({ "tie_word_embeddings": 1 }), "`tie_word_embeddings` cannot be 1"),
+        (json!({ "rms_norm_eps": 1e-6, "layer_norm_eps": 1e-5 }), "differ"),
+        (json!([]), "invalid type"),
+    ];
+    for (config, why) in refused {
+        d.write("config.json", config.to_string());
+        says(&[]).fails(1, &["config.json", why]);
+    }
+    d.write("config.json", json!({ "rope_theta": 10000 }).to_string());
+    let model = ["gpt2.ein", "--params=small.safetensors", "--tokenizer=bytes", "-DH=6"];
+    d.generate(&model, "Hello", &[]).fails(1, &["`rope_theta`", "no `const theta`"]);
+}
+
 /// A model that says what stands in its parameters, whatever it reads.
 const SCRIPT: &str = "
 dim B, T, V = 256, N = 64

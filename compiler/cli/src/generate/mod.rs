@@ -1,9 +1,10 @@
 //! `einmesh generate`: text from a model that decodes, token by token.
 //!
 //! The model's two entries are compiled for the prompt's length and share parameters and cache in memory
-//! ([`decoder`]); extents come from the checkpoint ([`extents`]); tokens are chosen here on the host
-//! ([`sampler`]) and become text as they come ([`vocabulary`]).
+//! ([`decoder`]); extents come from the checkpoint ([`extents`]), constants from the `config.json` beside it
+//! ([`config`]); tokens are chosen here on the host ([`sampler`]) and become text as they come ([`vocabulary`]).
 
+mod config;
 mod decoder;
 mod extents;
 mod sampler;
@@ -12,6 +13,7 @@ mod vocabulary;
 use crate::args::{CompileOptions, Generate};
 use crate::commands::{Stop, compiled_with, plural, print};
 use crate::terminal::Terminal;
+use config::Constants;
 use decoder::{CONTRACT, Decoder, PREFILL, STEP};
 use einmesh_artifact::Artifact;
 use einmesh_driver::{Failure, Goal, Request, Source};
@@ -36,7 +38,8 @@ pub fn generate(options: &Generate, terminal: &Terminal) -> Result<(), Stop> {
         let message = "the prompt has no tokens: the model needs one at least to go on from";
         return Err(Stop::Failed(message.to_owned()));
     }
-    let extents = sizes(options, &modules, &params, prompt.len(), terminal)?;
+    let constants = constants(options, &modules, &params)?;
+    let extents = sizes(options, &modules, &params, &constants, prompt.len(), terminal)?;
     let compile = |entry: &str| -> Result<Artifact, Stop> {
         let mut request = Request::new(Source::File(file.clone()), entry);
         request.goal = Goal::Build;
@@ -45,8 +48,11 @@ pub fn generate(options: &Generate, terminal: &Terminal) -> Result<(), Stop> {
             placement: options.placement.clone(),
             ..CompileOptions::default()
         };
-        let (_, products) =
-            compiled_with(request, &compiled, |o| o.dims.extend(extents.clone()), terminal)?;
+        let adjust = |o: &mut einmesh_lower::Options| {
+            o.dims.extend(extents.clone());
+            o.consts.extend(constants.clone());
+        };
+        let (_, products) = compiled_with(request, &compiled, adjust, terminal)?;
         Ok(products.artifact.expect("the goal was an artifact"))
     };
     let start = Instant::now();
@@ -140,12 +146,31 @@ fn decodes(modules: &Modules) -> bool {
     [PREFILL, STEP].iter().all(|wanted| entries.iter().any(|(name, _)| name == wanted))
 }
 
+/// The constants that stand beside the checkpoint; told, since no option names them.
+fn constants(
+    options: &Generate,
+    modules: &Modules,
+    params: &SafeTensors,
+) -> Result<Constants, Stop> {
+    let mut given = einmesh_lower::Options::default();
+    for definition in &options.define {
+        definition.apply(&mut given);
+    }
+    let constants = config::constants(params.path(), modules, &given).map_err(Stop::Failed)?;
+    if !constants.is_empty() {
+        let each = constants.iter().map(|(name, value)| format!("{name} = {value}"));
+        eprintln!("note: config.json: {}", each.collect::<Vec<String>>().join(", "));
+    }
+    Ok(constants)
+}
+
 /// The extents that the command line does not give: those of the model from its checkpoint, one row, the
 /// prompt's length, and a cache for all that is read.
 fn sizes(
     options: &Generate,
     modules: &Modules,
     params: &SafeTensors,
+    constants: &Constants,
     prompt: usize,
     terminal: &Terminal,
 ) -> Result<Extents, Stop> {
@@ -154,10 +179,12 @@ fn sizes(
     for definition in &options.define {
         definition.apply(&mut probe);
     }
-    let (given, constants): (Extents, Extents) =
+    let (given, integers): (Extents, Extents) =
         std::mem::take(&mut probe.dims).into_iter().partition(|(name, _)| declared.has(name));
+    // Which parameters there are may depend on them.
+    probe.consts.extend(constants.clone());
     // The names of the parameters and of their axes do not depend on extents: the file's own will do.
-    probe.dims = constants;
+    probe.dims = integers;
     probe.dims.extend(declared.open().map(|dim| (dim.to_owned(), 1)));
     let (lowered, found) = einmesh_lower::lower(modules, &probe);
     let Some(lowered) = lowered else {
