@@ -10,6 +10,7 @@ mod options;
 mod plans;
 mod runs;
 mod sources;
+mod train;
 mod tuning;
 
 use einmesh_exec::tensors::{ElementType, SafeTensors, Tensor, write_safetensors};

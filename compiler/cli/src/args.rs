@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::overrides::{Definition, FsdpList, MeshList, Precision, ShardList};
+use crate::train::options::Train;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use einmesh_driver::Stage;
 use std::path::PathBuf;
@@ -80,6 +81,11 @@ pub enum Command {
     },
     /// Compile an entry, or open an artifact, and run it.
     Run(Box<Run>),
+    /// Train on text: compile a step, or make one of a loss, run it, and save what it learns.
+    ///
+    /// `--config RUN.toml` stands for options from a file: `steps = 1000`, `data = ["a.txt"]`, `[define] B = 8`.
+    /// Progress goes to stderr. Ctrl-C saves and stops.
+    Train(Box<Train>),
     /// Generate text with a model that decodes, such as models/gpt2.ein.
     ///
     /// MODEL, or MODEL_decode.ein beside it, exports `prefill` and `decode_step` as models/gpt2_decode.ein
@@ -170,6 +176,20 @@ pub struct Placement {
     /// Replace @precision: compute=bf16 (`none` clears).
     #[arg(long, value_name = "compute=DTYPE")]
     pub precision: Option<Precision>,
+}
+
+impl Placement {
+    /// One device, whatever a plan says.
+    pub fn one_device() -> Placement {
+        let none = "none";
+        Placement {
+            plan: None,
+            mesh: none.parse().ok(),
+            shard: none.parse().ok(),
+            fsdp: none.parse().ok(),
+            precision: none.parse().ok(),
+        }
+    }
 }
 
 /// Arguments of `run`.

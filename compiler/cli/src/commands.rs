@@ -12,6 +12,7 @@ mod tune;
 use crate::args::{Args, Command, CompileOptions};
 use crate::generate;
 use crate::terminal::Terminal;
+use crate::train;
 use clap::CommandFactory;
 use einmesh_driver::{Goal, Products, Request, Session, Source, Stage, Tuning, compile};
 use std::io::{ErrorKind, Write};
@@ -39,6 +40,7 @@ pub fn execute(command: &Command, terminal: &Terminal) -> Result<(), Stop> {
             build::build(compile, *target, output, *json, terminal)
         }
         Command::Run(run) => run::run(run, terminal),
+        Command::Train(options) => train::train(options, terminal),
         Command::Generate(options) => generate::generate(options, terminal),
         Command::Einsum(einsum) => einsum::einsum(einsum, terminal),
         Command::Tune(arguments) => tune::tune(arguments),

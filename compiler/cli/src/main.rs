@@ -1,4 +1,5 @@
-//! The `einmesh` command: check, format, explain, plan, build and run einsum programs, and generate text.
+//! The `einmesh` command: check, format, explain, plan, build and run einsum programs, train them, and
+//! generate text.
 //!
 //! Data goes to stdout, diagnostics to stderr. Exit codes: 0 for success, 1 for diagnostics or a failed
 //! run, 2 for a wrong command line.
@@ -9,12 +10,20 @@ mod generate;
 mod interpreted;
 mod overrides;
 mod terminal;
+mod train;
 
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let arguments = match train::config::expand(std::env::args().collect()) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            terminal::Terminal::new(args::Color::Auto).error(&message);
+            return ExitCode::from(2);
+        }
+    };
+    let args = args::Args::parse_from(arguments);
     let terminal = terminal::Terminal::new(args.color);
     match commands::execute(&args.command, &terminal) {
         Ok(()) => ExitCode::SUCCESS,

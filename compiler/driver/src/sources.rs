@@ -10,6 +10,10 @@ use std::path::Path;
 /// The standard library, part of every program.
 pub const PRELUDE: &str = include_str!("../../../models/std/prelude.ein");
 
+/// The files of the standard library that programs import: `use "std/optimizers.ein"`, from anywhere.
+const STD: [(&str, &str); 1] =
+    [("std/optimizers.ein", include_str!("../../../models/std/optimizers.ein"))];
+
 /// Reads and parses a program, the prelude, and all that they import.
 pub fn load(session: &mut Session, source: &Source) -> Result<Modules, Failure> {
     let prelude = parse(session, "std/prelude.ein", PRELUDE);
@@ -34,8 +38,10 @@ pub fn load(session: &mut Session, source: &Source) -> Result<Modules, Failure> 
         for import in imported {
             let target = resolve(&path, &import.text);
             let known = files.contains_key(&target) || waiting.iter().any(|(p, _)| *p == target);
-            // Lowering reports files that are not there, at the import.
-            if !known && let Ok(text) = std::fs::read_to_string(&target) {
+            // A file of the user's goes before the library's. Lowering reports those that are not there.
+            let own = || std::fs::read_to_string(&target).ok();
+            let std = || STD.iter().find(|(name, _)| *name == import.text).map(|s| s.1.to_owned());
+            if !known && let Some(text) = own().or_else(std) {
                 waiting.push((target, text));
             }
         }

@@ -13,9 +13,9 @@ use einmesh_syntax::ast::{self, ExprKind, Subscripts};
 /// The names of all built-in functions.
 pub(crate) const BUILTINS: &[&str] = &[
     "abs", "all", "any", "argmax", "argmin", "argsort", "ceil", "cos", "div", "erf", "exp",
-    "expm1", "floor", "fold", "grad", "isfinite", "log", "log1p", "max", "mean", "min", "prod",
-    "rank", "round", "rsqrt", "scan", "sin", "sqrt", "stop", "sum", "tanh", "uniform", "where",
-    "wide",
+    "expm1", "floor", "fold", "grad", "initial", "isfinite", "log", "log1p", "max", "mean", "min",
+    "prod", "rank", "round", "rsqrt", "scan", "sin", "sqrt", "stop", "sum", "tanh", "uniform",
+    "where", "wide",
 ];
 
 fn unary_function(name: &str) -> Option<UnaryOp> {
@@ -176,6 +176,14 @@ impl<'a> Ctx<'a> {
                 return Val::Poison;
             }
             ("fold", None) => return self.fold_key(args, span),
+            ("initial", None) => {
+                self.report(
+                    Diagnostic::error(codes::INITIAL, "nothing says what record this is")
+                        .at(span, "")
+                        .help("bind it to a name with its type: `p: Params = initial(key)`"),
+                );
+                return Val::Poison;
+            }
             ("argsort" | "argmax" | "argmin", None) => {
                 self.report(
                     Diagnostic::error(

@@ -153,6 +153,7 @@ impl<'a> Ctx<'a> {
             return None;
         }
         let float = float?;
+        let record = self.record_of(matched, &values)?;
         let names = generics.clone();
         let roles = self.generic_roles(function, inst, &names, how.name_span)?;
         let scope: Vec<String> =
@@ -163,6 +164,7 @@ impl<'a> Ctx<'a> {
             generics,
             roles,
             float,
+            record,
             lifts: how.lifts.clone(),
             scope: scope.into(),
             first_value,
@@ -493,7 +495,7 @@ pub(crate) fn parameters(function: &ast::Fn) -> String {
 }
 
 /// A type as written.
-pub(crate) fn type_text(ty: &ast::Type) -> String {
+pub fn type_text(ty: &ast::Type) -> String {
     let path: Vec<&str> = ty.path.iter().map(|n| n.text.as_str()).collect();
     let mut text = path.join(".");
     if !ty.args.is_empty() {

@@ -86,6 +86,8 @@ pub(crate) struct Frame {
     pub roles: Vec<(DimId, DimId)>,
     /// What `float` stands for.
     pub float: Option<DType>,
+    /// What `record` stands for.
+    pub record: Option<crate::types::RecordTy>,
     pub vars: BTreeMap<String, Var>,
     /// Index names in scope, innermost last.
     pub indices: Vec<(String, Binding)>,

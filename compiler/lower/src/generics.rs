@@ -6,7 +6,7 @@ use crate::ctx::{Binding, Ctx, DimRef};
 use crate::dims::Axis;
 use crate::index::bare;
 use crate::reduce::Bound;
-use crate::types::join;
+use crate::types::{RecordTy, Ty, is_any_record, join};
 use crate::values::{Elem, Val, mentioned};
 use einmesh_diagnostics::codes::language as codes;
 use einmesh_diagnostics::{Diagnostic, Span};
@@ -137,6 +137,61 @@ impl<'a> Ctx<'a> {
             (false, _) => self.frame().float,
             (true, dtype) => Some(dtype.unwrap_or(DType::F32)),
         })
+    }
+
+    /// The type of `record` in a call; `Some(None)` if no parameter has it.
+    pub fn record_of(
+        &mut self,
+        matched: &[Matched<'a>],
+        values: &[Option<(Val, Span)>],
+    ) -> Option<Option<RecordTy>> {
+        let generic = |m: &&Matched<'a>| is_any_record(&m.param.ty);
+        if matched.iter().find(generic).is_none() {
+            return Some(None);
+        }
+        let mut found = None;
+        for (m, value) in matched.iter().zip(values).filter(|(m, _)| generic(m)) {
+            match value {
+                Some((Val::Record(r), span)) if found.is_none() => {
+                    let ty = self.record_ty(r.def, r.args.clone(), Vec::new(), *span)?;
+                    found = match Ty::Record(ty).stacked(&r.stack) {
+                        Ty::Record(ty) => Some(ty),
+                        Ty::Array { .. } => None,
+                    };
+                }
+                // Others of the same type are as wanted; a number becomes a record when it is bound.
+                Some((Val::Record(_) | Val::Array(_), _)) | None => {}
+                Some((Val::Poison, _)) => return None,
+                Some((Val::Tuple(_), span)) => {
+                    self.report(
+                        Diagnostic::error(
+                            codes::RECORD_TYPE,
+                            format!("`{}` is one record, not several results", m.param.name.text),
+                        )
+                        .at(*span, "")
+                        .also(m.param.ty.span, "declared here")
+                        .help("bind the results to names, and pass one"),
+                    );
+                    return None;
+                }
+            }
+        }
+        if found.is_none() {
+            let first = matched.iter().find(generic)?;
+            let at = matched.iter().zip(values).find(|(m, _)| generic(m));
+            let (param, span) = (&first.param, at.and_then(|(_, v)| v.as_ref()).map(|(_, s)| *s));
+            self.report(
+                Diagnostic::error(
+                    codes::RECORD_TYPE,
+                    "no argument of this call is a record, so `record` has no type",
+                )
+                .at(span.unwrap_or(param.ty.span), "not a record")
+                .also(param.ty.span, "declared here")
+                .help(format!("pass a record for `{}`", param.name.text)),
+            );
+            return None;
+        }
+        Some(found)
     }
 
     /// Binds generic dims by the axes of whole arguments.

@@ -36,6 +36,7 @@ mod expr;
 mod generics;
 mod grad;
 mod index;
+mod initial;
 mod lifting;
 mod loops;
 mod modules;
@@ -57,11 +58,13 @@ mod subscript;
 mod types;
 mod values;
 
+pub use call::type_text;
 pub use modules::{Modules, imports, resolve};
 pub use options::{Constant, Lowered, Options, Overrides};
 
 use crate::ctx::{Ctx, Frame};
 use crate::names::Def;
+use crate::types::is_any_record;
 use einmesh_diagnostics::codes::language as codes;
 use einmesh_diagnostics::{Diagnostic, Diagnostics};
 use einmesh_ir::Block;
@@ -93,7 +96,9 @@ pub fn check(modules: &Modules, options: &Options) -> Diagnostics {
         }
     }
     for def in own {
-        if let Def::Fn(id) = def {
+        if let Def::Fn(id) = def
+            && ctx.may_stand_alone(id)
+        {
             ctx.lower_entry(id);
         }
     }
@@ -109,6 +114,9 @@ pub fn lower(modules: &Modules, options: &Options) -> (Option<Lowered>, Diagnost
     let Some(entry) = ctx.find_entry(root) else {
         return (None, ctx.diagnostics);
     };
+    if !ctx.may_stand_alone(entry) {
+        return (None, ctx.diagnostics);
+    }
     let function = ctx.fns[entry].1;
     ctx.apply_defines(root, Some(function));
     let mut program = ctx.lower_entry(entry);
@@ -184,6 +192,27 @@ impl<'a> Ctx<'a> {
         None
     }
 
+    /// Whether a function can be checked by itself: one on `record` is where it is called, since what can be done with
+    /// a record depends on its leaves.
+    fn may_stand_alone(&mut self, id: usize) -> bool {
+        let function = self.fns[id].1;
+        let Some(generic) = function.params.iter().find(|p| is_any_record(&p.ty)) else {
+            return true;
+        };
+        if function.export {
+            let name = &function.name.text;
+            self.report(
+                Diagnostic::error(
+                    codes::RECORD_TYPE,
+                    format!("`{name}` is exported, so its arguments have types that are known"),
+                )
+                .at(generic.ty.span, "stands for any record")
+                .help(format!("name the type of `{}`, or remove `export`", generic.name.text)),
+            );
+        }
+        false
+    }
+
     /// Checks a record's fields, with stand-ins for its generic dims.
     fn check_record(&mut self, id: usize) {
         let record = self.records[id].1;
@@ -192,38 +221,13 @@ impl<'a> Ctx<'a> {
             let resolved = dims::Resolved { extent, stand_in: true, role_of: None, parts: vec![] };
             dims::Axis::one(self.dims.push(dims::DimInfo::known(&g.text, Some(resolved))))
         });
-        let args = args.collect();
-        self.record_ty(id, args, Vec::new(), record.span);
+        let args: Vec<dims::Axis> = args.collect();
+        self.record_ty(id, args.clone(), Vec::new(), record.span);
         for field in &record.fields {
-            if let Some(init) = &field.init
-                && !is_initialiser(init)
-            {
-                self.report(
-                    Diagnostic::error(
-                        codes::WRONG_ARGUMENTS,
-                        format!("`{}` is not an initialiser", show::expr(init)),
-                    )
-                    .at(init.span, "")
-                    .help(
-                        "the initialisers are `zeros`, `ones`, `normal(0.02)` and `uniform(0.1)`",
-                    ),
-                );
+            if let Some(init) = &field.init {
+                self.initialiser(id, &args, init);
             }
         }
         self.blocks = vec![Block::default()];
-    }
-}
-
-/// Whether an expression after a field's type says how the field starts.
-fn is_initialiser(e: &einmesh_syntax::ast::Expr) -> bool {
-    use einmesh_syntax::ast::ExprKind;
-    match &e.kind {
-        ExprKind::Name(name) => matches!(name.as_str(), "zeros" | "ones"),
-        ExprKind::Call(callee, args) => {
-            let scaled = matches!(index::bare(callee), Some("normal" | "uniform"));
-            let number = |e: &einmesh_syntax::ast::Expr| matches!(e.kind, ExprKind::Number(_));
-            scaled && args.len() == 1 && args.iter().all(|a| a.name.is_none() && number(&a.value))
-        }
-        _ => false,
     }
 }

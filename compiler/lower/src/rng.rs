@@ -60,10 +60,16 @@ impl<'a> Ctx<'a> {
         if !ok || !self.draw(&key, &ids, arg.value.span) {
             return Val::Poison;
         }
+        let position = self.flat_position(&ids);
+        Val::number(Elem::Strong(DType::F32), Expr::binary(BinaryOp::Uniform, key, position))
+    }
+
+    /// The number of a point among all of its index space, row-major.
+    pub fn flat_position(&mut self, ids: &[IndexId]) -> Expr {
         let mut position: Option<Expr> = None;
         for id in ids {
-            let extent = self.extent(self.index_vars[id].dim);
-            let index = wide(Expr::Index(id));
+            let extent = self.extent(self.index_vars[*id].dim);
+            let index = wide(Expr::Index(*id));
             position = Some(match position {
                 None => index,
                 Some(outer) => {
@@ -72,8 +78,7 @@ impl<'a> Ctx<'a> {
                 }
             });
         }
-        let position = position.unwrap_or_else(|| wide(Expr::int(0)));
-        Val::number(Elem::Strong(DType::F32), Expr::binary(BinaryOp::Uniform, key, position))
+        position.unwrap_or_else(|| wide(Expr::int(0)))
     }
 
     /// `fold(key, a, b)`: a key of its own for each value of the integers.
@@ -120,7 +125,8 @@ impl<'a> Ctx<'a> {
         Val::number(Elem::Strong(DType::Key), key)
     }
 
-    fn key(&mut self, e: &'a ast::Expr) -> Option<Expr> {
+    /// The key that an expression is.
+    pub fn key(&mut self, e: &'a ast::Expr) -> Option<Expr> {
         match self.eval(e) {
             Val::Array(a) if a.axes.is_empty() && a.elem == Elem::Strong(DType::Key) => {
                 Some(a.body)
@@ -142,7 +148,7 @@ impl<'a> Ctx<'a> {
     }
 
     /// Whether a key may be drawn from here; reports if not.
-    fn draw(&mut self, key: &Expr, positions: &[IndexId], span: Span) -> bool {
+    pub fn draw(&mut self, key: &Expr, positions: &[IndexId], span: Span) -> bool {
         let mut repeats: Vec<String> = Vec::new();
         for frame in &self.frames {
             for l in &frame.loops {

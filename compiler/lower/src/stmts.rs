@@ -206,6 +206,11 @@ impl<'a> Ctx<'a> {
             },
             None => None,
         };
+        if let Some((Ty::Record(record), _)) = &resolved
+            && let Some(args) = self.initial_call(value)
+        {
+            return self.initial(record, args, value.span);
+        }
         let target = match &resolved {
             Some((Ty::Array { dtype, .. }, _)) => Some(*dtype),
             _ => None,

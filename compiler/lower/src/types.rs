@@ -43,6 +43,11 @@ pub(crate) fn join(a: Elem, b: Elem) -> Option<Elem> {
     }
 }
 
+/// Whether a type is written as `record`, any record type.
+pub(crate) fn is_any_record(ty: &ast::Type) -> bool {
+    matches!(&ty.path[..], [name] if name.text == "record")
+}
+
 /// Whether every number of float `from` is a number of float `to`.
 pub(crate) fn widens(from: DType, to: DType) -> bool {
     use DType::*;
@@ -52,6 +57,9 @@ pub(crate) fn widens(from: DType, to: DType) -> bool {
 impl<'a> Ctx<'a> {
     /// Resolves a type written in the current module or function.
     pub fn ty(&mut self, ty: &'a ast::Type) -> Option<Ty> {
+        if is_any_record(ty) {
+            return self.any_record(ty).map(Ty::Record);
+        }
         let (inst, name) = self.qualified(self.frame().inst, &ty.path)?;
         let axes = self.type_axes(ty)?;
         if let Some(dtype) = self.dtype_named(inst, name) {
@@ -101,6 +109,25 @@ impl<'a> Ctx<'a> {
                 None
             }
         }
+    }
+
+    /// What `record` stands for in this call.
+    fn any_record(&mut self, ty: &'a ast::Type) -> Option<RecordTy> {
+        let wrong = if ty.axes.is_some() || !ty.args.is_empty() {
+            Some("`record` stands for a whole type, so that it takes neither axes nor arguments")
+        } else if self.frame().record.is_none() {
+            Some("nothing says which type `record` is here")
+        } else {
+            None
+        };
+        if let Some(message) = wrong {
+            self.report(Diagnostic::error(codes::RECORD_TYPE, message).at(ty.span, "").help(
+                "`record` is for the parameters and results of functions that are called with records; \
+                 elsewhere name the type",
+            ));
+            return None;
+        }
+        self.frame().record.clone()
     }
 
     /// The dtype of this name: built in, `float` as instantiated in this call, or a `type` name.

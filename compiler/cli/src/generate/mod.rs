@@ -25,7 +25,7 @@ use sampler::Sampling;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use vocabulary::Vocabulary;
+pub use vocabulary::Vocabulary;
 
 /// Compiles a model, reads the prompt and prints what follows.
 pub fn generate(options: &Generate, terminal: &Terminal) -> Result<(), Stop> {

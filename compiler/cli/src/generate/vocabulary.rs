@@ -62,6 +62,29 @@ impl Vocabulary {
         }
     }
 
+    /// The tokens of a part of a text, with none around it.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, String> {
+        match self {
+            Vocabulary::Bytes => self.encode(text),
+            Vocabulary::File(tokenizer) => {
+                let encoded = tokenizer.encode(text, false);
+                let encoded = encoded.map_err(|why| format!("cannot encode the text: {why}"))?;
+                Ok(encoded.get_ids().to_vec())
+            }
+        }
+    }
+
+    /// A name that two vocabularies share only if they give the same tokens.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Vocabulary::Bytes => "bytes".to_owned(),
+            Vocabulary::File(tokenizer) => match tokenizer.to_string(false) {
+                Ok(text) => einmesh_artifact::sha256_hex(text.as_bytes()),
+                Err(why) => format!("unknown: {why}"),
+            },
+        }
+    }
+
     /// The tokens after which a text is at its end.
     pub fn ends(&self) -> Vec<u32> {
         match self {

@@ -176,7 +176,10 @@ impl Builder<'_> {
     pub(crate) fn ty(&mut self, pair: Pair<'_, Rule>) -> Type {
         let span = self.span(&pair);
         let mut children = Children::of(pair);
-        let path = self.path(children.required());
+        let path = match children.optional(Rule::any_record) {
+            Some(any) => vec![Name { text: "record".to_owned(), span: self.span(&any) }],
+            None => self.path(children.required()),
+        };
         let (mut args, mut axes) = (Vec::new(), None);
         for child in children {
             if child.as_rule() == Rule::type_args {

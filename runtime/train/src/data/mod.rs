@@ -27,6 +27,8 @@ pub struct Dataset {
     /// T: the tokens of a row.
     length: u64,
     seed: u64,
+    /// The part kept for validation.
+    validation: f64,
 }
 
 /// A source's windows: those of training first, then those of validation.
@@ -61,12 +63,17 @@ impl Dataset {
             .collect::<Result<_, _>>()?;
         let sizes: Vec<f64> = windows.iter().map(|w| w.training as f64).collect();
         let mixture = Mixture::new(proportions.unwrap_or(&sizes), windows.len())?;
-        Ok(Dataset { sources: windows, mixture, length, seed })
+        Ok(Dataset { sources: windows, mixture, length, seed, validation })
     }
 
     /// The sources.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.sources.iter().map(|w| &w.source)
+    }
+
+    /// The part of each source that is kept for validation.
+    pub fn validation_part(&self) -> f64 {
+        self.validation
     }
 
     /// Where a run begins.

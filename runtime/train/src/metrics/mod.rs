@@ -26,6 +26,8 @@ pub struct Record {
     pub others: BTreeMap<String, f64>,
     /// Tokens of the training batches up to and with this step.
     pub tokens: u64,
+    /// Milliseconds that this step took.
+    pub step_ms: f64,
     /// Tokens a second in this step.
     pub tokens_per_second: f64,
     /// The step's floating-point operations a second, as a part of what the machine could do at most.
@@ -47,6 +49,7 @@ impl Record {
             object.insert(name.clone(), (*number).into());
         }
         object.insert("tokens".to_owned(), self.tokens.into());
+        object.insert("step_ms".to_owned(), self.step_ms.into());
         object.insert("tokens_per_second".to_owned(), self.tokens_per_second.into());
         if let Some(mfu) = self.mfu {
             object.insert("mfu".to_owned(), mfu.into());
@@ -65,6 +68,7 @@ impl Record {
                 "loss" => record.loss = number,
                 "validation_loss" => record.validation_loss = Some(number),
                 "tokens" => record.tokens = value.as_u64()?,
+                "step_ms" => record.step_ms = number,
                 "tokens_per_second" => record.tokens_per_second = number,
                 "mfu" => record.mfu = Some(number),
                 "seconds" => record.seconds = number,

@@ -250,4 +250,45 @@ fn f(x: f32[T]) -> f32[T] {
   out[t | t < 4] = x[t]
 }
 ```";
+    RECORD_TYPE = 416, "It is not known which type `record` is",
+"`record` in a function's signature stands for any record type, the same one throughout.
+A call's arguments say which.
+
+```ein
+record Pair { a: f32, b: f32 }
+fn scaled(p: record, by: f32) -> record = by * p
+fn f(x: f32) -> f32 = scaled(x, 2.0)
+```
+
+With an argument that is a record:
+
+```ein
+record Pair { a: f32, b: f32 }
+fn scaled(p: record, by: f32) -> record = by * p
+fn f(p: Pair) -> Pair = scaled(p, 2.0)
+```";
+    INITIAL = 417, "It is not known how a value starts",
+"`initial(key)` gives a record whose leaves start as their fields say: `zeros`, `ones`, `normal(deviation)`
+or `uniform(bound)`. It is bound to a name with a type, and every leaf has an initialiser, of its own or of
+a record around it.
+
+```ein
+dim D = 8
+record Norm { weight: f32[D] = ones, bias: f32[D] }
+fn start(r: rng) -> Norm {
+  p: Norm = initial(r)
+  out = p
+}
+```
+
+With one for each leaf:
+
+```ein
+dim D = 8
+record Norm { weight: f32[D] = ones, bias: f32[D] = zeros }
+fn start(r: rng) -> Norm {
+  p: Norm = initial(r)
+  out = p
+}
+```";
 }

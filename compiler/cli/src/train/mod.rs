@@ -1,0 +1,248 @@
+//! `einmesh train`: compiles a training step and runs it on text.
+//!
+//! [`options`] is the command line, with a file of options ([`config`]); [`program`] finds the step or makes one of
+//! a loss; this file compiles it and puts the run together; [`run`] is the run itself.
+
+pub mod config;
+pub mod options;
+mod program;
+mod run;
+
+use crate::commands::{Stop, compiled_with, plural, print};
+use crate::generate::Vocabulary;
+use crate::terminal::Terminal;
+use einmesh_artifact::Artifact;
+use einmesh_driver::{Goal, Request, Source};
+use einmesh_exec::tensors::{self, SafeTensors, Tensor, Value};
+use einmesh_exec::{Module, Options, Session};
+use einmesh_train::checkpoint::{Directory, Loaded};
+use einmesh_train::data::Source as Text;
+use einmesh_train::{Bytes, Dataset, Encoder, TrainError, Trainer};
+use options::Train;
+use program::Program;
+use run::{Feed, Run};
+use std::path::PathBuf;
+
+/// The part of a text that is kept for validation, unless another is given.
+const VALIDATION: f64 = 0.05;
+
+/// Compiles a step, trains with it, and tells how it went.
+pub fn train(options: &Train, terminal: &Terminal) -> Result<(), Stop> {
+    let text = program::read(&options.file)?;
+    let (session, modules) = einmesh_driver::read(&Source::File(options.file.clone()));
+    let modules = modules.map_err(|failure| {
+        terminal.report(&session, Some(&failure));
+        Stop::Reported
+    })?;
+    let program = program::program(options, &modules, &text)?;
+    let directory =
+        options.checkpoint.as_deref().map(Directory::open).transpose().map_err(failed)?;
+    let checkpoint = newest(options, directory.as_ref())?;
+    let (step, flops) = compile(options, &program, &program.step, true, terminal)?;
+
+    let mut settings = Options::default();
+    if let Some(threads) = options.threads {
+        settings.threads = threads as usize;
+    }
+    let module =
+        |artifact: &Artifact| Module::load(artifact).map_err(|e| Stop::Failed(e.to_string()));
+    let mut trainer = Trainer::new(module(&step)?, settings).map_err(failed)?;
+    let feed = feed(options, &mut trainer)?;
+    if let (Feed::Text(_), Some(entry)) = (&feed, validated(options, &program)) {
+        let (artifact, _) = compile(options, &program, entry, true, terminal)?;
+        trainer.validate_with(module(&artifact)?).map_err(failed)?;
+    }
+    match &checkpoint {
+        Some(checkpoint) => {
+            for note in trainer.resume(checkpoint).map_err(failed)? {
+                eprintln!("note: {note}");
+            }
+        }
+        None => {
+            let state = state(options, &program, settings, terminal)?;
+            trainer.start(&state).map_err(failed)?;
+        }
+    }
+    let peak = einmesh_train::peak_flops(settings.threads);
+    let outcome = Run { options, trainer, feed, directory, settings, flops, peak }
+        .go(checkpoint.map(|c| c.saved))?;
+    match options.json {
+        true => print(&format!("{outcome}\n")),
+        false => Ok(()),
+    }
+}
+
+fn failed(error: TrainError) -> Stop {
+    Stop::Failed(error.to_string())
+}
+
+/// The entry for validation, if it is wanted.
+fn validated<'p>(options: &Train, program: &'p Program) -> Option<&'p str> {
+    options.validate_every.and(program.validate.as_deref())
+}
+
+/// The checkpoint to go on from. A new run does not write over another's checkpoints.
+fn newest(options: &Train, directory: Option<&Directory>) -> Result<Option<Loaded>, Stop> {
+    let Some(directory) = directory else {
+        return Ok(None);
+    };
+    if !options.resume {
+        return match directory.steps().map_err(failed)?.first() {
+            None => Ok(None),
+            Some(step) => Err(Stop::Failed(format!(
+                "`{}` has a checkpoint of step {step} already\n\
+                 help: go on from it with `--resume`, or give another `--checkpoint`",
+                directory.path().display()
+            ))),
+        };
+    }
+    let (newest, damaged) = directory.newest().map_err(failed)?;
+    let lost = newest.is_none() && !damaged.is_empty();
+    for error in damaged {
+        eprintln!("warning: {error}");
+    }
+    match lost {
+        true => Err(Stop::Failed(format!(
+            "no checkpoint of `{}` is whole\nhelp: begin anew in another directory",
+            directory.path().display()
+        ))),
+        false => Ok(newest),
+    }
+}
+
+/// Compiles an entry; `placed` says whether on the mesh or for one device. With it come the floating-point operations of
+/// one run on all devices.
+fn compile(
+    options: &Train,
+    program: &Program,
+    entry: &str,
+    placed: bool,
+    terminal: &Terminal,
+) -> Result<(Artifact, f64), Stop> {
+    let mut request = Request::new(program.source.clone(), entry);
+    request.goal = Goal::Build;
+    let mut compile = options.compile.clone();
+    if options.loss.is_some() {
+        // The step's plans are made of the one that was chosen.
+        compile.placement.plan = None;
+    }
+    if !placed {
+        compile.placement = crate::args::Placement::one_device();
+        compile.emit.clear();
+        compile.time_passes = false;
+    }
+    let (_, products) = compiled_with(request, &compile, |_| (), terminal)?;
+    let flops = products.contraction_flops();
+    Ok((products.artifact.expect("the goal was an artifact"), flops))
+}
+
+/// What the step's other arguments are.
+fn feed(options: &Train, trainer: &mut Trainer) -> Result<Feed, Stop> {
+    if let Some(path) = &options.batch {
+        let file = SafeTensors::open(path).map_err(|e| Stop::Failed(e.to_string()))?;
+        for note in trainer.fix_batch(&file).map_err(failed)? {
+            eprintln!("note: {note}");
+        }
+        return Ok(Feed::Fixed);
+    }
+    let rows = trainer.rows().map_err(failed)?;
+    let vocabulary;
+    let encoder: &dyn Encoder = match options.tokenizer.as_str() {
+        "bytes" => &Bytes,
+        name => {
+            vocabulary = Vocabulary::open(name).map_err(Stop::Failed)?;
+            &vocabulary
+        }
+    };
+    let cache = cache();
+    let open = |path: &PathBuf| Text::open(path, encoder, &cache).map_err(failed);
+    let texts = options.data.iter().map(open).collect::<Result<Vec<Text>, Stop>>()?;
+    let part = match (options.validation, options.validate_every) {
+        (Some(part), _) if !(0.0..1.0).contains(&part) => {
+            return Err(Stop::Usage(format!("`--validation {part}` is not from 0 to below 1")));
+        }
+        (Some(part), _) => part,
+        (None, Some(_)) => VALIDATION,
+        (None, None) => 0.0,
+    };
+    Dataset::new(texts, options.mix.as_deref(), rows.length, part, options.seed)
+        .map(Feed::Text)
+        .map_err(failed)
+}
+
+/// Where encoded texts are kept.
+fn cache() -> PathBuf {
+    let home = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    home.unwrap_or_else(std::env::temp_dir).join("einmesh/tokens")
+}
+
+/// The state that a new run starts from, made on one device: the numbers do not depend on the mesh.
+fn state(
+    options: &Train,
+    program: &Program,
+    settings: Options,
+    terminal: &Terminal,
+) -> Result<Vec<(String, Tensor)>, Stop> {
+    let given = !options.params.is_empty();
+    let entry = if given { &program.start } else { &program.init };
+    let Some(entry) = entry else {
+        return Err(Stop::Failed(match given {
+            true => "nothing makes a state of `--params`\nhelp: export `init(p: Params) -> (s: State)`, or name one with `--init`".to_owned(),
+            false => "nothing makes a state\nhelp: pass `--params`, or export `init(r: rng) -> (s: State)`".to_owned(),
+        }));
+    };
+    let (artifact, _) = compile(options, program, entry, false, terminal)?;
+    let manifest = artifact.manifest.clone();
+    let module = Module::load(&artifact).map_err(|e| Stop::Failed(e.to_string()))?;
+    let mut session = Session::new(module, settings).map_err(|e| Stop::Failed(e.to_string()))?;
+    let seed = options.seed.to_le_bytes();
+    let params;
+    let values: Vec<Value> = match given {
+        true => {
+            params =
+                SafeTensors::open_all(&options.params).map_err(|e| Stop::Failed(e.to_string()))?;
+            let bound = tensors::bind(&manifest, Some(&params), &[])
+                .map_err(|e| Stop::Failed(e.to_string()))?;
+            for note in bound.notes {
+                eprintln!("note: {note}");
+            }
+            bound.values
+        }
+        false => vec![Value { dtype: tensors::ElementType::U64, pieces: vec![&seed] }],
+    };
+    let numbered: Vec<(usize, &Value)> = values.iter().enumerate().collect();
+    session.bind_all(&numbered).map_err(|e| Stop::Failed(e.to_string()))?;
+    session.run().map_err(|e| Stop::Failed(e.to_string()))?;
+    let outputs = manifest.outputs.iter().enumerate();
+    outputs
+        .map(|(i, output)| {
+            let tensor = session.output(i).map_err(|e| Stop::Failed(e.to_string()))?;
+            Ok((output.path.clone(), tensor))
+        })
+        .collect()
+}
+
+impl Encoder for Vocabulary {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
+        self.encode_plain(text)
+    }
+
+    fn end(&self) -> Option<u32> {
+        self.ends().first().copied()
+    }
+
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn identity(&self) -> String {
+        self.fingerprint()
+    }
+}
+
+/// How long and on what a run was, for people.
+fn machine(devices: u64, threads: usize) -> String {
+    format!("{}, {}", plural(devices, "device"), plural(threads as u64, "thread"))
+}

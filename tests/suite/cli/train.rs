@@ -1,0 +1,203 @@
+//! `train`: a run that is interrupted, killed or moved to another mesh ends as one that was not.
+
+use super::{Directory, Ran};
+use einmesh_exec::tensors::SafeTensors;
+use serde_json::Value as Json;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Every test's model and step.
+const STEP: [&str; 3] = ["bigram.ein", "--step", "train_step"];
+const TEXT: [&str; 2] = ["--data", "text.txt"];
+
+impl Directory {
+    /// With a model and a text.
+    fn with_text(name: &str) -> Directory {
+        let d = Directory::new(name);
+        d.write("bigram.ein", include_str!("../../programs/bigram.ein"));
+        d.write("text.txt", include_str!("../../../dsl/LANGUAGE.md"));
+        d
+    }
+
+    fn train(&self, options: &[&[&str]]) -> Ran {
+        self.einmesh(&[&[&["train"], &STEP[..]], options].concat())
+    }
+
+    fn training(&self, options: &[&[&str]]) -> Command {
+        let mut command = self.command("einmesh", &[&[&["train"], &STEP[..]], options].concat());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// The loss of each step that a run wrote.
+    fn losses(&self, file: &str) -> Vec<f64> {
+        let text = self.text(file);
+        let lines = text.lines().enumerate().map(|(i, line)| {
+            let record: Json = serde_json::from_str(line).expect("a JSON object a line");
+            assert_eq!(record["step"], i, "{line}");
+            record["loss"].as_f64().expect("a number")
+        });
+        lines.collect()
+    }
+
+    /// The bytes of the newest checkpoint's tensors.
+    fn newest(&self, directory: &str) -> [Vec<u8>; 2] {
+        let entries = std::fs::read_dir(self.path(directory)).expect("a directory");
+        let names = entries.map(|e| e.expect("an entry").file_name().into_string().expect("text"));
+        let newest = names.filter(|n| n.starts_with("step-")).max().expect("a checkpoint");
+        ["model", "state"]
+            .map(|name| self.bytes(&format!("{directory}/{newest}/{name}.safetensors")))
+    }
+}
+
+#[test]
+fn a_step_learns_and_tells_what_it_does() {
+    let d = Directory::with_text("learns");
+    let ran = d.train(&[
+        &TEXT,
+        &["--steps=60", "--validate=validate", "--validate-every=20", "--metrics=m.jsonl"],
+        &[
+            "--report=r.html",
+            "--tensorboard=events",
+            "--checkpoint=ck",
+            "--save-every=25",
+            "--json",
+        ],
+    ]);
+    let summary: Json = serde_json::from_str(&ran.data()).expect("one object");
+    assert_eq!(summary["steps"], 60);
+    assert_eq!(summary["parameters"], 65536);
+    assert!(ran.stderr.contains("65536 parameters on 1 device"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("step 60/60  loss"), "{}", ran.stderr);
+    let losses = d.losses("m.jsonl");
+    assert_eq!(losses.len(), 60);
+    assert!(
+        (losses[0] - 256_f64.ln()).abs() < 1e-5,
+        "a table of zeros knows nothing: {}",
+        losses[0]
+    );
+    assert!(losses[50..].iter().all(|l| *l < losses[0] - 0.7), "{losses:?}");
+    let validation = summary["validation_loss"].as_f64().expect("it was measured");
+    assert!(validation < losses[0] - 0.7, "{validation}");
+    let page = d.text("r.html");
+    assert!(page.contains("<svg") && page.contains("validation") && page.contains("bigram.ein"));
+    assert!(std::fs::read_dir(d.path("events")).expect("a directory").count() == 1);
+    // The newest two are kept; the model has its name in a checkpoint.
+    assert!(!d.path("ck/step-00000025").exists());
+    let model = SafeTensors::open(&d.path("ck/step-00000060/model.safetensors")).expect("tensors");
+    assert_eq!(model.names().collect::<Vec<&str>>(), ["table.weight"]);
+    let state = SafeTensors::open(&d.path("ck/step-00000050/state.safetensors")).expect("tensors");
+    assert_eq!(state.names().collect::<Vec<&str>>(), ["s.mean.table", "s.steps"]);
+}
+
+#[test]
+fn a_resumed_run_gives_the_bits_of_an_unbroken_one() {
+    let d = Directory::with_text("resumed");
+    let run = |directory: &str, steps: &str, more: &[&str]| {
+        let ran =
+            d.train(&[&TEXT, &["--checkpoint", directory, "--seed=7", "--steps", steps], more]);
+        ran.data();
+    };
+    run("whole", "40", &["--metrics=whole.jsonl", "--threads=2"]);
+    run("parts", "15", &["--metrics=parts.jsonl", "--threads=1"]);
+    run("parts", "40", &["--metrics=parts.jsonl", "--threads=3", "--resume"]);
+    assert_eq!(d.losses("whole.jsonl"), d.losses("parts.jsonl"));
+    assert_eq!(d.newest("whole"), d.newest("parts"));
+    // On another mesh sums have another order.
+    run("moved", "15", &["--metrics=moved.jsonl"]);
+    run("moved", "40", &["--metrics=moved.jsonl", "--resume", "--mesh=data=2,tensor=2"]);
+    let (whole, moved) = (d.losses("whole.jsonl"), d.losses("moved.jsonl"));
+    assert_eq!(whole[..15], moved[..15]);
+    for (a, b) in whole.iter().zip(&moved) {
+        assert!((a - b).abs() <= 1e-5 * a, "{a} on one device, {b} on four");
+    }
+}
+
+/// The moments spread over a run: while it compiles, steps, saves and ends.
+#[test]
+fn a_killed_run_goes_on_from_a_whole_checkpoint() {
+    let d = Directory::with_text("killed");
+    let options = ["--steps=120", "--save-every=1", "--checkpoint=ck", "--metrics=m.jsonl"];
+    d.train(&[&TEXT, &["--steps=120", "--checkpoint=whole", "--metrics=whole.jsonl"]]).data();
+    let mut kills = 0;
+    for moment in 0.. {
+        let mut child = d.training(&[&TEXT, &options, &["--resume"]]).spawn().expect("it starts");
+        std::thread::sleep(Duration::from_millis(60 + 37 * (moment % 23)));
+        if child.try_wait().expect("it can be asked").is_some() {
+            break;
+        }
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        kills += 1;
+        assert!(kills < 400, "it never gets to the end");
+    }
+    d.train(&[&TEXT, &options, &["--resume"]]).data();
+    assert_eq!(d.losses("whole.jsonl"), d.losses("m.jsonl"), "after {kills} kills");
+    assert_eq!(d.newest("whole"), d.newest("ck"));
+    let left = std::fs::read_dir(d.path("ck")).expect("a directory").count();
+    assert_eq!(left, 3, "two checkpoints and the lock");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_saves_and_says_how_to_go_on() {
+    let d = Directory::with_text("interrupted");
+    let mut command =
+        d.training(&[&TEXT, &["--steps=1000000", "--checkpoint=ck", "--metrics=m.jsonl"]]);
+    let child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+    // Until the first step is done.
+    while std::fs::metadata(d.path("m.jsonl")).map_or(true, |m| m.len() == 0) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.expect("`kill` is there").success());
+    let ran = Ran::of(child.wait_with_output().expect("it ends"));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("go on with `--resume`"), "{}", ran.stderr);
+    let done = d.losses("m.jsonl").len();
+    assert!(d.path(&format!("ck/step-{done:08}/manifest.json")).exists());
+}
+
+#[test]
+fn several_texts_and_a_file_of_options() {
+    let d = Directory::with_text("mixed");
+    d.write("more.jsonl", "{\"text\": \"once upon a time there was a table\"}\n".repeat(200));
+    d.write(
+        "run.toml",
+        "file = \"bigram.ein\"\nstep = \"train_step\"\ndata = [\"text.txt\", \"more.jsonl\"]\n\
+         mix = [0.75, 0.25]\nsteps = 10\nmetrics = \"m.jsonl\"\ncheckpoint = \"ck\"\n[define]\nB = 8\n",
+    );
+    let mut command = d.command("einmesh", &[&["train", "--config", "run.toml", "--steps=12"]]);
+    command.env("XDG_CACHE_HOME", d.path("cache"));
+    let ran = Ran::of(command.output().expect("it starts"));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(d.losses("m.jsonl").len(), 12, "the command line wins");
+    let manifest: Json =
+        serde_json::from_str(&d.text("ck/step-00000012/manifest.json")).expect("JSON");
+    assert_eq!(manifest["position"]["taken"], serde_json::json!([72, 24]));
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_with_a_way_out() {
+    let d = Directory::with_text("refused");
+    let refused = |options: &[&str], says: &[&str]| d.train(&[options]).fails(1, says);
+    refused(&["--steps=1", "--data=none.txt"], &["none.txt"]);
+    refused(
+        &["--steps=1", "--data=text.txt", "--mix=1,2"],
+        &["2 proportions for 1 source", "help:"],
+    );
+    refused(&["--steps=1", "--data=text.txt", "--init=loss"], &["loss"]);
+    let ran = d.einmesh(&[&["train", "bigram.ein", "--step=loss", "--steps=1"], &TEXT]);
+    ran.fails(1, &["has no `inout` argument", "help:"]);
+    let ran = d.einmesh(&[&["train", "bigram.ein", "--steps=1"], &TEXT]);
+    ran.fails(2, &["--step"]);
+    d.train(&[&TEXT, &["--steps=2", "--checkpoint=ck"]]).data();
+    refused(&["--steps=4", "--data=text.txt", "--checkpoint=ck"], &["step 2 already", "--resume"]);
+    let resume = ["--steps=4", "--data=text.txt", "--checkpoint=ck", "--resume"];
+    refused(&[&resume[..], &["--seed=1"]].concat(), &["the seed", "help:"]);
+    // A damaged checkpoint is told, and the one before it taken.
+    let mut damaged = d.bytes("ck/step-00000002/model.safetensors");
+    *damaged.last_mut().expect("bytes") ^= 1;
+    d.write("ck/step-00000002/model.safetensors", damaged);
+    refused(&resume, &["damaged", "no checkpoint of `ck` is whole"]);
+}
