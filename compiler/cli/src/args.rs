@@ -85,6 +85,7 @@ pub enum Command {
     ///
     /// `--config RUN.toml` stands for options from a file: `steps = 1000`, `data = ["a.txt"]`, `[define] B = 8`.
     /// Progress goes to stderr. Ctrl-C saves and stops.
+    #[command(args_override_self = true)]
     Train(Box<Train>),
     /// Generate text with a model that decodes, such as models/gpt2.ein.
     ///
