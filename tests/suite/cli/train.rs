@@ -193,7 +193,10 @@ fn what_cannot_be_trained_is_refused_with_a_way_out() {
         &["--steps=1", "--data=text.txt", "--mix=1,2"],
         &["2 proportions for 1 source", "help:"],
     );
-    refused(&["--steps=1", "--data=text.txt", "--init=loss"], &["loss"]);
+    refused(
+        &["--steps=1", "--data=text.txt", "--init=loss"],
+        &["nothing makes a state", "--params"],
+    );
     let ran = d.einmesh(&[&["train", "bigram.ein", "--step=loss", "--steps=1"], &TEXT]);
     ran.fails(1, &["has no `inout` argument", "help:"]);
     let ran = d.einmesh(&[&["train", "bigram.ein", "--steps=1"], &TEXT]);
