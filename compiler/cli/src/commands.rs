@@ -5,7 +5,7 @@ mod check;
 mod einsum;
 mod explain;
 mod fmt;
-mod plan;
+pub mod plan;
 mod run;
 mod tune;
 
@@ -106,7 +106,7 @@ pub fn compiled_with(
 }
 
 /// Reads a table of `einmesh tune`.
-fn tuning(path: &Path, goal: Goal) -> Result<Tuning, Stop> {
+pub fn tuning(path: &Path, goal: Goal) -> Result<Tuning, Stop> {
     if goal < Goal::Build {
         let message = "`--tuning` has no effect: this command generates no code; leave it out";
         return Err(Stop::Usage(message.to_owned()));

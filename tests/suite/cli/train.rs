@@ -205,6 +205,8 @@ fn what_cannot_be_trained_is_refused_with_a_way_out() {
     refused(&["--steps=4", "--data=text.txt", "--checkpoint=ck"], &["step 2 already", "--resume"]);
     let resume = ["--steps=4", "--data=text.txt", "--checkpoint=ck", "--resume"];
     refused(&[&resume[..], &["--seed=1"]].concat(), &["the seed", "help:"]);
+    let plan = d.train(&[&TEXT, &["--steps=1", "--dry-run", "--mesh=data=2"]]).data();
+    assert!(plan.contains("each device sends") && plan.contains("peak memory"), "{plan}");
     // A damaged checkpoint is told, and the one before it taken.
     let mut damaged = d.bytes("ck/step-00000002/model.safetensors");
     *damaged.last_mut().expect("bytes") ^= 1;

@@ -3,7 +3,7 @@
 use super::{Stop, compiled, print, stages_ms};
 use crate::args::Compile;
 use crate::terminal::Terminal;
-use einmesh_driver::{CollectiveRow, Goal, Source};
+use einmesh_driver::{CollectiveRow, Goal, Products, Session, Source};
 use einmesh_exec::command::bytes;
 use serde_json::json;
 
@@ -12,6 +12,11 @@ pub fn plan(compile: &Compile, json: bool, terminal: &Terminal) -> Result<(), St
     let source = Source::File(compile.file.clone());
     let (session, products) =
         compiled(source, &compile.entry, &compile.options, Goal::Plan, terminal)?;
+    show(&session, &products, json)
+}
+
+/// Prints what is planned.
+pub fn show(session: &Session, products: &Products, json: bool) -> Result<(), Stop> {
     let report = einmesh_plan::report::report(&products.program, &products.plan);
     let graph = products.graph.as_ref().expect("the goal was a schedule");
     let (peak, arena, bound) = (graph.peak_bytes, graph.arena_bytes, graph.arena_bound);
@@ -27,7 +32,7 @@ pub fn plan(compile: &Compile, json: bool, terminal: &Terminal) -> Result<(), St
             "collectives": products.collectives,
             "peak_bytes_per_device": peak,
             "arena": { "bytes": arena, "lower_bound": bound, "ratio": ratio(arena, bound) },
-            "stages_ms": stages_ms(&session),
+            "stages_ms": stages_ms(session),
         });
         return print(&format!("{object}\n"));
     }

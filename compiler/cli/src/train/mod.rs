@@ -8,7 +8,8 @@ pub mod options;
 mod program;
 mod run;
 
-use crate::commands::{Stop, compiled_with, plural, print};
+use crate::args::{CompileOptions, Placement};
+use crate::commands::{Stop, compiled_with, plan, plural, print, tuning};
 use crate::generate::Vocabulary;
 use crate::terminal::Terminal;
 use einmesh_artifact::Artifact;
@@ -35,6 +36,11 @@ pub fn train(options: &Train, terminal: &Terminal) -> Result<(), Stop> {
         Stop::Reported
     })?;
     let program = program::program(options, &modules, &text)?;
+    if options.dry_run {
+        let (request, compile) = request(options, &program, &program.step, Goal::Plan)?;
+        let (session, products) = compiled_with(request, &compile, |_| (), terminal)?;
+        return plan::show(&session, &products, options.json);
+    }
     let directory =
         options.checkpoint.as_deref().map(Directory::open).transpose().map_err(failed)?;
     let checkpoint = newest(options, directory.as_ref())?;
@@ -110,6 +116,26 @@ fn newest(options: &Train, directory: Option<&Directory>) -> Result<Option<Loade
     }
 }
 
+/// An entry's compilation, with the options for it.
+fn request(
+    options: &Train,
+    program: &Program,
+    entry: &str,
+    goal: Goal,
+) -> Result<(Request, CompileOptions), Stop> {
+    let mut request = Request::new(program.source.clone(), entry);
+    request.goal = goal;
+    let mut compile = options.compile.clone();
+    if let Some(path) = &compile.tuning {
+        request.tuning = tuning(path, goal)?;
+    }
+    if options.loss.is_some() {
+        // The step's plans are made of the one that was chosen.
+        compile.placement.plan = None;
+    }
+    Ok((request, compile))
+}
+
 /// Compiles an entry; `placed` says whether on the mesh or for one device. With it come the floating-point operations of
 /// one run on all devices.
 fn compile(
@@ -119,15 +145,9 @@ fn compile(
     placed: bool,
     terminal: &Terminal,
 ) -> Result<(Artifact, f64), Stop> {
-    let mut request = Request::new(program.source.clone(), entry);
-    request.goal = Goal::Build;
-    let mut compile = options.compile.clone();
-    if options.loss.is_some() {
-        // The step's plans are made of the one that was chosen.
-        compile.placement.plan = None;
-    }
+    let (request, mut compile) = request(options, program, entry, Goal::Build)?;
     if !placed {
-        compile.placement = crate::args::Placement::one_device();
+        compile.placement = Placement::one_device();
         compile.emit.clear();
         compile.time_passes = false;
     }

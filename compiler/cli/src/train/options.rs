@@ -49,6 +49,9 @@ pub struct Train {
     /// Measure the loss on that part after each K-th step.
     #[arg(long, value_name = "K", requires = "data", value_parser = clap::value_parser!(u64).range(1..))]
     pub validate_every: Option<u64>,
+    /// Print where every value of a step is, what is communicated and why, and how much memory a device needs; train nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// How many steps the whole run has.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: u64,
