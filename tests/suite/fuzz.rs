@@ -4,9 +4,10 @@
 pub mod parted;
 
 use crate::compiled::{difference, run};
+use einmesh_autodiff::testing::with_gradients;
 use einmesh_interp::{Precision, Tensor, evaluate, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, Mode, generate};
-use einmesh_ir::{SpmdProgram, text};
+use einmesh_ir::{Program, SpmdProgram, text};
 use einmesh_rewrite::Numerics;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -97,6 +98,66 @@ fn partitioned_programs_agree_bit_for_bit() {
         let inputs = random_inputs(seed, &specs);
         let expected = evaluate(&program, &inputs, Precision::Program);
         let expected = expected.map_err(|e| format!("{e:?}"))?;
+        compare(&expected, &spmd, &inputs, 0.0)
+    });
+}
+
+/// A random program with its gradient and inputs. `None` if it has none, or if its numbers depend so much on
+/// rounding that f64 gives others.
+fn with_gradient(
+    seed: u64,
+    options: &GenerateOptions,
+    tolerance: f64,
+) -> Option<(Program, Vec<Tensor>, Vec<Tensor>)> {
+    let (program, specs) = generate(seed, options);
+    let program = with_gradients(&program)?;
+    let inputs = random_inputs(seed, &specs);
+    let expected = evaluate(&program, &inputs, Precision::Program).ok()?;
+    let precise = evaluate(&program, &inputs, Precision::F64).ok()?;
+    let stable = difference(&precise, &expected, tolerance).is_none();
+    let small = |t: &Tensor| t.floats().iter().all(|x| x.is_finite() && x.abs() < 1e5);
+    (stable && expected.iter().all(small)).then_some((program, inputs, expected))
+}
+
+/// Programs with their gradients: where f32 and f64 agree exactly, so does generated code.
+#[test]
+fn exact_gradients_agree_bit_for_bit() {
+    for_seeds(0..count() / 4, |seed| {
+        let options = GenerateOptions { size: 4, ..GenerateOptions::default() };
+        let Some((program, inputs, expected)) = with_gradient(seed, &options, 0.0) else {
+            return Ok(());
+        };
+        compare(&expected, &SpmdProgram::whole(program), &inputs, 0.0)
+    });
+}
+
+/// Programs with their gradients, where rounding does not decide what they are.
+#[test]
+fn float_gradients_agree_within_rounding() {
+    for_seeds(0..count() / 4, |seed| {
+        let mode = Mode::Float;
+        let options = GenerateOptions { mode, halves: false, size: 5, ..Default::default() };
+        let Some((program, inputs, expected)) = with_gradient(seed, &options, 1e-4) else {
+            return Ok(());
+        };
+        compare(&expected, &SpmdProgram::whole(program), &inputs, 1e-3)
+    });
+}
+
+/// Rewritten without changing a bit, split at random over devices, and run natively.
+#[test]
+fn partitioned_gradients_agree_bit_for_bit() {
+    for_seeds(0..count() / 8, |seed| {
+        let options = GenerateOptions { size: 4, ..GenerateOptions::default() };
+        let Some((program, inputs, expected)) = with_gradient(seed, &options, 0.0) else {
+            return Ok(());
+        };
+        let exact = einmesh_rewrite::Options { numerics: Numerics::Exact, ..Default::default() };
+        let rewritten = einmesh_rewrite::rewrite(&program, &exact).program;
+        let mut rng = parted::Rng(seed);
+        let mesh = parted::plans::mesh(&mut rng);
+        let plan = parted::plans::any(&mut rng, &rewritten, &mesh);
+        let spmd = einmesh_spmd::partition(&rewritten, &plan);
         compare(&expected, &spmd, &inputs, 0.0)
     });
 }

@@ -17,3 +17,4 @@ mod llama;
 mod model;
 mod passes;
 mod sampling;
+mod train;

@@ -22,6 +22,7 @@ mod repeat;
 mod residual;
 mod scalar;
 mod store;
+pub mod testing;
 
 use adjoint::{Adjoints, Part};
 use einmesh_ir::{Block, DimId, LoopVarId, Op, Program, ValueId};

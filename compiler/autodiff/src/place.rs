@@ -232,10 +232,14 @@ impl Ctx<'_> {
                 guard = both(guard, solution(*index).map(|e| within(DType::I32, e, extent)));
             }
         }
-        guard = both(guard, space.guard.clone().map(moved));
+        // Conditions are looked at everywhere, also where a solution is out of range.
+        let narrowed = guard.is_some();
+        let looked_at = |e: Expr| if narrowed { safe(e) } else { e };
+        guard = both(guard, space.guard.clone().map(moved).map(looked_at));
         for (at, meet) in meets.iter().enumerate() {
             if let Meets::Compared = meet {
-                let e = self.met(space, load, at, moved(load.subs[at].clone()));
+                let e = looked_at(moved(load.subs[at].clone()));
+                let e = self.met(space, load, at, e);
                 let here = Expr::Index(new[&IndexId::from_index(at)]);
                 let here = match self.program.dtype_of(&e) {
                     DType::I32 => here,

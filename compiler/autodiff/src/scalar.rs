@@ -71,6 +71,13 @@ impl Walk<'_> {
         match e {
             Expr::Load(load) => self.load(load, dtype, g, condition),
             Expr::Unary(op, a) => {
+                let condition = match op {
+                    UnaryOp::Abs => {
+                        let zero = Expr::float(dtype, 0.0);
+                        both(condition, Some(compare(BinaryOp::Ne, (**a).clone(), zero)))
+                    }
+                    _ => condition,
+                };
                 let g = unary(dtype, *op, a, g, value.unwrap_or_else(|| e.clone()));
                 self.expr(a, g, condition, None);
             }
@@ -121,15 +128,16 @@ impl Walk<'_> {
             }
             Pow => (power_base(dtype, &a, &b, &g), power_exponent(dtype, &a, g, value)),
             Min | Max => {
-                let wins = if op == Max { Gt } else { Lt };
-                let half = times(dtype, g.clone(), 0.5);
-                let zero = Expr::float(dtype, 0.0);
-                let share = |x: &Expr, y: &Expr| {
-                    let tie = compare(Eq, x.clone(), y.clone());
-                    let rest = Expr::select(tie, half.clone(), zero.clone());
-                    Expr::select(compare(wins, x.clone(), y.clone()), g.clone(), rest)
-                };
-                (share(&a, &b), share(&b, &a))
+                // The adjoint once and the rest as a condition: clamps are nested often.
+                let wins = if op == Max { Ge } else { Le };
+                let tie = compare(Eq, a.clone(), b.clone());
+                let share = Expr::select(tie, literal(dtype, 0.5), literal(dtype, 1.0));
+                let g = mul(dtype, g, share);
+                let first = compare(wins, a.clone(), b.clone());
+                let second = compare(wins, b.clone(), a.clone());
+                self.expr(&a, g.clone(), both(condition.clone(), Some(first)), None);
+                self.expr(&b, g, both(condition, Some(second)), None);
+                return;
             }
             FloorDiv | Eq | Ne | Lt | Le | Gt | Ge | And | Or | Fold | Uniform => return,
         };
@@ -180,12 +188,6 @@ fn unary(dtype: DType, op: UnaryOp, a: &Expr, g: Expr, y: Expr) -> Expr {
     let square = |e: Expr| Expr::binary(BinaryOp::Mul, e.clone(), e);
     match op {
         Neg => times(dtype, g, -1.0),
-        Abs => {
-            let zero = || Expr::float(dtype, 0.0);
-            let minus = times(dtype, g.clone(), -1.0);
-            let below = Expr::select(compare(BinaryOp::Lt, a(), zero()), minus, zero());
-            Expr::select(compare(BinaryOp::Gt, a(), zero()), g, below)
-        }
         Exp => mul(dtype, g, y),
         Log => div(dtype, g, a()),
         Log1p => div(dtype, g, Expr::binary(BinaryOp::Add, a(), one())),
@@ -201,6 +203,10 @@ fn unary(dtype: DType, op: UnaryOp, a: &Expr, g: Expr, y: Expr) -> Expr {
         Erf => {
             let density = Expr::unary(Exp, times(dtype, square(a()), -1.0));
             mul(dtype, g, times(dtype, density, std::f64::consts::FRAC_2_SQRT_PI))
+        }
+        Abs => {
+            let negative = compare(BinaryOp::Lt, a(), Expr::float(dtype, 0.0));
+            mul(dtype, g, Expr::select(negative, literal(dtype, -1.0), one()))
         }
         Not | Floor | Ceil | Round | IsFinite => Expr::float(dtype, 0.0),
     }
