@@ -37,6 +37,17 @@ pub enum Number {
     Coord(MeshAxisId),
 }
 
+/// At most so many of a kernel's values give it its name.
+const NAMED: usize = 6;
+
+/// A kernel's name: those of the values it computes, or of the first ones and how many more there are.
+fn joined(names: &[&str]) -> String {
+    match names.len() {
+        0..=NAMED => names.join("+"),
+        n => format!("{}+{} more", names[..NAMED - 1].join("+"), n - NAMED + 1),
+    }
+}
+
 /// Matrix products with their epilogues as a kernel. Batch, rows, depth and the left factor are those of the first.
 pub fn products(program: &Program, products: &[Multiply]) -> Launch {
     let mut ctx = Ctx::new(program);
@@ -54,7 +65,7 @@ pub fn products(program: &Program, products: &[Multiply]) -> Launch {
         1 => Body::Contraction(contractions.remove(0)),
         _ => Body::Siblings(contractions),
     };
-    ctx.finish(names.join("+"), body)
+    ctx.finish(joined(&names), body)
 }
 
 /// Reductions over the rows of a matrix product as a kernel.
@@ -99,7 +110,7 @@ pub fn online(program: &Program, found: &Online) -> Launch {
         .collect();
     let names: Vec<&str> =
         results.iter().map(|r| program.values[r.target.value].name.as_str()).collect();
-    let name = names.join("+");
+    let name = joined(&names);
     let group = |ids: &[IndexId]| ids.iter().map(|i| own[i.index()]).collect();
     let body = Body::Online(kernel::Online {
         batch: group(&product.batch),
@@ -184,7 +195,7 @@ pub fn nest(
         stages.push(ctx.stage(program, member, &ids, &outer, &shared));
     }
     let names: Vec<&str> = members.iter().map(|m| program.values[m.out].name.as_str()).collect();
-    ctx.finish(names.join("+"), Body::Nest(Nest { outer: shared, serial, stages }))
+    ctx.finish(joined(&names), Body::Nest(Nest { outer: shared, serial, stages }))
 }
 
 /// The dims of a lone comprehension that are walked outside: all free ones, but for the one that
@@ -520,4 +531,15 @@ fn renumber(body: &mut Body, of: &impl Fn(ValueId) -> ValueId) {
 
 fn cast(from: DType, to: DType, e: Expr) -> Expr {
     if from == to { e } else { Expr::cast(to, e) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn names_of_many_values_are_short() {
+        assert_eq!(joined(&["a"; 6]), "a+a+a+a+a+a");
+        assert_eq!(joined(&["a"; 7]), "a+a+a+a+a+2 more");
+    }
 }

@@ -184,6 +184,47 @@ fn several_texts_and_a_file_of_options() {
     assert_eq!(manifest["position"]["taken"], serde_json::json!([72, 24]));
 }
 
+/// `models/train.ein`: accumulation, loss scaling, clipping, a schedule, an average of parameters; and the step that
+/// the command makes of a loss. The placement changes rounding only.
+#[test]
+fn recipes_train_gpt2_alike_on_every_mesh() {
+    let d = Directory::with_text("recipes");
+    d.write("gpt2.ein", include_str!("../../../models/gpt2.ein"));
+    d.write("train.ein", include_str!("../../../models/train.ein"));
+    let size = [
+        "-DL=2",
+        "-DD=24",
+        "-DH=3",
+        "-DV=256",
+        "-DP=20",
+        "-DB=4",
+        "-DT=20",
+        "--steps=4",
+        "--seed=3",
+    ];
+    let own = ["train.ein", "--step=train_step", "-DM=3", "-Dwarm=2", "--precision=none"];
+    let made =
+        ["gpt2.ein", "--loss=loss", "--accumulate=3", "--clip=0.5", "--lr=0.01", "--schedule=wsd"];
+    for recipe in [&own[..], &made[..]] {
+        let losses = |placement: &[&str]| {
+            let options =
+                [&["train"], recipe, &size, &TEXT, &["--metrics=m.jsonl"], placement].concat();
+            d.einmesh(&[&options]).data();
+            d.losses("m.jsonl")
+        };
+        let whole = losses(&["--mesh=none", "--shard=none", "--fsdp=none"]);
+        assert!(whole[3] < whole[0] - 0.01, "{whole:?}");
+        for placement in [
+            &["--mesh=data=2,tensor=3", "--shard=data=B,tensor=H+F+V", "--fsdp=none"][..],
+            &["--mesh=data=4", "--shard=data=B", "--fsdp=data=Params"],
+        ] {
+            for (a, b) in whole.iter().zip(losses(placement)) {
+                assert!((a - b).abs() <= 1e-4 * a, "{a} on one device, {b} with {placement:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_trained_is_refused_with_a_way_out() {
     let d = Directory::with_text("refused");
@@ -207,6 +248,8 @@ fn what_cannot_be_trained_is_refused_with_a_way_out() {
     refused(&[&resume[..], &["--seed=1"]].concat(), &["the seed", "help:"]);
     let plan = d.train(&[&TEXT, &["--steps=1", "--dry-run", "--mesh=data=2"]]).data();
     assert!(plan.contains("each device sends") && plan.contains("peak memory"), "{plan}");
+    let few = ["--steps=1", "--data=text.txt", "-DV=100"];
+    refused(&few, &["text.txt has the token", "the model has only 100: 0 to 99", "help:"]);
     // A damaged checkpoint is told, and the one before it taken.
     let mut damaged = d.bytes("ck/step-00000002/model.safetensors");
     *damaged.last_mut().expect("bytes") ^= 1;

@@ -7,6 +7,7 @@ pub mod config;
 pub mod options;
 mod program;
 mod run;
+mod vocabulary;
 
 use crate::args::{CompileOptions, Placement};
 use crate::commands::{Stop, compiled_with, plan, plural, print, tuning};
@@ -44,7 +45,7 @@ pub fn train(options: &Train, terminal: &Terminal) -> Result<(), Stop> {
     let directory =
         options.checkpoint.as_deref().map(Directory::open).transpose().map_err(failed)?;
     let checkpoint = newest(options, directory.as_ref())?;
-    let (step, flops) = compile(options, &program, &program.step, true, terminal)?;
+    let step = compile(options, &program, &program.step, true, terminal)?;
 
     let mut settings = Options::default();
     if let Some(threads) = options.threads {
@@ -52,11 +53,11 @@ pub fn train(options: &Train, terminal: &Terminal) -> Result<(), Stop> {
     }
     let module =
         |artifact: &Artifact| Module::load(artifact).map_err(|e| Stop::Failed(e.to_string()));
-    let mut trainer = Trainer::new(module(&step)?, settings).map_err(failed)?;
-    let feed = feed(options, &mut trainer)?;
+    let mut trainer = Trainer::new(module(&step.artifact)?, settings).map_err(failed)?;
+    let feed = feed(options, &mut trainer, step.vocabulary)?;
     if let (Feed::Text(_), Some(entry)) = (&feed, validated(options, &program)) {
-        let (artifact, _) = compile(options, &program, entry, true, terminal)?;
-        trainer.validate_with(module(&artifact)?).map_err(failed)?;
+        let entry = compile(options, &program, entry, true, terminal)?;
+        trainer.validate_with(module(&entry.artifact)?).map_err(failed)?;
     }
     match &checkpoint {
         Some(checkpoint) => {
@@ -70,7 +71,7 @@ pub fn train(options: &Train, terminal: &Terminal) -> Result<(), Stop> {
         }
     }
     let peak = einmesh_train::peak_flops(settings.threads);
-    let outcome = Run { options, trainer, feed, directory, settings, flops, peak }
+    let outcome = Run { options, trainer, feed, directory, settings, flops: step.flops, peak }
         .go(checkpoint.map(|c| c.saved))?;
     match options.json {
         true => print(&format!("{outcome}\n")),
@@ -136,15 +137,23 @@ fn request(
     Ok((request, compile))
 }
 
-/// Compiles an entry; `placed` says whether on the mesh or for one device. With it come the floating-point operations of
-/// one run on all devices.
+/// A compiled entry.
+struct Entry {
+    artifact: Artifact,
+    /// The floating-point operations of one run on all devices.
+    flops: f64,
+    /// How many different tokens it can read.
+    vocabulary: Option<u64>,
+}
+
+/// Compiles an entry; `placed` says whether on the mesh or for one device.
 fn compile(
     options: &Train,
     program: &Program,
     entry: &str,
     placed: bool,
     terminal: &Terminal,
-) -> Result<(Artifact, f64), Stop> {
+) -> Result<Entry, Stop> {
     let (request, mut compile) = request(options, program, entry, Goal::Build)?;
     if !placed {
         compile.placement = Placement::one_device();
@@ -152,12 +161,16 @@ fn compile(
         compile.time_passes = false;
     }
     let (_, products) = compiled_with(request, &compile, |_| (), terminal)?;
-    let flops = products.contraction_flops();
-    Ok((products.artifact.expect("the goal was an artifact"), flops))
+    let tables = ["tokens", "targets"].map(|name| vocabulary::least_table(&products.lowered, name));
+    Ok(Entry {
+        flops: products.contraction_flops(),
+        vocabulary: tables.into_iter().flatten().min(),
+        artifact: products.artifact.expect("the goal was an artifact"),
+    })
 }
 
 /// What the step's other arguments are.
-fn feed(options: &Train, trainer: &mut Trainer) -> Result<Feed, Stop> {
+fn feed(options: &Train, trainer: &mut Trainer, vocabulary: Option<u64>) -> Result<Feed, Stop> {
     if let Some(path) = &options.batch {
         let file = SafeTensors::open(path).map_err(|e| Stop::Failed(e.to_string()))?;
         for note in trainer.fix_batch(&file).map_err(failed)? {
@@ -166,17 +179,20 @@ fn feed(options: &Train, trainer: &mut Trainer) -> Result<Feed, Stop> {
         return Ok(Feed::Fixed);
     }
     let rows = trainer.rows().map_err(failed)?;
-    let vocabulary;
+    let tokenizer;
     let encoder: &dyn Encoder = match options.tokenizer.as_str() {
         "bytes" => &Bytes,
         name => {
-            vocabulary = Vocabulary::open(name).map_err(Stop::Failed)?;
-            &vocabulary
+            tokenizer = Vocabulary::open(name).map_err(Stop::Failed)?;
+            &tokenizer
         }
     };
     let cache = cache();
     let open = |path: &PathBuf| Text::open(path, encoder, &cache).map_err(failed);
     let texts = options.data.iter().map(open).collect::<Result<Vec<Text>, Stop>>()?;
+    if let Some(most) = vocabulary.filter(|most| *most < encoder.size()) {
+        within(&texts, most)?;
+    }
     let part = match (options.validation, options.validate_every) {
         (Some(part), _) if !(0.0..1.0).contains(&part) => {
             return Err(Stop::Usage(format!("`--validation {part}` is not from 0 to below 1")));
@@ -188,6 +204,20 @@ fn feed(options: &Train, trainer: &mut Trainer) -> Result<Feed, Stop> {
     Dataset::new(texts, options.mix.as_deref(), rows.length, part, options.seed)
         .map(Feed::Text)
         .map_err(failed)
+}
+
+/// Checks that a model of so many tokens can read texts whose tokenizer has more.
+fn within(texts: &[Text], most: u64) -> Result<(), Stop> {
+    let Some((text, token)) = texts.iter().find_map(|t| Some((t, t.tokens.first_beyond(most)?)))
+    else {
+        return Ok(());
+    };
+    Err(Stop::Failed(format!(
+        "{} has the token {token}, but the model has only {most}: 0 to {}\n\
+         help: compile it for the tokenizer's vocabulary with `-D`, or use the tokenizer that belongs to the model",
+        text.name,
+        most - 1
+    )))
 }
 
 /// Where encoded texts are kept.
@@ -213,7 +243,7 @@ fn state(
             false => "nothing makes a state\nhelp: pass `--params`, or export `init(r: rng) -> (s: State)`".to_owned(),
         }));
     };
-    let (artifact, _) = compile(options, program, entry, false, terminal)?;
+    let Entry { artifact, .. } = compile(options, program, entry, false, terminal)?;
     let manifest = artifact.manifest.clone();
     let module = Module::load(&artifact).map_err(|e| Stop::Failed(e.to_string()))?;
     let mut session = Session::new(module, settings).map_err(|e| Stop::Failed(e.to_string()))?;

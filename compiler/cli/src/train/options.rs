@@ -16,7 +16,7 @@ pub struct Train {
     /// An exported loss, `loss(p: Params, tokens, targets) -> f32`: a step is made of it with `--optimizer`.
     #[arg(long, value_name = "ENTRY")]
     pub loss: Option<String>,
-    /// With `--step`: the exported function that makes the state [default: `init`, if there is one].
+    /// With `--step`: what makes the state [default: the exported function with the step's `inout` arguments as results].
     #[arg(long, value_name = "ENTRY", requires = "step")]
     pub init: Option<String>,
     /// With `--step`: an exported function with the step's arguments that gives the loss and learns nothing.

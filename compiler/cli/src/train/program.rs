@@ -7,7 +7,7 @@ use super::options::{Optimizer, Recipe, Schedule, Train};
 use crate::commands::Stop;
 use einmesh_driver::Source;
 use einmesh_lower::{Modules, type_text};
-use einmesh_syntax::ast::{Decorator, Fn, Item, Plan};
+use einmesh_syntax::ast::{Decorator, Fn, FnResult, Item, Plan};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -34,24 +34,34 @@ pub fn program(options: &Train, modules: &Modules, text: &str) -> Result<Program
     }
 }
 
-/// The user's own step, with `init` if the file exports it.
+/// The user's own step, with the exported functions that make its state: their results are the step's `inout`
+/// arguments; one that takes keys only makes it of nothing, any other of parameters.
 fn own(options: &Train, step: &str, modules: &Modules) -> Program {
-    let exported = |name: &str| functions(modules).any(|f| f.export && f.name.text == name);
-    let init = options.init.clone().or_else(|| exported("init").then(|| "init".to_owned()));
-    // One that takes a record makes the state of given parameters.
-    let takes_key = |name: &String| {
-        let function = functions(modules).find(|f| f.name.text == *name);
-        function.is_some_and(|f| f.params.iter().all(|p| type_text(&p.ty) == "rng"))
+    let state: Vec<(&str, String)> = functions(modules)
+        .filter(|f| f.name.text == step)
+        .flat_map(|f| f.params.iter().filter(|p| p.inout))
+        .map(|p| (p.name.text.as_str(), type_text(&p.ty)))
+        .collect();
+    let makes = |f: &Fn| match &f.result {
+        FnResult::Named(all) => all
+            .iter()
+            .map(|(name, ty)| (name.text.as_str(), type_text(ty)))
+            .eq(state.iter().map(|(name, ty)| (*name, ty.clone()))),
+        FnResult::Single(_) => false,
     };
-    let (init, start) = match init {
-        Some(name) if takes_key(&name) => (Some(name), None),
-        other => (None, other),
-    };
+    let of_keys = |f: &&Fn| f.params.iter().all(|p| type_text(&p.ty) == "rng");
+    let makers: Vec<&Fn> = functions(modules)
+        .filter(|f| match &options.init {
+            Some(name) => f.name.text == *name,
+            None => f.export && f.params.iter().all(|p| !p.inout) && makes(f),
+        })
+        .collect();
+    let name = |f: &&Fn| f.name.text.clone();
     Program {
         source: Source::File(options.file.clone()),
         step: step.to_owned(),
-        start,
-        init,
+        start: makers.iter().find(|f| !of_keys(f)).map(name),
+        init: makers.iter().find(|f| of_keys(f)).map(name),
         validate: options.validate.clone(),
     }
 }

@@ -28,6 +28,17 @@ impl Tokens {
         self.len() == 0
     }
 
+    /// The first token of this number or above.
+    pub fn first_beyond(&self, most: u64) -> Option<u64> {
+        match self {
+            Tokens::Bytes(map) => map.iter().map(|b| u64::from(*b)).find(|t| *t >= most),
+            Tokens::Words(map) => {
+                let words = map.as_chunks::<4>().0.iter();
+                words.map(|w| u64::from(u32::from_le_bytes(*w))).find(|t| *t >= most)
+            }
+        }
+    }
+
     /// Appends some to a list.
     pub fn copy(&self, range: Range<u64>, to: &mut Vec<i32>) {
         let (begin, end) = (range.start as usize, range.end as usize);
