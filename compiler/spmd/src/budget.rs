@@ -89,6 +89,8 @@ fn unknown(expect: &Expect, directives: &Directives) -> Option<Diagnostic> {
         let diagnostic = Diagnostic::error(BUDGET_UNKNOWN, message);
         return Some(at(diagnostic, "in this budget").help(format!("one of {}", OPS.join(", "))));
     }
+    // A mesh that the command line gives in place of the file's may lack an axis: nothing is sent over it.
+    directives.mesh_span?;
     let axis = axis.filter(|a| !directives.mesh.iter().any(|(name, _)| name == *a))?;
     let message = format!("there is no mesh axis `{axis}` to count over");
     let diagnostic = Diagnostic::error(BUDGET_UNKNOWN, message);

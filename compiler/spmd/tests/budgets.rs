@@ -1,5 +1,6 @@
 //! `@expect`: budgets are measured, and broken ones list what counts.
 
+use einmesh_diagnostics::{FileId, Span};
 use einmesh_ir::directive::{Expect, Quantity};
 use einmesh_ir::{BinaryOp, Directives, Origin};
 use einmesh_spmd::{CollectiveRow, check_budgets};
@@ -27,8 +28,19 @@ fn found(
     relation: BinaryOp,
     limit: u64,
 ) -> Vec<einmesh_diagnostics::Diagnostic> {
+    found_on(Some(Span { file: FileId(0), start: 0, end: 1 }), quantity, relation, limit)
+}
+
+/// With a mesh of the file, or of the command line.
+fn found_on(
+    mesh_span: Option<Span>,
+    quantity: Quantity,
+    relation: BinaryOp,
+    limit: u64,
+) -> Vec<einmesh_diagnostics::Diagnostic> {
     let mut directives = Directives {
         mesh: vec![("data".to_owned(), 4), ("tensor".to_owned(), 4)],
+        mesh_span,
         ..Directives::default()
     };
     let text = "the budget".to_owned();
@@ -78,4 +90,7 @@ fn budgets_on_nothing_are_mistakes() {
         assert_eq!(broken[0].code.to_string(), "E0652");
         assert_eq!(broken[0].help.len(), 1);
     }
+    // The command line's mesh may lack an axis of the file's.
+    let elsewhere = count("all_reduce", Some("pipe"));
+    assert!(found_on(None, elsewhere, BinaryOp::Le, 100).is_empty());
 }

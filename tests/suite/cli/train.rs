@@ -205,7 +205,9 @@ fn recipes_train_gpt2_alike_on_every_mesh() {
     let own = ["train.ein", "--step=train_step", "-DM=3", "-Dwarm=2", "--precision=none"];
     let made =
         ["gpt2.ein", "--loss=loss", "--accumulate=3", "--clip=0.5", "--lr=0.01", "--schedule=wsd"];
-    for recipe in [&own[..], &made[..]] {
+    let split = ["--mesh=data=2,tensor=3", "--shard=data=B,tensor=H+F+V", "--fsdp=none"];
+    let fsdp = ["--mesh=data=4", "--shard=data=B", "--fsdp=data=Params"];
+    for (recipe, placement) in [(&own[..], split), (&made[..], fsdp)] {
         let losses = |placement: &[&str]| {
             let options =
                 [&["train"], recipe, &size, &TEXT, &["--metrics=m.jsonl"], placement].concat();
@@ -214,13 +216,8 @@ fn recipes_train_gpt2_alike_on_every_mesh() {
         };
         let whole = losses(&["--mesh=none", "--shard=none", "--fsdp=none"]);
         assert!(whole[3] < whole[0] - 0.01, "{whole:?}");
-        for placement in [
-            &["--mesh=data=2,tensor=3", "--shard=data=B,tensor=H+F+V", "--fsdp=none"][..],
-            &["--mesh=data=4", "--shard=data=B", "--fsdp=data=Params"],
-        ] {
-            for (a, b) in whole.iter().zip(losses(placement)) {
-                assert!((a - b).abs() <= 1e-4 * a, "{a} on one device, {b} with {placement:?}");
-            }
+        for (a, b) in whole.iter().zip(losses(&placement)) {
+            assert!((a - b).abs() <= 1e-4 * a, "{a} on one device, {b} with {placement:?}");
         }
     }
 }

@@ -210,7 +210,7 @@ This fails:
     }
 
 The collectives are all_reduce, all_gather, reduce_scatter, all_to_all and collective_permute, and
-the axes those of @mesh:
+the axes those of @mesh (where `--mesh` replaces it, nothing is sent over an axis that is not there):
 
     @expect(count(all_reduce, tensor) <= 24)";
 }
