@@ -25,6 +25,7 @@ mod store;
 pub mod testing;
 
 use adjoint::{Adjoints, Part};
+use einmesh_ir::directive::Remat;
 use einmesh_ir::{Block, DimId, LoopVarId, Op, Program, ValueId};
 use residual::Addition;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,8 @@ pub struct Request<'r> {
     pub stops: &'r BTreeSet<ValueId>,
     /// For each open block but the outermost, the entries of the loop that it is the body of.
     pub entries: &'r [Vec<ValueId>],
+    /// What backward loops compute again instead of having the forward loop save it.
+    pub remat: &'r [Remat],
 }
 
 /// Why there is no gradient.
@@ -71,10 +74,10 @@ pub struct Refusal {
 ///
 /// # Errors
 /// If there is a construct that gradients do not pass. The blocks are then as they were.
-pub fn gradients(
-    program: &mut Program,
+pub fn gradients<'p>(
+    program: &'p mut Program,
     open: &mut [Block],
-    request: &Request<'_>,
+    request: &Request<'p>,
 ) -> Result<Vec<ValueId>, Refusal> {
     let leaves: BTreeSet<ValueId> = request.by.iter().copied().collect();
     let ops: Vec<Op> = open.iter().flat_map(|b| b.ops.iter().cloned()).collect();
@@ -95,6 +98,7 @@ pub fn gradients(
         additions: BTreeMap::new(),
         saved: BTreeMap::new(),
         aliases: Vec::new(),
+        remat: request.remat,
     };
     if ctx.active.contains(&request.of) {
         ctx.contribute(request.of, Part::Seed);
@@ -168,6 +172,7 @@ struct Ctx<'p> {
     saved: BTreeMap<ValueId, ValueId>,
     /// Dims with their stand-ins, see [`Ctx::distinct`].
     aliases: Vec<(DimId, DimId)>,
+    remat: &'p [Remat],
 }
 
 impl Ctx<'_> {

@@ -2,10 +2,11 @@
 //!
 //! Saved are the states at the start of an iteration and the results of contractions with parameters;
 //! everything elementwise is computed again, and so is a contraction of two activations that is larger than
-//! both together, as the scores of attention are.
+//! both together, as the scores of attention are. `@remat` has the last word.
 
 use crate::Ctx;
 use crate::names::{Instead, reads, rename_loads, rename_whole, whole_reads};
+use einmesh_ir::directive::Remat;
 use einmesh_ir::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,6 +109,9 @@ impl Ctx<'_> {
             Op::Loop(_) | Op::Argsort(_) => true,
             Op::Collective(_) => false,
             Op::Compute(c) => {
+                if let Some(kept) = self.asked(c.out) {
+                    return kept;
+                }
                 let float = |v: &ValueId| self.program.values[*v].dtype.is_float();
                 let operands: Vec<ValueId> = c.loaded().into_iter().filter(float).collect();
                 let contracts = c.reducer == Reducer::Sum && operands.len() >= 2;
@@ -116,6 +120,15 @@ impl Ctx<'_> {
                 contracts && !(activations && self.program.elements(c.out) > size)
             }
         }
+    }
+
+    /// Whether `@remat` has a value kept, if it says anything about it.
+    fn asked(&self, value: ValueId) -> Option<bool> {
+        let Value { name, origin, .. } = &self.program.values[value];
+        let within = |r: &&Remat| origin.scope.contains(&r.function);
+        let mut rules = self.remat.iter().filter(within).peekable();
+        rules.peek()?;
+        Some(rules.any(|r| r.keep.contains(name)))
     }
 
     /// Has the forward loop stack a value of its body.

@@ -29,7 +29,7 @@ pub fn with_gradients(program: &Program) -> Option<Program> {
     let inputs: Vec<ValueId> = program.inputs.iter().map(|i| i.value).collect();
     let by: Vec<ValueId> = inputs.into_iter().filter(|v| float(&program, *v)).collect();
     let stops = BTreeSet::new();
-    let request = Request { of, by: &by, stops: &stops, entries: &[] };
+    let request = Request { of, by: &by, stops: &stops, entries: &[], remat: &[] };
     let derivatives = gradients(&mut program, &mut open, &request).ok()?;
     program.body = open.pop()?;
     output(&mut program, of, "sum");

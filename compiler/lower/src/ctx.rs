@@ -140,6 +140,8 @@ pub(crate) struct Ctx<'a> {
     /// Copies that only gradients need, and those of them that gradients do not pass.
     pub copies: BTreeSet<ValueId>,
     pub stops: BTreeSet<ValueId>,
+    /// What gradients compute again instead of saving it.
+    pub remat: Vec<einmesh_ir::directive::Remat>,
     pub frames: Vec<Frame>,
     /// The functions that are being inlined, to refuse recursion.
     pub calls: Vec<usize>,
@@ -187,6 +189,7 @@ impl<'a> Ctx<'a> {
             entries: Vec::new(),
             copies: BTreeSet::new(),
             stops: BTreeSet::new(),
+            remat: Vec::new(),
             frames: Vec::new(),
             calls: Vec::new(),
             sites: Vec::new(),

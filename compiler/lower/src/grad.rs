@@ -199,7 +199,8 @@ impl<'a> Ctx<'a> {
         self.program = program;
         self.program.dims = self.program_dims();
         let known = self.program.dims.len();
-        let request = Request { of, by, stops: &self.stops, entries: &self.entries };
+        let (stops, entries, remat) = (&self.stops, &self.entries[..], &self.remat[..]);
+        let request = Request { of, by, stops, entries, remat };
         let result = gradients(&mut self.program, &mut self.blocks, &request);
         for (_, dim) in self.program.dims.iter().skip(known) {
             let resolved = Resolved {

@@ -119,6 +119,7 @@ pub fn lower(modules: &Modules, options: &Options) -> (Option<Lowered>, Diagnost
     }
     let function = ctx.fns[entry].1;
     ctx.apply_defines(root, Some(function));
+    ctx.remat = ctx.rematerialised(root, &function.name.text);
     let mut program = ctx.lower_entry(entry);
     ctx.resolve_used(&program);
     let directives = ctx.directives(root, &function.name.text, &program);

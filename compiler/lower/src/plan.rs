@@ -6,7 +6,7 @@ use crate::names::{Def, suggest};
 use crate::show;
 use einmesh_diagnostics::codes::language as codes;
 use einmesh_diagnostics::{Code, Diagnostic, Span};
-use einmesh_ir::directive::{Directives, Fsdp, ShardDims};
+use einmesh_ir::directive::{Directives, Fsdp, Remat, ShardDims};
 use einmesh_ir::{DType, DimId, Program};
 use einmesh_syntax::ast::{
     self, Decorator, DecoratorArg, DecoratorItem, DecoratorValue, ExprKind, Item,
@@ -150,6 +150,29 @@ impl<'a> Ctx<'a> {
             _ => None,
         })
         .collect()
+    }
+
+    /// What the plan of an entry has gradients compute again. Mistakes are reported when all of it is read.
+    pub fn rematerialised(&mut self, root: usize, entry: &str) -> Vec<Remat> {
+        let named = self.options.plan.as_deref();
+        let is_for = |p: &&&ast::Plan| matches!(&p.entry[..], [only] if only.text == entry);
+        let plans = self.plans();
+        let plans: Vec<&&'a ast::Plan> = plans.iter().filter(is_for).collect();
+        let chosen: Option<&'a ast::Plan> = match (named, &plans[..]) {
+            (Some(name), all) => all.iter().find(|p| p.name.text == name).map(|p| **p),
+            (None, [only]) => Some(**only),
+            (None, _) => None,
+        };
+        let mut directives = Directives::default();
+        self.quiet += 1;
+        for decorator in chosen.into_iter().flat_map(|plan| &plan.decorators) {
+            if decorator.name.text == "remat" {
+                let one = std::slice::from_ref(decorator);
+                self.in_module(root, |ctx| ctx.decorators(one, &mut directives, None));
+            }
+        }
+        self.quiet -= 1;
+        directives.remat
     }
 
     /// What the chosen plan and the command line ask for.

@@ -536,3 +536,35 @@ fn llama() {
     let extents = "B=2 T=5 V=11 D=8 H=4 G=2 F=7 L=3 W=f64";
     check_model("models/llama.ein", extents, "B, T, Params, loss");
 }
+
+/// What forward loops stack: names, ascending.
+fn saved(plan: &str) -> Vec<String> {
+    let text = format!(
+        "use \"models/gpt2.ein\": {{ B, T, L, Params, loss, block, attention, mlp }}
+export fn first(p: Params, tokens: i32[B,T], targets: i32[B,T]) -> (g: Params) {{
+  g = grad[p](loss(p, tokens, targets))
+}}
+plan p for first {{ {plan} }}
+"
+    );
+    let source = from_text("saved.ein", &text);
+    let program = lowered(&source, &options("first", "B=2 T=9 V=11 D=6 H=3 F=7 L=3 P=9")).program;
+    let forward = program.body.ops.iter().find_map(|op| match op {
+        einmesh_ir::Op::Loop(l) => Some(l),
+        _ => None,
+    });
+    let stacks = forward.expect("layers").collected.iter();
+    let mut names: Vec<String> = stacks.map(|c| program.values[c.value].name.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[test]
+fn loops_save_what_remat_says() {
+    assert_eq!(saved(""), ["key", "m", "o", "out", "q", "val", "vr_sum", "x"]);
+    assert_eq!(saved("@remat(block)"), ["x"]);
+    assert_eq!(saved("@remat(block, keep: [q, o])"), ["o", "q", "x"]);
+    assert_eq!(saved("@remat(attention)"), ["m", "vr_sum", "x"]);
+    assert_eq!(saved("@remat(attention, keep: [a])"), ["a", "m", "vr_sum", "x"]);
+}

@@ -1,6 +1,6 @@
 //! `@remat(function, keep: …)`: which values the backward pass recomputes.
 //!
-//! Without a backward pass there is nothing to recompute, and the decorator is only checked.
+//! Gradients are expanded while lowering, so this has happened already; here the names are checked.
 
 use crate::mesh::place;
 use einmesh_diagnostics::codes::plan as codes;
@@ -43,8 +43,12 @@ pub(crate) fn check(
             found.push(warning);
         }
         accepted.push(format!(
-            "@remat({function}) is accepted; `{}` has no gradients, so nothing is recomputed",
-            program.name
+            "@remat({function}) is accepted: gradients compute what it computes again{}",
+            if rule.keep.is_empty() {
+                String::new()
+            } else {
+                format!(", except {}", rule.keep.join(", "))
+            }
         ));
     }
     accepted
