@@ -16,7 +16,7 @@ test: setup
 # Einmesh beside NumPy, JAX and PyTorch: `make bench`, `make bench ONLY=einsum,forward`. PEERS is the folder
 # with the peers' scripts, PEERS_VENV a virtual environment to use instead of making one.
 bench: setup
-	cargo build --locked --release -p einmesh-benches
+	cargo build --locked --release -p einmesh-benches -p einmesh-cli
 	@python="$$(benches/peers.sh)" && cd benches && "$$python" -m compare --only "$(ONLY)" $(BENCH_FLAGS)
 
 build: setup

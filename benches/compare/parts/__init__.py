@@ -6,7 +6,7 @@ from .. import machine
 from ..report import Section
 
 NAMES = ["einsum", "forward", "gemm", "attention", "cross_entropy", "decode", "minilm", "mesh", "compile_time",
-         "accuracy"]
+         "training", "accuracy"]
 
 
 def run(name, bench):
