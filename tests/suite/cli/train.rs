@@ -113,36 +113,48 @@ fn a_resumed_run_gives_the_bits_of_an_unbroken_one() {
     }
 }
 
-/// At moments spread over a run: while it compiles, steps, saves and ends. `EINMESH_KILLS` sets how many at least.
+/// Killed at moments spread over what a run does: while it compiles, steps, saves. `EINMESH_KILLS` sets how many.
 #[test]
 fn a_killed_run_goes_on_from_a_whole_checkpoint() {
     let d = Directory::with_text("killed");
-    let wanted = std::env::var("EINMESH_KILLS").map_or(8, |n| n.parse().expect("a number"));
+    let wanted: u32 = std::env::var("EINMESH_KILLS").map_or(10, |n| n.parse().expect("a number"));
     let steps = format!("--steps={}", 40 * wanted);
     let begin = Instant::now();
-    d.train(&[&TEXT, &[&steps, "--checkpoint=whole", "--metrics=whole.jsonl"]]).data();
+    d.train(&[&TEXT, &["--checkpoint=whole", "--metrics=whole.jsonl", &steps]]).data();
     let whole = begin.elapsed();
     let options =
         [&steps[..], "--save-every=1", "--checkpoint=ck", "--metrics=m.jsonl", "--resume"];
-    let mut kills = 0;
-    for moment in 0..1000 {
+    let lines = || {
+        std::fs::read(d.path("m.jsonl")).map_or(0, |t| t.iter().filter(|b| **b == b'\n').count())
+    };
+    for kill in 0..wanted {
         let mut child = d.training(&[&TEXT, &options]).spawn().expect("it starts");
         // Multiples of the golden ratio are spread evenly.
-        let part = f64::from(moment) * 0.618_033_988_75 % 1.0;
-        std::thread::sleep(whole.mul_f64(0.7 + 0.4 * part));
-        if child.try_wait().expect("it can be asked").is_some() {
-            break;
+        let part = f64::from(kill) * 0.618_033_988_75 % 1.0;
+        let begin = Instant::now();
+        match kill % 4 {
+            0 => std::thread::sleep(whole.mul_f64(part)),
+            // After some more steps, and within the one that follows.
+            _ => {
+                let until = lines() + 1 + (30.0 * part) as usize;
+                while lines() < until && begin.elapsed() < 20 * whole {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+                std::thread::sleep(Duration::from_micros((4000.0 * part) as u64));
+            }
         }
+        assert!(
+            child.try_wait().expect("it can be asked").is_none(),
+            "there are more steps than kills"
+        );
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
-        kills += 1;
     }
     d.train(&[&TEXT, &options]).data();
-    assert_eq!(d.losses("whole.jsonl"), d.losses("m.jsonl"), "after {kills} kills");
+    assert_eq!(d.losses("whole.jsonl"), d.losses("m.jsonl"));
     assert_eq!(d.newest("whole"), d.newest("ck"));
     let left = std::fs::read_dir(d.path("ck")).expect("a directory").count();
     assert_eq!(left, 3, "two checkpoints and the lock");
-    println!("{kills} kills");
 }
 
 #[cfg(unix)]
