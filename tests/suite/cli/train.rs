@@ -133,7 +133,7 @@ fn a_killed_run_goes_on_from_a_whole_checkpoint() {
         let part = f64::from(kill) * 0.618_033_988_75 % 1.0;
         let begin = Instant::now();
         match kill % 4 {
-            0 => std::thread::sleep(whole.mul_f64(part)),
+            0 => std::thread::sleep(Duration::from_millis((400.0 * part) as u64)),
             // After some more steps, and within the one that follows.
             _ => {
                 let until = lines() + 1 + (30.0 * part) as usize;
