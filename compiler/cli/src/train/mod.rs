@@ -45,7 +45,7 @@ pub fn train(options: &Train, terminal: &Terminal) -> Result<(), Stop> {
     let directory =
         options.checkpoint.as_deref().map(Directory::open).transpose().map_err(failed)?;
     let checkpoint = newest(options, directory.as_ref())?;
-    let step = compile(options, &program, &program.step, true, terminal)?;
+    let step = compile(options, &program, &program.step, Role::Step, terminal)?;
 
     let mut settings = Options::default();
     if let Some(threads) = options.threads {
@@ -56,7 +56,7 @@ pub fn train(options: &Train, terminal: &Terminal) -> Result<(), Stop> {
     let mut trainer = Trainer::new(module(&step.artifact)?, settings).map_err(failed)?;
     let feed = feed(options, &mut trainer, step.vocabulary)?;
     if let (Feed::Text(_), Some(entry)) = (&feed, validated(options, &program)) {
-        let entry = compile(options, &program, entry, true, terminal)?;
+        let entry = compile(options, &program, entry, Role::Validation, terminal)?;
         trainer.validate_with(module(&entry.artifact)?).map_err(failed)?;
     }
     match &checkpoint {
@@ -146,19 +146,32 @@ struct Entry {
     vocabulary: Option<u64>,
 }
 
-/// Compiles an entry; `placed` says whether on the mesh or for one device.
+/// What an entry is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// What is run again and again: `--emit` and `--time-passes` are about it.
+    Step,
+    /// Placed as the step is.
+    Validation,
+    /// For one device.
+    State,
+}
+
+/// Compiles an entry.
 fn compile(
     options: &Train,
     program: &Program,
     entry: &str,
-    placed: bool,
+    role: Role,
     terminal: &Terminal,
 ) -> Result<Entry, Stop> {
     let (request, mut compile) = request(options, program, entry, Goal::Build)?;
-    if !placed {
-        compile.placement = Placement::one_device();
+    if role != Role::Step {
         compile.emit.clear();
         compile.time_passes = false;
+    }
+    if role == Role::State {
+        compile.placement = Placement::one_device();
     }
     let (_, products) = compiled_with(request, &compile, |_| (), terminal)?;
     let tables = ["tokens", "targets"].map(|name| vocabulary::least_table(&products.lowered, name));
@@ -243,7 +256,7 @@ fn state(
             false => "nothing makes a state\nhelp: pass `--params`, or export `init(r: rng) -> (s: State)`".to_owned(),
         }));
     };
-    let Entry { artifact, .. } = compile(options, program, entry, false, terminal)?;
+    let Entry { artifact, .. } = compile(options, program, entry, Role::State, terminal)?;
     let manifest = artifact.manifest.clone();
     let module = Module::load(&artifact).map_err(|e| Stop::Failed(e.to_string()))?;
     let mut session = Session::new(module, settings).map_err(|e| Stop::Failed(e.to_string()))?;
