@@ -249,6 +249,10 @@ impl Ctx<'_> {
             }
         }
         let mut body = moved(adjoint);
+        if narrowed {
+            // Later stages may evaluate all points and select afterwards.
+            body = padded(self.program, body);
+        }
         let reducer = if free < indices.len() { Reducer::Sum } else { Reducer::None };
         if reducer == Reducer::Sum {
             body = unrounded(self.program, body);
@@ -351,6 +355,22 @@ fn unrounded(program: &Program, body: Expr) -> Expr {
         }
         other => other,
     }
+}
+
+/// The expression with loads that give 0 out of range; where that cannot be, simplification will find it.
+fn padded(program: &Program, e: Expr) -> Expr {
+    e.map(&mut |e| match e {
+        Expr::Load(Load { value, subs, bounds: Bounds::Proven }) => {
+            let zero = match program.values[value].dtype {
+                DType::Bool => Literal::Bool(false),
+                d if d.is_float() => Literal::Float(d, 0.0),
+                d => Literal::Int(d, 0),
+            };
+            let bounds = Bounds::Else(Box::new(Expr::Literal(zero)));
+            Expr::Load(Load { value, subs, bounds })
+        }
+        other => other,
+    })
 }
 
 /// The expression with loads that stay in range wherever it is evaluated.

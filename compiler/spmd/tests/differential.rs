@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Rng, check_case, ops, plans};
+use einmesh_autodiff::testing::with_gradients;
 use einmesh_interp::{Precision, evaluate, evaluate_spmd, mismatch, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, generate};
 
@@ -70,6 +71,34 @@ fn shared_programs_agree_too() {
             assert_eq!(different, None, "case {case}");
         }
     }
+}
+
+/// Programs with their gradients, where f64 gives the same numbers: no order of summation matters.
+#[test]
+fn gradients_agree_too() {
+    let mut compared = 0;
+    for case in 0..cases(400) {
+        let (program, specs) = generate(case, &GenerateOptions { size: 4, ..Default::default() });
+        let Some(program) = with_gradients(&program) else { continue };
+        let inputs = random_inputs(case, &specs);
+        let run = |precision| evaluate(&program, &inputs, precision).expect("runs");
+        let (whole, precise) = (run(Precision::Program), run(Precision::F64));
+        if whole.iter().zip(&precise).any(|(a, b)| mismatch(a, b, 0.0).is_some()) {
+            continue;
+        }
+        compared += 1;
+        let mut rng = Rng(case ^ 0x1234_5678);
+        let mesh = plans::mesh(&mut rng);
+        let plan = plans::any(&mut rng, &program, &mesh);
+        let spmd = einmesh_spmd::partition(&program, &plan);
+        assert_eq!(einmesh_spmd::verify_collectives(&spmd), []);
+        let parts = evaluate_spmd(&spmd, &inputs, Precision::Program);
+        let parts = parts.unwrap_or_else(|error| panic!("case {case}: {error}"));
+        for (a, b) in whole.iter().zip(&parts) {
+            assert_eq!(mismatch(a, b, 0.0), None, "case {case}");
+        }
+    }
+    assert!(compared > 100, "{compared} are exact");
 }
 
 /// Dims of no extent, as far as programs may have them.

@@ -6,6 +6,7 @@ mod lift;
 mod machine;
 mod panels;
 
+use einmesh_autodiff::testing::with_gradients;
 use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, Mode, generate};
 use einmesh_ir::{SpmdProgram, text};
@@ -49,6 +50,30 @@ fn float_programs_keep_their_meaning() {
     let options =
         GenerateOptions { mode: Mode::Float, halves: false, ..GenerateOptions::default() };
     replay(&options, 1e-5);
+}
+
+/// Programs with their gradients, where f64 gives the same numbers: no order of summation matters.
+#[test]
+fn gradients_keep_their_meaning() {
+    let mut compared = 0;
+    for seed in 0..400 {
+        let (program, specs) = generate(seed, &GenerateOptions { size: 4, ..Default::default() });
+        let Some(program) = with_gradients(&program) else { continue };
+        let given: Vec<Tensor> = random_inputs(seed, &specs);
+        let run = |precision| evaluate(&program, &given, precision).expect("a valid program");
+        let (expected, precise) = (run(Precision::Program), run(Precision::F64));
+        if expected.iter().zip(&precise).any(|(a, b)| mismatch(a, b, 0.0).is_some()) {
+            continue;
+        }
+        compared += 1;
+        let graph = schedule(&SpmdProgram::whole(program.clone()));
+        for (a, b) in expected.iter().zip(&machine::run(&graph, &given)) {
+            if let Some(place) = mismatch(a, b, 0.0) {
+                panic!("seed {seed}: {place}\n{}\n{graph}", text::print(&program));
+            }
+        }
+    }
+    assert!(compared > 100, "{compared} are exact");
 }
 
 fn replay(options: &GenerateOptions, tolerance: f64) {
