@@ -568,3 +568,77 @@ fn loops_save_what_remat_says() {
     assert_eq!(saved("@remat(attention)"), ["m", "vr_sum", "x"]);
     assert_eq!(saved("@remat(attention, keep: [a])"), ["a", "m", "vr_sum", "x"]);
 }
+
+/// The outputs of `entry` on these inputs, in order.
+fn outputs(text: &str, inputs: &[(&str, &[f64])]) -> Vec<Vec<f64>> {
+    let source = from_text("names.ein", text);
+    let program = lowered(&source, &options("entry", "")).program;
+    let given = inputs.iter().map(|(path, x)| ((*path).to_owned(), x.to_vec())).collect();
+    let found = run(&program, &given);
+    program.outputs.iter().map(|o| found[&o.path].clone()).collect()
+}
+
+#[test]
+fn a_gradient_is_by_what_the_name_is_bound_to() {
+    let found = outputs(
+        "export fn entry(a: f64, b: f64[3]) -> (u: f64, v: f64, w: f64, x: f64[3], y: f64, z: f64) {
+  t = 2 * a
+  u = grad[t](t^2 * a)
+  c = 3.0
+  v = grad[c](a * c^2)
+  n = b[1]
+  w = grad[n](n * b[1] + sum(b))
+  m = b
+  x = grad[m](sum(b * m))
+  y = grad[a](a * stop(a) + stop(sin(a)) * a)
+  z = grad[a](grad[a](a^3))
+}",
+        &[("a", &[5.0]), ("b", &[1.0, 2.0, 4.0])],
+    );
+    assert_eq!(found[0], [2.0 * 10.0 * 5.0]);
+    assert_eq!(found[1], [2.0 * 3.0 * 5.0]);
+    assert_eq!(found[2], [2.0]);
+    assert_eq!(found[3], [1.0, 2.0, 4.0]);
+    assert_eq!(found[4], [5.0 + 5.0_f64.sin()]);
+    assert_eq!(found[5], [30.0]);
+}
+
+#[test]
+fn a_loop_may_take_a_step_in_each_iteration() {
+    let found = outputs(
+        "dim N = 3
+record P { w: f64[2], k: i32 }
+fn loss(p: P, r: f64) -> f64 = sum(p.w * p.w) * r
+export fn entry(inout p: P, r: f64) -> (l: f64) {
+  l: f64 = 0.0
+  for n in N {
+    l = loss(p, r)
+    g = grad[p](l)
+    p.w = p.w - 0.25 * g.w
+    p.k = p.k + 1 + g.k
+  }
+}",
+        &[("p.w", &[8.0, -4.0]), ("p.k", &[1.0]), ("r", &[1.0])],
+    );
+    assert_eq!(found, [vec![5.0], vec![1.0, -0.5], vec![4.0]]);
+}
+
+#[test]
+fn even_shares_and_exact_zeros() {
+    let found = outputs(
+        "dim J = 4
+export fn entry(x: f64[J], i: i32[J]) -> (a: f64[J], b: f64[J], c: f64[J], d: f64[J], e: f64[J]) {
+  a = grad[x](max[j](x[j]))
+  b = grad[x](sum[j](max(x[j], 2)))
+  c = grad[x](sum[j](where(x[j] > 0, 1.0, 1 / (x[j] - x[j]))))
+  d = grad[x](sum[j](x[i[j]]))
+  e = grad[x](sum[j](floor(x[j]) + abs(x[j] - 2)))
+}",
+        &[("x", &[2.0, 1.0, 3.0, 3.0]), ("i", &[0.0, 9.0, -9.0, 0.0])],
+    );
+    assert_eq!(found[0], [0.0, 0.0, 0.5, 0.5]);
+    assert_eq!(found[1], [0.5, 0.0, 1.0, 1.0]);
+    assert_eq!(found[2], [0.0; 4]);
+    assert_eq!(found[3], [3.0, 0.0, 0.0, 1.0]);
+    assert_eq!(found[4], [0.0, -1.0, 1.0, 1.0]);
+}
