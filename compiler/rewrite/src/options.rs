@@ -1,6 +1,7 @@
 //! What a caller can choose.
 
 use crate::cost::Device;
+use crate::lang::Graph;
 use einmesh_ir::DimId;
 use std::collections::BTreeMap;
 
@@ -38,7 +39,8 @@ pub struct Limits {
     pub bag: usize,
     /// The most terms of a sum that flattening makes.
     pub terms: usize,
-    /// The most e-nodes of one block.
+    /// The most e-nodes of one block. Every rule looks at it before it adds another form, so that a
+    /// graph ends within a few nodes of it.
     pub nodes: usize,
     /// The most rounds over a block.
     pub iterations: usize,
@@ -48,6 +50,13 @@ pub struct Limits {
     pub exact_order: usize,
     /// The most choices that extraction compares from each start.
     pub evaluations: usize,
+}
+
+impl Limits {
+    /// Whether the graph has all the nodes that it may have.
+    pub(crate) fn reached(&self, graph: &Graph) -> bool {
+        graph.total_size() > self.nodes
+    }
 }
 
 impl Default for Limits {

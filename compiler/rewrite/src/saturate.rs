@@ -92,7 +92,7 @@ pub(crate) fn run(
     s
 }
 
-/// One round over all nodes; false if the node limit ended it.
+/// One round over all nodes; false if the node limit ended it, at once.
 ///
 /// A rule's outcome depends on a node and its children's nodes. `seen` holds the nodes together
 /// with the sizes of their children, so that unchanged neighbourhoods are not tried again.
@@ -126,11 +126,11 @@ fn round(
                     changed |= new;
                 }
                 changed |= s.graph.total_size() != before;
+                if options.limits.reached(&s.graph) {
+                    s.graph.rebuild();
+                    return false;
+                }
             }
-        }
-        if s.graph.total_size() > options.limits.nodes {
-            s.graph.rebuild();
-            return false;
         }
     }
     s.graph.rebuild();

@@ -78,7 +78,8 @@ impl Table {
     /// The number of this template.
     pub fn template(&mut self, template: Template) -> u32 {
         // Expressions hold floats and have no order; their debug form is exact and does.
-        let key = format!("{:?} {:?}", template.expr, template.slots);
+        // Loads of different types differ although their subscripts are alike.
+        let key = format!("{:?} {:?} {:?}", template.expr, template.slots, template.dtype);
         let next = self.templates.len() as u32;
         let number = *self.template_numbers.entry(key).or_insert(next);
         if number == next {

@@ -284,6 +284,17 @@ fn random_programs_keep_their_numbers_with_distribution() {
     }
 }
 
+/// Subscripts that are alike do not make loads of different types one.
+#[test]
+fn picked_elements_keep_their_types() {
+    let mut m = Maker::new(&[('a', 3)], DType::F32);
+    m.typed_input("x", DType::F64, "a");
+    m.input("y", "a");
+    m.map("u", "a", (m.load("x", "0") * m.load("x", "a")).cast(DType::F32));
+    m.sum("v", "", "a", m.load("y", "0") * m.load("y", "a"));
+    check(&m.finish(&["u", "v"]), &Options::default(), 1);
+}
+
 /// With exact numerics, results stay the same bit for bit in the program's own dtypes.
 #[test]
 fn exact_numerics_change_no_bit() {

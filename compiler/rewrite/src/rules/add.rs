@@ -28,6 +28,9 @@ pub(super) fn flatten(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id
     let mut found = Vec::new();
     for (at, term) in outer.iter().enumerate() {
         for inner in sums(graph, *term) {
+            if limits.reached(graph) {
+                return found;
+            }
             if outer.len() + inner.len() - 1 <= limits.terms {
                 let all = [without(&outer, at), inner].concat();
                 found.push(add(graph, &all));
@@ -41,7 +44,7 @@ pub(super) fn flatten(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id
 ///
 /// What is left of each term first sums the indices that neither the factor, the result nor the
 /// guard has. Rests of different indices are not added: their sum would be larger than either.
-pub(super) fn common_factor(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn common_factor(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(terms) = terms(graph, node) else {
         return vec![];
     };
@@ -52,7 +55,7 @@ pub(super) fn common_factor(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<I
             if out != graph[terms[j]].data.indices {
                 continue;
             }
-            for sum in factored(graph, terms[i], terms[j]) {
+            for sum in factored(graph, limits, terms[i], terms[j]) {
                 let others = without(&without(&terms, j), i);
                 found.push(add(graph, &[others, vec![sum]].concat()));
             }
@@ -62,7 +65,7 @@ pub(super) fn common_factor(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<I
 }
 
 /// The ways to write `a + b` as a product with the sum of what is left.
-fn factored(graph: &mut Graph, a: Id, b: Id) -> Vec<Id> {
+fn factored(graph: &mut Graph, limits: &Limits, a: Id, b: Id) -> Vec<Id> {
     let mut found = Vec::new();
     let (left, right) = (Ein::all(graph, a), Ein::all(graph, b));
     for x in &left {
@@ -71,6 +74,9 @@ fn factored(graph: &mut Graph, a: Id, b: Id) -> Vec<Id> {
             for f in shared.into_iter().filter(|f| y.bag.contains(f)) {
                 if x.bag.len() < 2 || y.bag.len() < 2 {
                     continue;
+                }
+                if limits.reached(graph) {
+                    return found;
                 }
                 let keep = x.out | x.guard_indices(graph) | graph[f].data.indices;
                 let rest = |e: &Ein| {
@@ -92,7 +98,7 @@ fn factored(graph: &mut Graph, a: Id, b: Id) -> Vec<Id> {
 }
 
 /// Takes out a coefficient that all terms have.
-pub(super) fn common_coefficient(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn common_coefficient(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(terms) = terms(graph, node) else {
         return vec![];
     };
@@ -101,6 +107,9 @@ pub(super) fn common_coefficient(graph: &mut Graph, _: &Limits, node: &Node) -> 
         let k = first.coefficient;
         if k == Scalar::ONE {
             continue;
+        }
+        if limits.reached(graph) {
+            return found;
         }
         let same =
             |graph: &Graph, t: &Id| Ein::all(graph, *t).into_iter().find(|e| e.coefficient == k);
@@ -117,7 +126,7 @@ pub(super) fn common_coefficient(graph: &mut Graph, _: &Limits, node: &Node) -> 
 
 /// Adds the coefficients of two terms with the same factors. Terms that cancel are left alone: they
 /// may be infinite.
-pub(super) fn like_terms(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn like_terms(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(terms) = terms(graph, node) else {
         return vec![];
     };
@@ -134,6 +143,9 @@ pub(super) fn like_terms(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> 
             for x in &left {
                 let like = |y: &&Ein| (y.out, y.guard, &y.bag) == (x.out, x.guard, &x.bag);
                 for y in right.iter().filter(like) {
+                    if limits.reached(graph) {
+                        return found;
+                    }
                     let k = x.coefficient.value() + y.coefficient.value();
                     if k != 0.0 {
                         let both = guarded_ein(graph, x.out, Scalar::new(k), x.guard, &x.bag);
@@ -148,7 +160,7 @@ pub(super) fn like_terms(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> 
 }
 
 /// Multiplies out a sum among the factors. A term without one of the summed indices is repeated.
-pub(super) fn distribute(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn distribute(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(e) = Ein::of(graph, node) else {
         return vec![];
     };
@@ -160,6 +172,9 @@ pub(super) fn distribute(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> 
     for (at, factor) in e.bag.iter().enumerate() {
         let rest = without(&e.bag, at);
         for sum in sums(graph, *factor) {
+            if limits.reached(graph) {
+                return found;
+            }
             let products: Vec<Id> = sum
                 .iter()
                 .map(|term| {

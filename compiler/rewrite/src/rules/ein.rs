@@ -60,6 +60,9 @@ pub(super) fn flatten(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id
         let outside = outer.out | indices(graph, &rest) | outer.guard_indices(graph);
         let finite = rest.iter().all(|f| graph[*f].data.full);
         for inner in Ein::all(graph, *factor) {
+            if limits.reached(graph) {
+                return found;
+            }
             let inside = indices(graph, &inner.bag) | inner.guard_indices(graph);
             let (summed, broadcast) = (inside - inner.out, inner.out - inside);
             let guard = match (outer.guard, inner.guard) {
@@ -142,7 +145,7 @@ fn is_connected(graph: &Graph, bag: &[Id]) -> bool {
 }
 
 /// Takes the coefficient of a factor to the outside.
-pub(super) fn coefficient_out(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn coefficient_out(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(e) = Ein::of(graph, node) else {
         return vec![];
     };
@@ -150,6 +153,9 @@ pub(super) fn coefficient_out(graph: &mut Graph, _: &Limits, node: &Node) -> Vec
     for (at, factor) in e.bag.iter().enumerate() {
         for inner in Ein::all(graph, *factor) {
             let k = inner.coefficient;
+            if limits.reached(graph) {
+                return found;
+            }
             if k != Scalar::ONE {
                 let plain = guarded_ein(graph, inner.out, Scalar::ONE, inner.guard, &inner.bag);
                 let factors = [without(&e.bag, at), vec![plain]].concat();

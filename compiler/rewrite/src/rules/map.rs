@@ -89,7 +89,7 @@ pub(super) fn reciprocal(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> 
 }
 
 /// Two divisions of a product are one by the divisors' product.
-pub(super) fn reciprocal_product(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn reciprocal_product(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(e) = Ein::of(graph, node) else {
         return vec![];
     };
@@ -98,6 +98,9 @@ pub(super) fn reciprocal_product(graph: &mut Graph, _: &Limits, node: &Node) -> 
         for j in i + 1..e.bag.len() {
             for a in arguments(graph, e.bag[i], MapFn::Recip) {
                 for b in arguments(graph, e.bag[j], MapFn::Recip) {
+                    if limits.reached(graph) {
+                        return found;
+                    }
                     let out = indices(graph, &[a, b]);
                     let divisor = ein(graph, out, Scalar::ONE, &[a, b]);
                     let both = map(graph, MapFn::Recip, &[divisor]);

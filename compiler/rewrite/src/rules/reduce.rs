@@ -34,12 +34,15 @@ impl Reduction {
 }
 
 /// A reduction of a reduction of the same kind is one, without capture.
-pub(super) fn merge(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn merge(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(outer) = Reduction::of(graph, node) else {
         return vec![];
     };
     let mut found = Vec::new();
     for inner in graph[outer.term].nodes.clone() {
+        if limits.reached(graph) {
+            return found;
+        }
         let Some(inner) = Reduction::of(graph, &inner) else {
             continue;
         };
@@ -74,7 +77,7 @@ pub(super) fn split(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
 }
 
 /// The largest multiple is the multiple of the largest, or of the smallest if it is negative.
-pub(super) fn scaled(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn scaled(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(r) = Reduction::of(graph, node) else {
         return vec![];
     };
@@ -85,6 +88,9 @@ pub(super) fn scaled(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
     };
     let mut found = Vec::new();
     for e in Ein::all(graph, r.term) {
+        if limits.reached(graph) {
+            return found;
+        }
         let k = e.coefficient.value();
         if k != 1.0 && k != 0.0 {
             let plain = guarded_ein(graph, e.out, Scalar::ONE, e.guard, &e.bag);
@@ -97,7 +103,7 @@ pub(super) fn scaled(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
 }
 
 /// A term without reduced indices moves out of a maximum, a minimum or a log-sum-exp of a sum.
-pub(super) fn shifted(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn shifted(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(r) = Reduction::of(graph, node) else {
         return vec![];
     };
@@ -107,6 +113,9 @@ pub(super) fn shifted(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
     let reduced = r.reduced(graph);
     let mut found = Vec::new();
     for sum in super::add::sums(graph, r.term) {
+        if limits.reached(graph) {
+            return found;
+        }
         for (at, term) in sum.iter().enumerate() {
             let rest = without(&sum, at);
             let rest_indices = indices(graph, &rest);
@@ -157,7 +166,7 @@ fn stripped(graph: &mut Graph, class: Id, reduced: IndexSet) -> Vec<(Vec<Id>, Id
 }
 
 /// The log of a sum of exponentials, with or without a shift that is added back.
-pub(super) fn log_sum_exp(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn log_sum_exp(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let mut found = Vec::new();
     match node {
         Node::Map(MapFn::Unary(UnaryOp::Log), args) if is_algebra(graph, args[0]) => {
@@ -170,6 +179,9 @@ pub(super) fn log_sum_exp(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id>
             for (at, term) in terms.iter().enumerate() {
                 for sum in super::map::arguments(graph, *term, MapFn::Unary(UnaryOp::Log)) {
                     for (e, y) in sums_of_exp(graph, sum) {
+                        if limits.reached(graph) {
+                            return found;
+                        }
                         let rest = without(&terms, at);
                         found.extend(with_shift(graph, &rest, &e, y));
                     }
@@ -222,7 +234,7 @@ fn sums_of_exp(graph: &Graph, class: Id) -> Vec<(Ein, Id)> {
 }
 
 /// An exponential over the sum of the same exponentials, with the online reduction.
-pub(super) fn softmax(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn softmax(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some(product) = Ein::of(graph, node) else {
         return vec![];
     };
@@ -230,6 +242,9 @@ pub(super) fn softmax(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
     for (at, divisor) in product.bag.iter().enumerate() {
         for sum in super::map::arguments(graph, *divisor, MapFn::Recip) {
             for (e, y) in sums_of_exp(graph, sum) {
+                if limits.reached(graph) {
+                    return found;
+                }
                 let rest = without(&product.bag, at);
                 let Some(exp) = rest.iter().position(|f| *f == e.bag[0]) else {
                     continue;

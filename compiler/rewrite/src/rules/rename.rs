@@ -36,12 +36,15 @@ fn targets(pairs: &Pairs) -> IndexSet {
 }
 
 /// Two renamings are one.
-pub(super) fn merge(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn merge(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some((outer, child)) = renaming(node) else {
         return vec![];
     };
     let mut found = Vec::new();
     for inner in graph[child].nodes.clone() {
+        if limits.reached(graph) {
+            return found;
+        }
         let Some((pairs, base)) = renaming(&inner) else {
             continue;
         };
@@ -55,12 +58,15 @@ pub(super) fn merge(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
 }
 
 /// A renamed sum of products is that of renamed factors, if no summed index is a target.
-pub(super) fn of_product(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn of_product(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some((pairs, child)) = renaming(node) else {
         return vec![];
     };
     let mut found = Vec::new();
     for e in Ein::all(graph, child) {
+        if limits.reached(graph) {
+            return found;
+        }
         let inside = crate::build::indices(graph, &e.bag) | e.guard_indices(graph);
         let Some(out) = e.out.renamed(pairs) else {
             continue;
@@ -81,12 +87,15 @@ pub(super) fn of_product(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> 
 }
 
 /// A renamed sum of terms is that of renamed terms.
-pub(super) fn of_sum(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn of_sum(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some((pairs, child)) = renaming(node) else {
         return vec![];
     };
     let mut found = Vec::new();
     for terms in super::add::sums(graph, child) {
+        if limits.reached(graph) {
+            return found;
+        }
         if let Some(terms) = all_renamed(graph, pairs, &terms) {
             found.push(add(graph, &terms));
         }
@@ -95,12 +104,15 @@ pub(super) fn of_sum(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
 }
 
 /// A renamed function is that of renamed arguments; a renamed position is another index's.
-pub(super) fn of_map(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn of_map(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some((pairs, child)) = renaming(node) else {
         return vec![];
     };
     let mut found = Vec::new();
     for inner in graph[child].nodes.clone() {
+        if limits.reached(graph) {
+            return found;
+        }
         match inner {
             Node::Map(f, args) => {
                 if let Some(args) = all_renamed(graph, pairs, &args) {
@@ -118,12 +130,15 @@ pub(super) fn of_map(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
 }
 
 /// A renamed reduction is that of the renamed term, if no reduced index is a target.
-pub(super) fn of_reduction(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
+pub(super) fn of_reduction(graph: &mut Graph, limits: &Limits, node: &Node) -> Vec<Id> {
     let Some((pairs, child)) = renaming(node) else {
         return vec![];
     };
     let mut found = Vec::new();
     for inner in graph[child].nodes.clone() {
+        if limits.reached(graph) {
+            return found;
+        }
         let Node::Reduce { reducer, out, guarded, children } = &inner else {
             continue;
         };
