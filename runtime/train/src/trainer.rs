@@ -6,7 +6,7 @@ use crate::error::TrainError;
 use crate::state::{Roles, Rows};
 use einmesh_artifact::Manifest;
 use einmesh_exec::tensors::{self, ElementType, SafeTensors, Tensor, Value};
-use einmesh_exec::{Module, Options, Session};
+use einmesh_exec::{Module, Options, Session, StepTime};
 use std::collections::BTreeMap;
 
 /// Runs a step again and again: each goes on from the state that the one before has left.
@@ -105,6 +105,11 @@ impl Trainer {
     pub fn step(&mut self) -> Result<StepResult, TrainError> {
         self.session.run()?;
         numbers(&self.session, &self.roles)
+    }
+
+    /// Where the time of the steps so far went, if [`Options::profile`] is set.
+    pub fn profile(&self) -> Vec<StepTime> {
+        self.session.profile()
     }
 
     /// Whether there is an entry for validation.

@@ -61,12 +61,15 @@ fn a_step_learns_and_tells_what_it_does() {
             "--tensorboard=events",
             "--checkpoint=ck",
             "--save-every=25",
+            "--profile",
             "--json",
         ],
     ]);
     let summary: Json = serde_json::from_str(&ran.stdout).expect("one object");
     assert_eq!(summary["steps"], 60);
     assert_eq!(summary["parameters"], 65536);
+    let profile = summary["profile"].as_array().expect("it was asked for");
+    assert!(profile.iter().any(|step| step["count"] == 1), "{profile:?}");
     assert!(ran.stderr.contains("65536 parameters on 1 device"), "{}", ran.stderr);
     assert!(ran.stderr.contains("step 60/60  loss"), "{}", ran.stderr);
     let losses = d.losses("m.jsonl");

@@ -47,7 +47,7 @@ pub fn train(options: &Train, terminal: &Terminal) -> Result<(), Stop> {
     let checkpoint = newest(options, directory.as_ref())?;
     let step = compile(options, &program, &program.step, Role::Step, terminal)?;
 
-    let mut settings = Options::default();
+    let mut settings = Options { profile: options.profile, ..Options::default() };
     if let Some(threads) = options.threads {
         settings.threads = threads as usize;
     }

@@ -79,7 +79,10 @@ pub struct Train {
     /// Write a page with the curves at the end.
     #[arg(long, value_name = "REPORT.html")]
     pub report: Option<PathBuf>,
-    /// Print one JSON object about the run at its end.
+    /// Show how long each kernel, copy and collective of a step takes.
+    #[arg(long)]
+    pub profile: bool,
+    /// Print one JSON object about the run at its end; with --profile it has the times too.
     #[arg(long)]
     pub json: bool,
 }

@@ -4,6 +4,7 @@ use super::options::Train;
 use super::{failed, machine};
 use crate::commands::Stop;
 use einmesh_exec::Options;
+use einmesh_exec::command::profile;
 use einmesh_train::checkpoint::{Directory, FORMAT, Saved, SavedSource};
 use einmesh_train::metrics::{EventFile, Facts, Log, Progress, Record, read_log, report};
 use einmesh_train::{Dataset, Position, Trainer};
@@ -115,7 +116,10 @@ impl Run<'_> {
             report(path, &self.facts(), &records).map_err(failed)?;
             eprintln!("wrote {}", path.display());
         }
-        Ok(self.summary(done, &records))
+        if options.profile && !options.json {
+            eprint!("{}", profile::table(&self.trainer.profile(), (done - first) as usize));
+        }
+        Ok(self.summary(first, done, &records))
     }
 
     /// Where the data goes on, if the run is the one that was saved.
@@ -261,9 +265,9 @@ impl Run<'_> {
         Facts { title: format!("Training {}", self.options.file.display()), rows }
     }
 
-    fn summary(&self, done: u64, records: &[Record]) -> serde_json::Value {
+    fn summary(&self, first: u64, done: u64, records: &[Record]) -> serde_json::Value {
         let last = records.last();
-        json!({
+        let mut summary = json!({
             "steps": done,
             "loss": last.map(|r| r.loss),
             "validation_loss": records.iter().rev().find_map(|r| r.validation_loss),
@@ -273,7 +277,12 @@ impl Run<'_> {
             "parameters": self.trainer.parameters(),
             "peak_bytes_per_device": self.trainer.manifest().report.peak_bytes_per_device,
             "collectives": self.trainer.manifest().report.collectives,
-        })
+        });
+        if self.options.profile {
+            let times = self.trainer.profile();
+            summary["profile"] = profile::json(&times, (done - first) as usize);
+        }
+        summary
     }
 }
 

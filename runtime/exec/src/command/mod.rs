@@ -1,7 +1,7 @@
 //! The run command, shared by `einmesh-run` and `einmesh run`: [`run`] does the work, [`present`]
 //! tells the user.
 
-mod profile;
+pub mod profile;
 mod table;
 
 pub use table::table;
