@@ -44,14 +44,19 @@ fn for_seeds(seeds: std::ops::Range<u64>, check: impl Fn(u64) -> Result<(), Stri
 /// Small integers in floats: every order of summation gives the same bits.
 #[test]
 fn exact_programs_agree_bit_for_bit() {
-    for_seeds(0..count() / 2, |seed| check(seed, &GenerateOptions::default(), 0.0));
+    let options = || GenerateOptions { donations: true, ..GenerateOptions::default() };
+    for_seeds(0..count() / 2, |seed| check(seed, &options(), 0.0));
 }
 
 /// f32 and f64: sums of up to a few thousand terms, and functions of 2 ulp.
 #[test]
 fn float_programs_agree_within_rounding() {
-    let options =
-        || GenerateOptions { mode: Mode::Float, halves: false, ..GenerateOptions::default() };
+    let options = || GenerateOptions {
+        mode: Mode::Float,
+        halves: false,
+        donations: true,
+        ..GenerateOptions::default()
+    };
     for_seeds(0..count() / 4, |seed| check(seed, &options(), 1e-4));
 }
 
@@ -127,8 +132,15 @@ fn exact_gradients_agree_bit_for_bit() {
         let Some((program, inputs, expected)) = with_gradient(seed, &options, 0.0) else {
             return Ok(());
         };
-        compare(&expected, &SpmdProgram::whole(program), &inputs, 0.0)
+        let tolerance = shares(&program);
+        compare(&expected, &SpmdProgram::whole(program), &inputs, tolerance)
     });
+}
+
+/// The tolerance for a gradient of small integers: none, but where it is shared among ties. The sum of three thirds
+/// depends on where it begins.
+fn shares(program: &Program) -> f64 {
+    if text::print(program).contains(" / ") { 1e-6 } else { 0.0 }
 }
 
 /// Programs with their gradients, where rounding does not decide what they are.
@@ -158,7 +170,7 @@ fn partitioned_gradients_agree_bit_for_bit() {
         let mesh = parted::plans::mesh(&mut rng);
         let plan = parted::plans::any(&mut rng, &rewritten, &mesh);
         let spmd = einmesh_spmd::partition(&rewritten, &plan);
-        compare(&expected, &spmd, &inputs, 0.0)
+        compare(&expected, &spmd, &inputs, shares(&program))
     });
 }
 

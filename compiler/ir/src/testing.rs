@@ -64,6 +64,8 @@ pub struct GenerateOptions {
     pub wide: bool,
     /// Random numbers.
     pub random: bool,
+    /// Inputs that new states take the memory of. Off unless asked for: they have to lie as their successors do.
+    pub donations: bool,
 }
 
 impl Default for GenerateOptions {
@@ -82,6 +84,7 @@ impl Default for GenerateOptions {
             halves: true,
             wide: true,
             random: true,
+            donations: false,
         }
     }
 }

@@ -470,62 +470,23 @@ impl<'a> Ctx<'a> {
     }
 }
 
-fn renumber_contraction(
-    c: &mut Contraction,
-    expr: &impl Fn(&mut Expr),
-    of: &impl Fn(ValueId) -> ValueId,
-) {
-    [&mut c.lhs, &mut c.rhs, &mut c.epilogue].into_iter().for_each(expr);
-    c.target.subs.iter_mut().for_each(expr);
-    c.target.value = of(c.target.value);
-    c.acc = of(c.acc);
-}
-
 /// Replaces every value id in a kernel's body.
 fn renumber(body: &mut Body, of: &impl Fn(ValueId) -> ValueId) {
-    let expr = |e: &mut Expr| {
-        let taken = std::mem::replace(e, zero(DType::Bool));
-        *e = taken.map(&mut |node| match node {
+    for expr in body.exprs_mut() {
+        let taken = std::mem::replace(expr, zero(DType::Bool));
+        *expr = taken.map(&mut |node| match node {
             Expr::Load(mut load) => {
                 load.value = of(load.value);
                 Expr::Load(load)
             }
             other => other,
         });
-    };
-    match body {
-        Body::Nest(nest) => {
-            for stage in &mut nest.stages {
-                expr(&mut stage.body);
-                stage.guard.iter_mut().for_each(expr);
-                stage.target.subs.iter_mut().for_each(expr);
-                stage.target.value = of(stage.target.value);
-            }
-        }
-        Body::Contraction(c) => renumber_contraction(c, &expr, of),
-        Body::Siblings(siblings) => {
-            siblings.iter_mut().for_each(|c| renumber_contraction(c, &expr, of));
-        }
-        Body::Online(o) => {
-            [&mut o.lhs, &mut o.rhs, &mut o.score].into_iter().for_each(expr);
-            o.guard.iter_mut().for_each(expr);
-            for local in [&mut o.acc, &mut o.top, &mut o.total, &mut o.lse] {
-                *local = of(*local);
-            }
-            if let Some(context) = &mut o.context {
-                expr(&mut context.value);
-                context.acc = of(context.acc);
-            }
-            for result in &mut o.results {
-                expr(&mut result.value);
-                result.target.subs.iter_mut().for_each(expr);
-                result.target.value = of(result.target.value);
-            }
-        }
-        Body::Argsort { input, output, .. } => {
-            *input = of(*input);
-            *output = of(*output);
-        }
+    }
+    for target in body.targets_mut() {
+        target.value = of(target.value);
+    }
+    for value in body.named_mut() {
+        *value = of(*value);
     }
 }
 

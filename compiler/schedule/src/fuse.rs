@@ -3,10 +3,12 @@
 //! Three shapes are formed. Reductions over a matrix product that need not be stored take the whole of it
 //! ([`online`]). A matrix product takes the elementwise work on its result as its epilogue. A
 //! nest takes comprehensions that share outer indices and pass values along them: the passes of a
-//! softmax or a layer norm over one row.
+//! softmax or a layer norm over one row, or the elementwise steps of an optimizer ([`pointwise`]).
 //!
 //! A group runs where its last member stood. That is sound because a member joins only if nobody
 //! outside reads the group's values before.
+
+mod pointwise;
 
 use crate::contraction::{self, Product};
 use crate::online::{self, Online};
@@ -101,7 +103,10 @@ impl Ctx<'_> {
             Op::Compute(c) => {
                 if let Some(product) = contraction::classify(self.program, c) {
                     Unit::Products(vec![Multiply { sum: c.clone(), product, epilogue: None }])
-                } else if self.join_epilogue(position, c) || self.join_nest(position, c) {
+                } else if self.join_epilogue(position, c)
+                    || self.join_nest(position, c)
+                    || self.join_pointwise(position, c)
+                {
                     return;
                 } else {
                     let outer = (c.reducer != Reducer::None).then(|| self.free_dims(c));

@@ -222,6 +222,69 @@ pub struct RowResult {
     pub target: Target,
 }
 
+impl Body {
+    /// Every expression, those of targets included.
+    pub fn exprs_mut(&mut self) -> Vec<&mut Expr> {
+        match self {
+            Body::Nest(nest) => nest.stages.iter_mut().flat_map(Stage::exprs_mut).collect(),
+            Body::Contraction(c) => c.exprs_mut(),
+            Body::Siblings(all) => all.iter_mut().flat_map(Contraction::exprs_mut).collect(),
+            Body::Online(o) => {
+                let context = o.context.iter_mut().map(|c| &mut c.value);
+                let results = o
+                    .results
+                    .iter_mut()
+                    .flat_map(|r| std::iter::once(&mut r.value).chain(&mut r.target.subs));
+                let own = [&mut o.lhs, &mut o.rhs, &mut o.score].into_iter();
+                own.chain(&mut o.guard).chain(context).chain(results).collect()
+            }
+            Body::Argsort { .. } => vec![],
+        }
+    }
+
+    /// Every place that is written, but for that of a sort.
+    pub fn targets_mut(&mut self) -> Vec<&mut Target> {
+        match self {
+            Body::Nest(nest) => nest.stages.iter_mut().map(|s| &mut s.target).collect(),
+            Body::Contraction(c) => vec![&mut c.target],
+            Body::Siblings(all) => all.iter_mut().map(|c| &mut c.target).collect(),
+            Body::Online(o) => o.results.iter_mut().map(|r| &mut r.target).collect(),
+            Body::Argsort { .. } => vec![],
+        }
+    }
+
+    /// The values that are named outside of expressions and targets.
+    pub fn named_mut(&mut self) -> Vec<&mut ValueId> {
+        match self {
+            Body::Nest(_) => vec![],
+            Body::Contraction(c) => vec![&mut c.acc],
+            Body::Siblings(all) => all.iter_mut().map(|c| &mut c.acc).collect(),
+            Body::Online(o) => {
+                let context = o.context.iter_mut().map(|c| &mut c.acc);
+                [&mut o.acc, &mut o.top, &mut o.total, &mut o.lse]
+                    .into_iter()
+                    .chain(context)
+                    .collect()
+            }
+            Body::Argsort { input, output, .. } => vec![input, output],
+        }
+    }
+}
+
+impl Stage {
+    fn exprs_mut(&mut self) -> Vec<&mut Expr> {
+        let own = std::iter::once(&mut self.body).chain(&mut self.guard);
+        own.chain(&mut self.target.subs).collect()
+    }
+}
+
+impl Contraction {
+    fn exprs_mut(&mut self) -> Vec<&mut Expr> {
+        let own = [&mut self.lhs, &mut self.rhs, &mut self.epilogue].into_iter();
+        own.chain(&mut self.target.subs).collect()
+    }
+}
+
 impl Kernel {
     /// Whether two kernels are equal but for names.
     pub fn computes_the_same(&self, other: &Kernel) -> bool {

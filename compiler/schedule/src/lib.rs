@@ -1,8 +1,8 @@
 //! Scheduling: from a device's program to kernels, an order, and a static memory plan.
 //!
 //! The passes, in order: elementwise work is substituted into its readers ([`inline`]), comprehensions
-//! are grouped into kernels ([`online`], [`fuse`], [`siblings`], [`build`]), operations get an order ([`order`]), values get
-//! memory ([`memory`]), and all of it becomes the manifest's steps ([`steps`]).
+//! are grouped into kernels ([`online`], [`fuse`], [`siblings`], [`build`]), operations get an order ([`order`]), results
+//! go where they are wanted ([`place`]), values get memory ([`memory`]), and all of it becomes the manifest's steps ([`steps`]).
 //!
 //! Nothing here knows the target: a [`Kernel`] says what is computed on which memory,
 //! `einmesh-codegen` decides how. Nothing here knows placements: extents are local already.
@@ -17,6 +17,7 @@ mod online;
 mod order;
 mod packing;
 mod panels;
+mod place;
 mod siblings;
 mod steps;
 mod text;

@@ -3,6 +3,7 @@
 use crate::build::{self, Launch, Number};
 use crate::fuse::{self, Unit};
 use crate::kernel::Kernel;
+use crate::place;
 use crate::siblings;
 use crate::usage::Usage;
 use einmesh_ir::{Block, Collective, Loop, LoopVarId, Op, Program, ValueId};
@@ -68,7 +69,41 @@ pub fn order(program: &mut Program) -> Order {
     let body = std::mem::take(&mut ctx.program.body);
     let actions = ctx.block(&body);
     ctx.program.body = body;
-    Order { actions, ..ctx.order }
+    let mut order = Order { actions, ..ctx.order };
+    place::over_inputs(program, &mut order);
+    order.drop_unused();
+    order
+}
+
+/// The position of a kernel among others; one that is equal to an earlier one is shared.
+pub fn intern(kernels: &mut Vec<Kernel>, kernel: Kernel) -> usize {
+    kernels.iter().position(|k| k.computes_the_same(&kernel)).unwrap_or_else(|| {
+        kernels.push(kernel);
+        kernels.len() - 1
+    })
+}
+
+impl Order {
+    /// Forgets kernels that nothing launches.
+    fn drop_unused(&mut self) {
+        let mut used = vec![false; self.kernels.len()];
+        each_kernel(&mut self.actions, &mut |kernel| used[*kernel] = true);
+        let position = |kernel: usize| used[..kernel].iter().filter(|u| **u).count();
+        each_kernel(&mut self.actions, &mut |kernel| *kernel = position(*kernel));
+        let mut used = used.iter();
+        self.kernels.retain(|_| *used.next().expect("one for each kernel"));
+    }
+}
+
+/// The kernels of all launches.
+fn each_kernel(actions: &mut [Action], see: &mut impl FnMut(&mut usize)) {
+    for action in actions {
+        match action {
+            Action::Launch { kernel, .. } => see(kernel),
+            Action::Loop { body, .. } => each_kernel(body, see),
+            _ => {}
+        }
+    }
 }
 
 struct Ctx<'a> {
@@ -119,6 +154,10 @@ impl Ctx<'_> {
         }
         let mut body = self.block(&l.body);
         for collected in &l.collected {
+            let kernels = &mut self.order.kernels;
+            if place::into_stack(self.program, kernels, &mut body, l, collected) {
+                continue;
+            }
             let (value, result) = (collected.value, collected.result);
             let launch = build::collect(self.program, value, result, collected.position, l.var);
             body.push(self.launch(launch));
@@ -154,11 +193,7 @@ impl Ctx<'_> {
     /// A launch of a kernel, shared with earlier launches of an equal one.
     fn launch(&mut self, launch: Launch) -> Action {
         let Launch { kernel, operands, ints } = launch;
-        let same = self.order.kernels.iter().position(|k| k.computes_the_same(&kernel));
-        let kernel = same.unwrap_or_else(|| {
-            self.order.kernels.push(kernel);
-            self.order.kernels.len() - 1
-        });
+        let kernel = intern(&mut self.order.kernels, kernel);
         Action::Launch { kernel, operands, ints }
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::kernel::Body;
 use crate::{KernelGraph, schedule};
-use einmesh_artifact::Step;
+use einmesh_artifact::{Step, Storage};
 use einmesh_ir::{
     BinaryOp, Bounds, Builder, DType, DimId, Expr, Load, Reducer, SpmdProgram, UnaryOp, ValueId,
-    verify,
+    text, verify,
 };
 
 fn kinds(graph: &KernelGraph) -> Vec<&'static str> {
@@ -173,4 +173,80 @@ fn products_of_one_factor_are_siblings_unless_one_needs_the_other() {
         b.output(out);
     });
     assert_eq!(kinds(&gated), ["contraction", "contraction"]);
+}
+
+/// A momentum and a parameter that are updated of a gradient: `read` is where the parameter's update reads it.
+fn optimizer(read: impl Fn(&[Expr]) -> Expr) -> KernelGraph {
+    let mut b = Builder::new("optimizer");
+    let (m, n) = (b.dim("M", 32), b.dim("N", 8));
+    let [p, mu, g] = ["p", "mu", "g"].map(|name| b.input(name, DType::F32, &[m, n]));
+    let sum = |x: Expr, y: Expr| Expr::binary(BinaryOp::Add, x, y);
+    let mu1 = b.compute("mu1", DType::F32, &[m, n], &[], Reducer::None, |i| {
+        sum(Expr::load(mu, i.to_vec()), Expr::load(g, i.to_vec()))
+    });
+    let p1 = b.compute("p1", DType::F32, &[m, n], &[], Reducer::None, |i| {
+        let step =
+            Expr::binary(BinaryOp::Mul, Expr::load(mu1, i.to_vec()), Expr::load(g, i.to_vec()));
+        sum(Expr::load(p, [read(i), i[1].clone()]), step)
+    });
+    b.output(p1);
+    b.output(mu1);
+    let mut program = b.finish();
+    for (output, path) in [(0, "p"), (1, "mu")] {
+        program.outputs[output].path = path.to_owned();
+        program.inputs[output].donated = true;
+    }
+    assert_eq!(verify(&program), vec![]);
+    schedule(&SpmdProgram::whole(program))
+}
+
+#[test]
+fn an_optimizer_is_one_kernel_that_updates_its_state() {
+    let graph = optimizer(|i| i[0].clone());
+    assert_eq!(kinds(&graph), ["nest"]);
+    assert!(graph.steps.iter().all(|s| matches!(s, Step::Launch { .. })));
+    assert_eq!(graph.peak_bytes, 3 * 32 * 8 * 4, "{graph}");
+}
+
+#[test]
+fn a_state_whose_other_elements_are_read_is_not_updated_in_place() {
+    let other = |i: &[Expr]| Expr::binary(BinaryOp::Sub, Expr::int(31), i[0].clone());
+    let graph = optimizer(other);
+    let place = |output: usize| graph.buffers[graph.outputs[output].buffer as usize].storage;
+    assert_eq!((place(0), place(1)), (Storage::Output(0), Storage::Input(1)), "{graph}");
+}
+
+#[test]
+fn collected_values_are_computed_where_they_are_kept() {
+    let source = "program run {
+  dim T = 4, N = 3, M = 5
+
+  input %w.0: f32[N,M]
+  input %x.1: f32[N]
+
+  for t in T {
+    carry %s.2: f32[N] = %x.1
+    %y.3: f32[M] = sum[n](%w.0[n,m] * %s.2[n])
+    %s.4: f32[N] = sum[m](tanh(%y.3[m]) * %w.0[n,m])
+    yield %s.4 -> %s.5: f32[N]
+    collect %y.3 -> %all.6: f32[M,T] at 1
+    collect %s.4 -> %states.7: f32[T,N] at 0
+  }
+
+  output %all.6
+  output %states.7
+}
+";
+    let program = text::parse(source).expect("a program");
+    assert_eq!(verify(&program), vec![]);
+    let graph = schedule(&SpmdProgram::whole(program));
+    let Some(Step::Loop { steps, .. }) =
+        graph.steps.iter().find(|s| matches!(s, Step::Loop { .. }))
+    else {
+        panic!("a loop\n{graph}");
+    };
+    // The products, and the state's copy: it is also the loop's own.
+    let launches = steps.iter().filter(|s| matches!(s, Step::Launch { .. })).count();
+    assert_eq!(launches, 3, "{graph}");
+    assert!(!graph.buffers.iter().any(|b| b.name == "y"), "{graph}");
 }

@@ -280,6 +280,9 @@ impl<'o> Gen<'o> {
                 axes: vec![1; known.dims.len()],
             });
         }
+        if self.options.donations {
+            self.new_states();
+        }
         self.program.body = Block { ops: self.ops };
         (self.program, self.specs)
     }

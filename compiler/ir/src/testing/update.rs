@@ -89,6 +89,28 @@ impl Gen<'_> {
         self.emit("next", draft, free)
     }
 
+    /// Donates some inputs to results that are computed of them. A later one may read an earlier one's input, and each
+    /// may read its own anywhere.
+    pub fn new_states(&mut self) {
+        let number = |k: &&Known| k.dtype.is_float() || k.dtype.is_int();
+        let inputs: Vec<Known> =
+            self.known[..self.program.inputs.len()].iter().filter(number).cloned().collect();
+        for state in inputs {
+            if !self.random.chance(60) {
+                continue;
+            }
+            let (bound, exact) = (state.bound.max(64.0), self.is_exact());
+            let value = self.update(&Known { bound, exact, ..state.clone() });
+            self.known.push(Known { value, bound, exact, ..state.clone() });
+            let all = &mut self.program.inputs;
+            let input = all.iter_mut().find(|i| i.value == state.value);
+            let input = input.expect("the first values known are the inputs");
+            input.donated = true;
+            let (path, axes) = (input.path.clone(), input.axes.clone());
+            self.program.outputs.push(Output { value, tensor: path.clone(), path, axes });
+        }
+    }
+
     /// A store into a copy of a value.
     pub fn store(&mut self) -> bool {
         use Reducer::*;

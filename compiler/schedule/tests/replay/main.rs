@@ -16,7 +16,7 @@ use einmesh_schedule::schedule;
 /// Small integers in floats: every order of summation gives the same bits.
 #[test]
 fn exact_programs_keep_their_meaning() {
-    replay(&GenerateOptions::default(), 0.0);
+    replay(&GenerateOptions { donations: true, ..GenerateOptions::default() }, 0.0);
 }
 
 /// What the generator makes of attention is scheduled as attention.
@@ -44,11 +44,35 @@ fn siblings_occur() {
     assert!(found > 20, "{found}");
 }
 
+/// Some new states are computed where the old ones lie, and some could not be.
+#[test]
+fn updates_in_place_occur() {
+    let options = GenerateOptions { donations: true, ..GenerateOptions::default() };
+    let (mut in_place, mut apart) = (0, 0);
+    for seed in 0..200 {
+        let graph = schedule(&SpmdProgram::whole(generate(seed, &options).0));
+        for input in graph.inputs.iter() {
+            let Some(output) = graph.outputs.iter().find(|o| o.path == input.path) else {
+                continue;
+            };
+            match output.buffer == input.buffer {
+                true => in_place += 1,
+                false => apart += 1,
+            }
+        }
+    }
+    assert!(in_place > 50 && apart > 50, "{in_place} in place, {apart} apart");
+}
+
 /// Scaling a sum instead of its terms rounds differently.
 #[test]
 fn float_programs_keep_their_meaning() {
-    let options =
-        GenerateOptions { mode: Mode::Float, halves: false, ..GenerateOptions::default() };
+    let options = GenerateOptions {
+        mode: Mode::Float,
+        halves: false,
+        donations: true,
+        ..GenerateOptions::default()
+    };
     replay(&options, 1e-5);
 }
 
