@@ -221,10 +221,10 @@ impl Ctx<'_> {
 
     fn comprehension(&self, class: usize, node: &Node, out: &Array) -> Comprehension {
         let view = self.view;
-        let space = view.indices(class) | view.inner_indices(node);
-        let reducer = match view.shape(node) {
-            Shape::Reduction(reducer) => reducer,
-            _ => Reducer::None,
+        let (reducer, space) = match view.shape(node) {
+            Shape::Reduction(reducer) => (reducer, view.indices(class) | view.inner_indices(node)),
+            // An element that is picked from an array (`x[i,3]`) has not all of the array's indices.
+            _ => (Reducer::None, view.indices(class)),
         };
         let body = Body::new(self, out, space, reducer != Reducer::None);
         let (guard, _) = parts(node);

@@ -37,3 +37,14 @@ fn no_graph_grows_beyond_its_limit() {
     }
     assert!(ended >= 5, "only {ended} graphs came to a limit");
 }
+
+/// An element picked from a renamed array (`y[l,3]` of `y[l,h] = x[h,l]`) has not all of the array's indices.
+#[test]
+fn picked_elements_lose_an_index() {
+    for seed in [297, 338, 370] {
+        let options = GenerateOptions { mode: Mode::Float, size: 14, ..GenerateOptions::default() };
+        let (program, _) = generate(seed, &options);
+        let rewritten = rewrite(&program, &Options::default());
+        assert_eq!(verify(&rewritten.program), vec![], "seed {seed}");
+    }
+}
