@@ -1,12 +1,15 @@
 //! `@fsdp(axis: Record)`: parameters are stored in parts and gathered where they are used.
 //!
-//! This changes only how values are held between operations, never how operations are divided:
-//! readers find an operand split along a dim they need whole, and gather it, inside of the loop
-//! that reads one layer at a time.
+//! This does not change how the operations that read parameters are divided: they find an operand
+//! split along a dim they need whole, and gather it, inside of the loop that reads one layer at a
+//! time. What only makes new parameters is divided as they are stored: see `owners`.
+
+mod owners;
 
 use crate::groups::Groups;
 use crate::mesh::{self, place};
 use crate::requests::Requests;
+use crate::rules::Rules;
 use crate::{Plan, Reason};
 use einmesh_diagnostics::codes::plan as codes;
 use einmesh_diagnostics::suggest::nearest;
@@ -20,6 +23,7 @@ pub(crate) fn apply(
     program: &Program,
     directives: &Directives,
     groups: &Groups,
+    rules: &Rules,
     plan: &mut Plan,
     requests: &mut Requests,
     found: &mut Diagnostics,
@@ -51,6 +55,9 @@ pub(crate) fn apply(
             let message = format!("`{}` has no effect on `{}`", rule.text, program.name);
             let warning = Diagnostic::warning(codes::NO_EFFECT, message);
             found.push(place(warning, rule.span, "every leaf is split already"));
+        }
+        if any {
+            owners::divide(program, groups, rules, requests, plan, (axis, &rule.text));
         }
         warn_whole(program, plan, rule, axis, &whole, found);
     }

@@ -8,9 +8,11 @@
 //! * `groups` finds values that must be laid out alike, `rules` reads the sharding rule of each
 //!   operation off its subscripts;
 //! * then, for one mesh axis after another, `propagate` spreads splits to a fixed point and divides
-//!   every operation (`settle` weighs the choices), and `partial` delays reductions through
-//!   operations that are `linear`, those whose `closure` moves the fewest bytes;
-//! * `fsdp` stores parameters in parts; `remat` checks what the backward pass is told.
+//!   every operation (`settle` weighs the choices), `whole` gathers once what would be gathered
+//!   several times, and `partial` delays reductions through operations that are `linear`, those
+//!   whose `closure` moves the fewest bytes;
+//! * `fsdp` stores parameters in parts, and divides what only makes new ones; `remat` checks what
+//!   the backward pass is told.
 //!
 //! [`report::report`] describes a plan; [`cost`] has the formulas for bytes and work.
 //!
@@ -36,6 +38,7 @@ pub mod report;
 mod requests;
 mod rules;
 mod settle;
+mod whole;
 
 use einmesh_diagnostics::Diagnostics;
 use einmesh_ir::{
@@ -116,11 +119,12 @@ pub fn plan(program: &Program, directives: &Directives) -> (Plan, Diagnostics) {
             reasons: BTreeMap::new(),
         };
         propagate::propagate(&mut axis);
+        whole::gather_once(&mut axis);
         partial::delay(&mut axis);
         plan.adopt(axis);
     }
     plan.restore_own_orders(&requests);
-    fsdp::apply(program, directives, &groups, &mut plan, &mut requests, &mut found);
+    fsdp::apply(program, directives, &groups, &rules, &mut plan, &mut requests, &mut found);
     plan.notes = remat::check(program, directives, &mut found);
     requests::warn_unused(directives, &plan.mesh, &requests.named, &mut found);
     (plan, found)

@@ -34,6 +34,11 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
+    /// Whether no decorator says how a group is held over an axis.
+    pub(crate) fn is_open(&self, group: usize, axis: MeshAxisId) -> bool {
+        !self.asked.contains_key(&(group, axis))
+    }
+
     /// The states of all groups before propagation over an axis.
     pub(crate) fn states(&self, axis: MeshAxisId, groups: usize) -> Vec<State> {
         let asked = |group| self.asked.get(&(group, axis)).map(|asked| asked.state.clone());

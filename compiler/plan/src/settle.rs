@@ -158,7 +158,9 @@ impl Axis<'_> {
         moved.saturating_mul(rule.trips)
     }
 
-    fn gathered_bytes(&self, operand: &Operand, number: usize, choice: Choice) -> u64 {
+    /// The bytes each device sends, once, so that an operation divided in this way has its operand
+    /// of this number.
+    pub(crate) fn gathered_bytes(&self, operand: &Operand, number: usize, choice: Choice) -> u64 {
         let Some(position) = self.position(operand.value) else {
             return 0;
         };
