@@ -18,3 +18,4 @@ mod model;
 mod passes;
 mod sampling;
 mod train;
+mod train_meshes;
