@@ -75,7 +75,7 @@ impl Case {
         }
         if placement.sequence {
             let data = if has("data") { "B: data, " } else { "" };
-            decorators += &format!("@shard(x: [{data}T: tensor]) ");
+            decorators += &format!("@shard(x: [{data}T: tensor]) @remat(norm, keep: [out]) ");
         }
         if placement.fsdp {
             decorators += "@fsdp(data: Params) ";

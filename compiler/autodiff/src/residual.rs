@@ -41,7 +41,7 @@ impl Ctx<'_> {
             if defined.is_empty() {
                 continue;
             }
-            if self.is_saved(op, &inside) {
+            if self.is_saved(op, &inside, &l.body.ops) {
                 saved.extend(defined);
                 continue;
             }
@@ -104,12 +104,12 @@ impl Ctx<'_> {
     }
 
     /// Whether an operation's results are saved rather than computed again.
-    fn is_saved(&self, op: &Op, inside: &BTreeSet<ValueId>) -> bool {
+    fn is_saved(&self, op: &Op, inside: &BTreeSet<ValueId>, body: &[Op]) -> bool {
         match op {
             Op::Loop(_) | Op::Argsort(_) => true,
             Op::Collective(_) => false,
             Op::Compute(c) => {
-                if let Some(kept) = self.asked(c.out) {
+                if let Some(kept) = self.asked(c.out, body) {
                     return kept;
                 }
                 let float = |v: &ValueId| self.program.values[*v].dtype.is_float();
@@ -122,13 +122,45 @@ impl Ctx<'_> {
         }
     }
 
-    /// Whether `@remat` has a value kept, if it says anything about it.
-    fn asked(&self, value: ValueId) -> Option<bool> {
+    /// Whether `@remat` has a value kept, if it says anything about it. A function's result belongs to its
+    /// caller: computing it again would repeat the communication that completes it.
+    fn asked(&self, value: ValueId, body: &[Op]) -> Option<bool> {
         let Value { name, origin, .. } = &self.program.values[value];
         let within = |r: &&Remat| origin.scope.contains(&r.function);
-        let mut rules = self.remat.iter().filter(within).peekable();
-        rules.peek()?;
-        Some(rules.any(|r| r.keep.contains(name)))
+        if self.remat.iter().filter(within).any(|r| r.keep.contains(name)) {
+            return Some(true);
+        }
+        let mut within = self.remat.iter().filter(within);
+        within.any(|r| !self.makes_result(value, &r.function, body)).then_some(false)
+    }
+
+    /// Whether a value is read outside of a function, or only elementwise on the way there, as a product is to
+    /// which the function adds a bias.
+    fn makes_result(&self, value: ValueId, function: &String, body: &[Op]) -> bool {
+        let outside = |v: &ValueId| !self.program.values[*v].origin.scope.contains(function);
+        let mut seen = BTreeSet::new();
+        let mut waiting = vec![value];
+        while let Some(value) = waiting.pop() {
+            if !seen.insert(value) {
+                continue;
+            }
+            for op in body {
+                let mut read = BTreeSet::new();
+                reads(std::slice::from_ref(op), &mut read);
+                if !read.contains(&value) {
+                    continue;
+                }
+                if op.defines().iter().any(outside) {
+                    return true;
+                }
+                if let Op::Compute(c) = op
+                    && c.reducer == Reducer::None
+                {
+                    waiting.push(c.out);
+                }
+            }
+        }
+        false
     }
 
     /// Has the forward loop stack a value of its body.

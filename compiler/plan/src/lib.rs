@@ -55,9 +55,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// subscripted by a bare index of the same extent is needed as that index is split. Any other dim is
 /// needed whole, except that
 /// * a dim subscripted by an affine form in a split index needs only its block and a halo;
-/// * a dim subscripted by a loaded integer that is split over an axis which splits no index of the
-///   comprehension stays split: each device reads what it has and contributes 0 otherwise, and the
-///   contributions are added up over the axis (a lookup in a sharded vocabulary).
+/// * a split dim subscripted by a loaded integer stays split where that moves fewer bytes: each
+///   device reads what it has and contributes 0 otherwise, and the contributions are added up over
+///   the axis (a lookup in a sharded vocabulary), scattered if the axis splits an index that they
+///   have.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Plan {
     /// The devices.

@@ -152,15 +152,15 @@ impl Axis<'_> {
     /// The bytes each device sends over the axis for an operation divided in this way, loops
     /// counted.
     pub(crate) fn moved_bytes(&self, rule: &Rule, choice: Choice) -> u64 {
-        let reads = rule.reads.iter().enumerate();
-        let read = reads.map(|(n, operand)| self.gathered_bytes(operand, n, choice));
+        let read = (0..rule.reads.len()).map(|n| self.gathered_bytes(rule, n, choice));
         let moved = total(read.chain([self.result_bytes(rule, choice)]));
         moved.saturating_mul(rule.trips)
     }
 
     /// The bytes each device sends, once, so that an operation divided in this way has its operand
     /// of this number.
-    pub(crate) fn gathered_bytes(&self, operand: &Operand, number: usize, choice: Choice) -> u64 {
+    pub(crate) fn gathered_bytes(&self, rule: &Rule, number: usize, choice: Choice) -> u64 {
+        let operand = &rule.reads[number];
         let Some(position) = self.position(operand.value) else {
             return 0;
         };
@@ -174,9 +174,19 @@ impl Axis<'_> {
             Sub::Index(i) if *i == index => 0,
             // A halo is small beside the block.
             Sub::Affine(indices) if indices.contains(&index) => 0,
+            Sub::Gather => self.looked_up_bytes(rule, operand, index).min(self.all_gather(bytes)),
             _ if operand.along(index).next().is_some() => self.all_to_all(bytes),
             _ => self.gather_bytes(operand),
         }
+    }
+
+    /// The bytes for looking up in a table of which each device has a part, what it finds being
+    /// added up before it is read.
+    fn looked_up_bytes(&self, rule: &Rule, operand: &Operand, index: usize) -> u64 {
+        let points = product(operand.indices.iter().map(|i| rule.indices[*i].extent));
+        let bytes = points.saturating_mul(self.program.values[operand.value].dtype.bytes());
+        let spread = self.spread[rule.out.value.index()];
+        self.reduce_bytes(bytes.div_ceil(spread), operand.indices.contains(&index))
     }
 
     /// The bytes for bringing the result from where it is computed to where it is held.

@@ -40,7 +40,7 @@ fn moved(axis: &Axis, group: usize) -> u64 {
         }
         for (place, read) in rule.reads.iter().enumerate() {
             if axis.groups.group(read.value) == group {
-                let bytes = axis.gathered_bytes(read, place, choice).saturating_mul(rule.trips);
+                let bytes = axis.gathered_bytes(rule, place, choice).saturating_mul(rule.trips);
                 let known = gathered.entry((read.value, rule.trips)).or_default();
                 *known = bytes.max(*known);
             }
