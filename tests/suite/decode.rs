@@ -4,9 +4,9 @@
 //! `tests/golden/decode_*_tiny.json` hold the prompt and the tokens that follow it. The weights are
 //! those of `einmesh_models`, times the gain that the file names.
 
-use crate::compiled::levels;
+use crate::model::compiled;
 use einmesh_artifact::Step;
-use einmesh_driver::{Goal, Products, Request, Source, compile};
+use einmesh_driver::{Goal, Products, Request, Source};
 use einmesh_exec::tensors::{ElementType, Value};
 use einmesh_exec::{Module, Options, Session};
 use einmesh_ir::DType;
@@ -98,14 +98,7 @@ impl Model {
             let axes = mesh.iter().map(|(n, _)| ((*n).to_owned(), split(n)));
             overrides.shard = Some(axes.collect());
         }
-        request.goal = goal;
-        request.levels = levels();
-        request.verify = true;
-        let (session, result) = compile(&request);
-        match result {
-            Ok(products) => products,
-            Err(failure) => panic!("{failure:?}\n{:#?}", session.diagnostics),
-        }
+        compiled(request, goal)
     }
 
     fn amplified(&self) -> Vec<Tensor> {

@@ -94,17 +94,22 @@ fn partitioned_programs_agree_bit_for_bit() {
     for_seeds(0..count() / 4, |seed| {
         let options = GenerateOptions::default();
         let (program, specs) = generate(seed, &options);
-        let exact = einmesh_rewrite::Options { numerics: Numerics::Exact, ..Default::default() };
-        let rewritten = einmesh_rewrite::rewrite(&program, &exact).program;
-        let mut rng = parted::Rng(seed);
-        let mesh = parted::plans::mesh(&mut rng);
-        let plan = parted::plans::any(&mut rng, &rewritten, &mesh);
-        let spmd = einmesh_spmd::partition(&rewritten, &plan);
+        let spmd = partitioned(seed, &program);
         let inputs = random_inputs(seed, &specs);
         let expected = evaluate(&program, &inputs, Precision::Program);
         let expected = expected.map_err(|e| format!("{e:?}"))?;
         compare(&expected, &spmd, &inputs, 0.0)
     });
+}
+
+/// A program rewritten without changing a bit and split at random over devices.
+fn partitioned(seed: u64, program: &Program) -> SpmdProgram {
+    let exact = einmesh_rewrite::Options { numerics: Numerics::Exact, ..Default::default() };
+    let rewritten = einmesh_rewrite::rewrite(program, &exact).program;
+    let mut rng = parted::Rng(seed);
+    let mesh = parted::plans::mesh(&mut rng);
+    let plan = parted::plans::any(&mut rng, &rewritten, &mesh);
+    einmesh_spmd::partition(&rewritten, &plan)
 }
 
 /// A random program with its gradient and inputs. `None` if it has none, or if its numbers depend so much on
@@ -164,12 +169,7 @@ fn partitioned_gradients_agree_bit_for_bit() {
         let Some((program, inputs, expected)) = with_gradient(seed, &options, 0.0) else {
             return Ok(());
         };
-        let exact = einmesh_rewrite::Options { numerics: Numerics::Exact, ..Default::default() };
-        let rewritten = einmesh_rewrite::rewrite(&program, &exact).program;
-        let mut rng = parted::Rng(seed);
-        let mesh = parted::plans::mesh(&mut rng);
-        let plan = parted::plans::any(&mut rng, &rewritten, &mesh);
-        let spmd = einmesh_spmd::partition(&rewritten, &plan);
+        let spmd = partitioned(seed, &program);
         compare(&expected, &spmd, &inputs, shares(&program))
     });
 }

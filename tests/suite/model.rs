@@ -10,6 +10,40 @@ use einmesh_ir::DType;
 use einmesh_models::{Checksum, Data};
 use std::path::PathBuf;
 
+/// Compiles for this machine's levels, with every stage's result verified.
+pub fn compiled(mut request: Request, goal: Goal) -> Products {
+    request.goal = goal;
+    request.levels = levels();
+    request.verify = true;
+    let (session, result) = compile(&request);
+    match result {
+        Ok(products) => products,
+        Err(failure) => panic!("{failure:?}\n{:#?}", session.diagnostics),
+    }
+}
+
+/// An argument from a checkpoint's tensors: that of the name, or one for each layer where it has a `{}`.
+pub fn argument(
+    tensors: &[einmesh_models::Tensor],
+    name: &str,
+    dtype: DType,
+    shape: &[usize],
+) -> Tensor {
+    let of = |name: &str| {
+        let found = tensors.iter().find(|t| t.name == name);
+        &found.unwrap_or_else(|| panic!("no tensor {name}")).data
+    };
+    let pieces: Vec<&Data> = match name.contains("{}") {
+        true => (0..shape[0]).map(|l| of(&name.replace("{}", &l.to_string()))).collect(),
+        false => vec![of(name)],
+    };
+    let elements = pieces.iter().flat_map(|p| p.to_f64());
+    match dtype.is_float() {
+        true => Tensor::float(dtype, shape, elements),
+        false => Tensor::int(dtype, shape, elements.map(|x| x as i64)),
+    }
+}
+
 /// A model and what it is run on.
 pub struct Case {
     /// The file in `models/`.
@@ -66,37 +100,16 @@ impl Case {
         overrides.shard = Some(placement.shard.iter().map(|(n, d)| (own(n), dims(d))).collect());
         overrides.fsdp = Some(placement.fsdp.iter().map(|(n, r)| (own(n), own(r))).collect());
         overrides.precision = self.compute.map(Some);
-        request.goal = goal;
-        request.levels = levels();
-        request.verify = true;
-        let (session, result) = compile(&request);
-        match result {
-            Ok(products) => products,
-            Err(failure) => panic!("{failure:?}\n{:#?}", session.diagnostics),
-        }
+        compiled(request, goal)
     }
 
     /// The entry's arguments, in the program's order, layers stacked.
     pub fn arguments(&self, products: &Products) -> Vec<Tensor> {
         let program = &products.lowered;
-        let of = |name: &str| {
-            let found = self.tensors.iter().find(|t| t.name == name);
-            &found.unwrap_or_else(|| panic!("no tensor {name}")).data
-        };
         let inputs = program.inputs.iter().map(|input| {
             let dtype = program.values[input.value].dtype;
             let shape = shape(products, input.value);
-            let pieces: Vec<&Data> = if input.tensor.contains("{}") {
-                let layer = |l: usize| of(&input.tensor.replace("{}", &l.to_string()));
-                (0..shape[0]).map(layer).collect()
-            } else {
-                vec![of(&input.tensor)]
-            };
-            let elements = pieces.iter().flat_map(|p| p.to_f64());
-            match dtype.is_float() {
-                true => Tensor::float(dtype, &shape, elements),
-                false => Tensor::int(dtype, &shape, elements.map(|x| x as i64)),
-            }
+            argument(&self.tensors, &input.tensor, dtype, &shape)
         });
         inputs.collect()
     }

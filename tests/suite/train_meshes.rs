@@ -1,10 +1,11 @@
 //! The training steps of the models on meshes: what they communicate, and the losses they lead to.
 
-use crate::compiled::{difference, levels};
-use einmesh_driver::{Goal, Products, Request, Source, compile};
+use crate::compiled::difference;
+use crate::model::{argument, compiled};
+use einmesh_driver::{Goal, Products, Request, Source};
 use einmesh_interp::{Precision, Tensor, evaluate, evaluate_spmd};
 use einmesh_ir::DType;
-use einmesh_models::{Data, gpt2, llama};
+use einmesh_models::{gpt2, llama};
 use std::path::PathBuf;
 
 /// A mesh and how the step is laid out on it.
@@ -105,16 +106,7 @@ impl Case {
             assert!(request.options.define(name, value), "-D {name}={value}");
         }
         request.options.types.insert("W".to_owned(), weights);
-        request.goal = goal;
-        request.levels = levels();
-        request.verify = true;
-        let (session, result) = compile(&request);
-        match result {
-            Ok(products) => products,
-            Err(failure) => {
-                panic!("{}: {failure:?}\n{:#?}", placement.name, session.diagnostics)
-            }
-        }
+        compiled(request, goal)
     }
 
     /// What the first step is given: the weights, zeros for the moments and the count, the batch.
@@ -131,19 +123,7 @@ impl Case {
                     None => return Tensor::zeros(dtype, &shape),
                 },
             };
-            let of = |name: &str| {
-                let found = self.tensors.iter().find(|t| t.name == name);
-                &found.unwrap_or_else(|| panic!("no tensor {name}")).data
-            };
-            let pieces: Vec<&Data> = match name.contains("{}") {
-                true => (0..shape[0]).map(|l| of(&name.replace("{}", &l.to_string()))).collect(),
-                false => vec![of(&name)],
-            };
-            let elements = pieces.iter().flat_map(|p| p.to_f64());
-            match dtype.is_float() {
-                true => Tensor::float(dtype, &shape, elements),
-                false => Tensor::int(dtype, &shape, elements.map(|x| x as i64)),
-            }
+            argument(&self.tensors, &name, dtype, &shape)
         });
         inputs.collect()
     }

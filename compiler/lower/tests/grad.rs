@@ -92,15 +92,8 @@ export fn second({head}, {along}) -> (d_wt: {result}, {hessians}, h: f64) {{
 
 /// Numbers that depend on the seed and the position.
 fn noise(seed: &str, n: usize) -> Vec<f64> {
-    let mut state = seed
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    let mut next = || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 11) as f64) / (1_u64 << 52) as f64 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
+    let unit = (1_u64 << 52) as f64;
+    common::states(seed).take(n).map(|state| (state >> 11) as f64 / unit - 1.0).collect()
 }
 
 fn inputs(program: &Program, case: &Case, shape: usize) -> Named {

@@ -13,15 +13,7 @@ type Named = BTreeMap<String, Vec<f64>>;
 
 /// Numbers in −1..1 with so few digits that bf16 holds them, which depend on the seed and the position.
 fn noise(seed: &str, n: usize) -> Vec<f64> {
-    let mut state = seed
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    let mut next = || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 57) as f64) / 64.0 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
+    common::states(seed).take(n).map(|state| (state >> 57) as f64 / 64.0 - 1.0).collect()
 }
 
 fn run(source: &common::Source, options: &Options, given: &[(&str, Vec<f64>)]) -> Named {

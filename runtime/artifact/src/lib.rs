@@ -20,7 +20,7 @@ mod mesh;
 mod panels;
 mod validate;
 
-pub use container::{Artifact, sha256_hex};
+pub use container::{Artifact, hex, sha256_hex};
 pub use error::{ArtifactError, Finding};
 pub use files::write_atomically;
 pub use manifest::*;

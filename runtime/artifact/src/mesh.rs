@@ -99,6 +99,24 @@ impl Tensor {
         self.tensor.matches("{}").count()
     }
 
+    /// The tensor's names in a checkpoint: one for each position of the stacked dims, the last fastest.
+    pub fn checkpoint_names(&self) -> Vec<String> {
+        self.dims[..self.stacked()].iter().fold(vec![self.tensor.clone()], |names, dim| {
+            let each = names.iter().flat_map(|name| {
+                (0..dim.global).map(move |i| name.replacen("{}", &i.to_string(), 1))
+            });
+            each.collect()
+        })
+    }
+
+    /// The shape of the whole tensor in one piece, outside a checkpoint: the stacked dims, then product axes as one.
+    pub fn whole_shape(&self) -> Vec<u64> {
+        let mut shape = self.shape();
+        shape.truncate(self.stacked());
+        shape.extend(self.checkpoint_shape());
+        shape
+    }
+
     /// The shape of the tensor in a checkpoint (of one of the stacked ones): product axes as one.
     pub fn checkpoint_shape(&self) -> Vec<u64> {
         let mut dims = self.dims[self.stacked()..].iter();
@@ -110,7 +128,7 @@ impl Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::MeshAxis;
+    use crate::manifest::{DType, MeshAxis};
 
     fn cube() -> Manifest {
         let axis = |name: &str, size| MeshAxis { name: name.to_owned(), size };
@@ -125,6 +143,27 @@ mod tests {
         let over_c_then_a = [[0, 6, 1, 7], [2, 8, 3, 9], [4, 10, 5, 11]];
         assert_eq!(manifest.groups(&[2, 0]), over_c_then_a);
         assert_eq!(Manifest::default().groups(&[]), [[0]]);
+    }
+
+    #[test]
+    fn stacked_tensors_have_names_of_their_own() {
+        let dim = |global| DimLayout { name: "L".to_owned(), global, local: global, axes: vec![] };
+        let names = |tensor: &str, extents: &[u64]| {
+            let stacked = Tensor {
+                path: "p".to_owned(),
+                tensor: tensor.to_owned(),
+                dtype: DType::F32,
+                dims: extents.iter().map(|n| dim(*n)).collect(),
+                axes: vec![],
+                buffer: 0,
+                donor: None,
+                panels: None,
+            };
+            stacked.checkpoint_names()
+        };
+        assert_eq!(names("w", &[3]), ["w"]);
+        assert_eq!(names("h.{}.w", &[2, 3]), ["h.0.w", "h.1.w"]);
+        assert_eq!(names("{}.{}", &[2, 2]), ["0.0", "0.1", "1.0", "1.1"]);
     }
 
     #[test]

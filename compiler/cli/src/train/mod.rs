@@ -30,13 +30,12 @@ const VALIDATION: f64 = 0.05;
 
 /// Compiles a step, trains with it, and tells how it went.
 pub fn train(options: &Train, terminal: &Terminal) -> Result<(), Stop> {
-    let text = program::read(&options.file)?;
     let (session, modules) = einmesh_driver::read(&Source::File(options.file.clone()));
     let modules = modules.map_err(|failure| {
         terminal.report(&session, Some(&failure));
         Stop::Reported
     })?;
-    let program = program::program(options, &modules, &text)?;
+    let program = program::program(options, &session.sources, &modules)?;
     if options.dry_run {
         let (request, compile) = request(options, &program, &program.step, Goal::Plan)?;
         let (session, products) = compiled_with(request, &compile, |_| (), terminal)?;

@@ -5,11 +5,11 @@
 
 use super::options::{Optimizer, Recipe, Schedule, Train};
 use crate::commands::Stop;
+use einmesh_diagnostics::SourceMap;
 use einmesh_driver::Source;
 use einmesh_lower::{Modules, type_text};
 use einmesh_syntax::ast::{Decorator, Fn, FnResult, Item, Plan};
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// A program and its entries.
 pub struct Program {
@@ -26,9 +26,9 @@ pub struct Program {
 }
 
 /// The program of a command line.
-pub fn program(options: &Train, modules: &Modules, text: &str) -> Result<Program, Stop> {
+pub fn program(options: &Train, sources: &SourceMap, modules: &Modules) -> Result<Program, Stop> {
     match (&options.loss, &options.step) {
-        (Some(loss), _) => made(options, loss, modules, text),
+        (Some(loss), _) => made(options, loss, sources, modules),
         (None, Some(step)) => Ok(own(options, step, modules)),
         (None, None) => Err(Stop::Usage("give `--step` or `--loss`".to_owned())),
     }
@@ -75,7 +75,12 @@ fn functions(modules: &Modules) -> impl Iterator<Item = &Fn> {
 }
 
 /// A step made of a loss.
-fn made(options: &Train, loss: &str, modules: &Modules, text: &str) -> Result<Program, Stop> {
+fn made(
+    options: &Train,
+    loss: &str,
+    sources: &SourceMap,
+    modules: &Modules,
+) -> Result<Program, Stop> {
     let file = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Some(function) = functions(modules).find(|f| f.export && f.name.text == loss) else {
         let all = einmesh_lower::entries(modules);
@@ -97,7 +102,7 @@ fn made(options: &Train, loss: &str, modules: &Modules, text: &str) -> Result<Pr
         others: others.iter().map(|p| (p.name.text.clone(), type_text(&p.ty))).collect(),
         recipe: &options.recipe,
         steps: options.steps,
-        decorators: decorators(options, loss, modules, text)?,
+        decorators: decorators(options, loss, sources, modules)?,
     };
     let name = options.file.with_file_name(format!("training of {file}"));
     Ok(Program {
@@ -114,8 +119,8 @@ fn made(options: &Train, loss: &str, modules: &Modules, text: &str) -> Result<Pr
 fn decorators(
     options: &Train,
     loss: &str,
+    sources: &SourceMap,
     modules: &Modules,
-    text: &str,
 ) -> Result<Vec<String>, Stop> {
     let items = modules.files.get(&modules.root).into_iter().flat_map(|file| &file.items);
     let plans = items.filter_map(|item| match item {
@@ -133,7 +138,7 @@ fn decorators(
         None if plans.len() == 1 => plans.first(),
         None => None,
     };
-    let written = |d: &Decorator| text[d.span.start as usize..d.span.end as usize].to_owned();
+    let written = |d: &Decorator| sources.snippet(d.span).to_owned();
     let kept = chosen.iter().flat_map(|p| &p.decorators).filter(|d| d.name.text != "expect");
     Ok(kept.map(written).collect())
 }
@@ -303,10 +308,4 @@ impl Made<'_> {
 fn number(x: f64) -> String {
     let text = format!("{x:?}");
     if text.contains(['.', 'e']) { text } else { format!("{text}.0") }
-}
-
-/// The text of a file.
-pub fn read(file: &Path) -> Result<String, Stop> {
-    std::fs::read_to_string(file)
-        .map_err(|why| Stop::Failed(format!("cannot read `{}`: {why}", file.display())))
 }

@@ -1,8 +1,7 @@
 //! Contractions against the plain evaluator: every layout, size and dtype that takes another path.
 
 use crate::common::make::*;
-use crate::common::{EXACT, Tolerance, check_all, check_tuned};
-use einmesh_codegen::Sizes;
+use crate::common::{EXACT, Tolerance, check_all, check_tuned, small_blocks};
 use einmesh_ir::{BinaryOp, DType, Expr, IndexId, UnaryOp};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 
@@ -137,15 +136,7 @@ fn every_kind_of_block() {
     cases.push((groups(3, 20, 70, 4, 20), F32));
     // The left operand packed once; then in each block, by the group and all at once.
     for (block_rows, block_columns, blocks) in [(48, 32, 8), (128, 1024, 1)] {
-        check_tuned(&cases, |level| Sizes {
-            step_bytes: 256,
-            block_rows,
-            block_columns,
-            packed_rows: 14,
-            blocks,
-            block_flops: 1,
-            ..Sizes::built_in(level)
-        });
+        check_tuned(&cases, |level| small_blocks(level, block_rows, block_columns, blocks));
     }
 }
 

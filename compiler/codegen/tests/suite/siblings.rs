@@ -2,8 +2,8 @@
 //! in different orders, epilogues of their own.
 
 use crate::common::make::*;
-use crate::common::{Tolerance, check_all, check_special, check_tuned};
-use einmesh_codegen::{Level, Options, Sizes, TargetKind, emit};
+use crate::common::{Tolerance, check_all, check_special, check_tuned, small_blocks};
+use einmesh_codegen::{Level, Options, TargetKind, emit};
 use einmesh_ir::{BinaryOp, DType, Expr, IndexId, UnaryOp};
 use einmesh_schedule::KernelGraph;
 use einmesh_schedule::kernel::{Contraction, Kernel};
@@ -153,15 +153,7 @@ fn blocks_across_borders() {
         }
     }
     for (block_rows, block_columns, blocks) in [(48, 96, 8), (128, 1024, 1), (64, 32, 3)] {
-        check_tuned(&cases, |level| Sizes {
-            step_bytes: 256,
-            block_rows,
-            block_columns,
-            packed_rows: 14,
-            blocks,
-            block_flops: 1,
-            ..Sizes::built_in(level)
-        });
+        check_tuned(&cases, |level| small_blocks(level, block_rows, block_columns, blocks));
     }
 }
 

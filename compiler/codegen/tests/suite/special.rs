@@ -7,10 +7,10 @@
 
 use crate::common::make::*;
 use crate::common::reference::{Number, write};
-use crate::common::{EXACT, Tolerance, check_with, levels};
+use crate::common::{EXACT, Tolerance, check_with, levels, small_blocks};
 use crate::contraction::{Layout, matmul};
 use crate::panels::linear;
-use einmesh_codegen::{Sizes, Tuning};
+use einmesh_codegen::Tuning;
 use einmesh_ir::DType;
 use einmesh_schedule::kernel::{Kernel, Role};
 
@@ -113,16 +113,7 @@ fn blocks_keep_what_they_hold() {
     let cases = products(&[DType::F32]);
     let mut tuning = Tuning::default();
     for level in levels() {
-        let sizes = Sizes {
-            step_bytes: 256,
-            block_rows: 48,
-            block_columns: 32,
-            packed_rows: 14,
-            blocks: 8,
-            block_flops: 1,
-            ..Sizes::built_in(level)
-        };
-        tuning.set(level, sizes);
+        tuning.set(level, small_blocks(level, 48, 32, 8));
     }
     check_with(&cases, tuning, |kernel, seed| mixed(kernel, seed, 100));
 }

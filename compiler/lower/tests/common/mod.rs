@@ -11,6 +11,16 @@ pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Random numbers that depend on the seed: the states of a linear congruential generator (Knuth's MMIX).
+pub fn states(seed: &str) -> impl Iterator<Item = u64> {
+    let hash = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
+    let start = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, hash);
+    let next = |state: &u64| {
+        Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
+    };
+    std::iter::successors(Some(start), next).skip(1)
+}
+
 /// Parsed files with their texts.
 pub struct Source {
     pub modules: Modules,

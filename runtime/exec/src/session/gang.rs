@@ -335,6 +335,22 @@ mod tests {
         });
     }
 
+    /// A region whose leader's task lasts until a helper has done the other: that it does so at all is the test.
+    fn together(gang: &Gang, helps: impl Fn() + Sync) {
+        let (leader, helped) = (std::thread::current().id(), AtomicBool::new(false));
+        gang.region(0, 2, &|_| match std::thread::current().id() == leader {
+            true => {
+                while !helped.load(Ordering::Relaxed) {
+                    std::thread::yield_now()
+                }
+            }
+            false => {
+                helps();
+                helped.store(true, Ordering::Relaxed);
+            }
+        });
+    }
+
     #[test]
     fn each_task_is_done_once_and_before_the_region_ends() {
         for helpers in 0..4 {
@@ -358,7 +374,6 @@ mod tests {
         std::thread::scope(|scope| {
             // It comes once, and stays for all runs.
             scope.spawn(|| gang.help(1, 1));
-            let leader = std::thread::current().id();
             for run in 1..=100 {
                 if run > 1 {
                     while gang.seats[1].call.load(Ordering::SeqCst) != LINGERS {
@@ -367,15 +382,7 @@ mod tests {
                     assert_eq!(gang.call(run), 1);
                 }
                 assert!(gang.leads(run));
-                let helped = AtomicBool::new(false);
-                gang.region(0, 2, &|_| match std::thread::current().id() == leader {
-                    true => {
-                        while !helped.load(Ordering::Relaxed) {
-                            std::thread::yield_now()
-                        }
-                    }
-                    false => helped.store(true, Ordering::Relaxed),
-                });
+                together(&gang, || ());
                 gang.end(run);
             }
             // Who is not there when it is called goes home.
@@ -398,19 +405,7 @@ mod tests {
                     home.send(run).expect("the helper is there");
                 }
                 assert!(gang.leads(run));
-                let leader = std::thread::current().id();
-                let helped = AtomicBool::new(false);
-                gang.region(0, 2, &|_| match std::thread::current().id() == leader {
-                    true => {
-                        while !helped.load(Ordering::Relaxed) {
-                            std::thread::yield_now()
-                        }
-                    }
-                    false => {
-                        served.fetch_add(1, Ordering::Relaxed);
-                        helped.store(true, Ordering::Relaxed);
-                    }
-                });
+                together(&gang, || _ = served.fetch_add(1, Ordering::Relaxed));
                 gang.end(run);
                 // Now and then longer than it lingers.
                 (0..run % 64 * 16).for_each(|_| spin_loop());
@@ -425,17 +420,7 @@ mod tests {
         lead(&gang, 1, 1, || {
             for _ in 0..3 {
                 std::thread::sleep(20 * PATIENCE);
-                let leader = std::thread::current().id();
-                // The leader's task lasts until the helper has done the other: that it does so at all is the test.
-                let helped = AtomicBool::new(false);
-                gang.region(0, 2, &|_| match std::thread::current().id() == leader {
-                    true => {
-                        while !helped.load(Ordering::Relaxed) {
-                            std::thread::yield_now()
-                        }
-                    }
-                    false => helped.store(true, Ordering::Relaxed),
-                });
+                together(&gang, || ());
             }
         });
     }

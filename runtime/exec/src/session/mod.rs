@@ -218,12 +218,9 @@ impl Session {
     pub fn output(&self, output: usize) -> Result<Tensor, RunError> {
         let _turn = self.family.turn()?;
         let tensor = &self.machine.manifest().outputs[output];
-        let mut shape: Vec<u64> = tensor.shape();
-        shape.truncate(tensor.stacked());
-        shape.extend(tensor.checkpoint_shape());
         Ok(Tensor {
             dtype: ElementType::of(tensor.dtype),
-            shape,
+            shape: tensor.whole_shape(),
             bytes: shards::assemble(&self.machine, output, &self.slots),
         })
     }

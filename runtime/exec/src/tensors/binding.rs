@@ -106,8 +106,7 @@ impl<'a> Ctx<'a> {
     /// A tensor under the input's own name: whole, product axes as one or apart.
     fn whole(&mut self, input: &Tensor, view: View<'a>) -> Option<Value<'a>> {
         let apart = input.shape();
-        let mut joined = apart[..input.stacked()].to_vec();
-        joined.extend(input.checkpoint_shape());
+        let joined = input.whole_shape();
         if view.shape != joined && view.shape != apart {
             let or = match joined == apart {
                 true => String::new(),
@@ -317,25 +316,20 @@ fn input_type(input: &Tensor) -> ElementType {
     ElementType::of(input.dtype)
 }
 
-/// The names of an input's tensors in a checkpoint, the last stacked dim fastest. There cannot be
-/// more than the checkpoint has tensors.
+/// The names of an input's tensors in a checkpoint. There cannot be more than the checkpoint has tensors.
 fn tensor_names(input: &Tensor, most: usize) -> Result<Vec<String>, String> {
-    let mut names = vec![input.tensor.clone()];
+    let mut count = 1_u64;
     for dim in &input.dims[..input.stacked()] {
-        let count = (names.len() as u64).checked_mul(dim.global);
-        if count.is_none_or(|n| n > most as u64) {
+        count = count.saturating_mul(dim.global);
+        if count > most as u64 {
             return Err(format!(
                 "`{}` needs a tensor for each of {} = {}, but the checkpoint has {most} in all\n\
                  help: pass the checkpoint of this model size, or compile for its sizes with `-D`",
                 input.tensor, dim.name, dim.global
             ));
         }
-        let stacked = names
-            .iter()
-            .flat_map(|name| (0..dim.global).map(move |i| name.replacen("{}", &i.to_string(), 1)));
-        names = stacked.collect();
     }
-    Ok(names)
+    Ok(input.checkpoint_names())
 }
 
 /// An input's dims for messages: `[L=12, D=768]`.

@@ -4,7 +4,7 @@ use super::directory::check_format;
 use super::{MANIFEST, MODEL, STATE, Saved};
 use crate::error::TrainError;
 use crate::state::Roles;
-use einmesh_artifact::Manifest;
+use einmesh_artifact::{Manifest, hex};
 use einmesh_exec::Session;
 use einmesh_exec::tensors::{self, SafeTensors, Value};
 use sha2::{Digest, Sha256};
@@ -75,5 +75,5 @@ fn hash(path: &Path) -> io::Result<(u64, String)> {
             }
         }
     }
-    Ok((bytes, super::save::hexadecimal(hash)))
+    Ok((bytes, hex(&hash.finalize())))
 }

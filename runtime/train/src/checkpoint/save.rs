@@ -3,7 +3,7 @@
 use super::{Directory, MANIFEST, MODEL, STATE, Saved, SavedFile};
 use crate::error::TrainError;
 use crate::state::{Leaf, Roles};
-use einmesh_artifact::write_atomically;
+use einmesh_artifact::{hex, write_atomically};
 use einmesh_exec::Session;
 use einmesh_exec::tensors::{ElementType, Header, Tensor};
 use sha2::{Digest, Sha256};
@@ -37,6 +37,8 @@ struct Part<'a> {
     leaf: &'a Leaf,
     /// Its number among the leaf's stacked tensors.
     number: usize,
+    /// How many these are.
+    of: usize,
 }
 
 /// Writes leaves to a file, one whole leaf in memory at a time.
@@ -53,17 +55,15 @@ fn write_tensors(
         let dtype = ElementType::of(output.dtype);
         match &leaf.tensor {
             None => {
-                let mut shape = output.shape();
-                shape.truncate(output.stacked());
-                shape.extend(output.checkpoint_shape());
-                header.push(output.path.clone(), dtype, shape);
-                parts.push(Part { leaf, number: 0 });
+                header.push(output.path.clone(), dtype, output.whole_shape());
+                parts.push(Part { leaf, number: 0, of: 1 });
             }
-            Some(tensor) => {
-                let stacked = &output.shape()[..output.stacked()];
-                for (number, name) in stacked_names(tensor, stacked).into_iter().enumerate() {
+            Some(_) => {
+                let names = output.checkpoint_names();
+                let of = names.len();
+                for (number, name) in names.into_iter().enumerate() {
                     header.push(name, dtype, output.checkpoint_shape());
-                    parts.push(Part { leaf, number });
+                    parts.push(Part { leaf, number, of });
                 }
             }
         }
@@ -74,7 +74,7 @@ fn write_tensors(
         let mut file = Hashing { file, hashed: &mut hashed };
         let mut held: Option<(usize, Tensor)> = None;
         header.write(&mut file, |i, file| {
-            let Part { leaf, number } = parts[i];
+            let Part { leaf, number, of } = parts[i];
             if held.as_ref().is_none_or(|(output, _)| *output != leaf.output) {
                 match session.output(leaf.output) {
                     Ok(tensor) => held = Some((leaf.output, tensor)),
@@ -85,8 +85,7 @@ fn write_tensors(
                 }
             }
             let (_, tensor) = held.as_ref().expect("it was read above");
-            let count = parts.iter().filter(|p| p.leaf.output == leaf.output).count();
-            let size = tensor.bytes.len() / count;
+            let size = tensor.bytes.len() / of;
             file.write_all(&tensor.bytes[number * size..(number + 1) * size])
         })
     });
@@ -95,17 +94,7 @@ fn write_tensors(
     }
     written.map_err(TrainError::io(path))?;
     let (hash, bytes) = hashed;
-    Ok(SavedFile { name: name.to_owned(), bytes, sha256: hexadecimal(hash) })
-}
-
-/// `h.{}.w` for each position of the stacked dims, the last fastest.
-fn stacked_names(tensor: &str, stacked: &[u64]) -> Vec<String> {
-    stacked.iter().fold(vec![tensor.to_owned()], |names, extent| {
-        let each = names
-            .iter()
-            .flat_map(|name| (0..*extent).map(move |i| name.replacen("{}", &i.to_string(), 1)));
-        each.collect()
-    })
+    Ok(SavedFile { name: name.to_owned(), bytes, sha256: hex(&hash.finalize()) })
 }
 
 /// Hashes and counts what goes through it.
@@ -124,22 +113,5 @@ impl Write for Hashing<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-pub(super) fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn layers_have_names_of_their_own() {
-        assert_eq!(stacked_names("w", &[]), ["w"]);
-        assert_eq!(stacked_names("h.{}.w", &[2]), ["h.0.w", "h.1.w"]);
-        let names = stacked_names("{}.{}", &[2, 2]);
-        assert_eq!(names, ["0.0", "0.1", "1.0", "1.1"]);
     }
 }

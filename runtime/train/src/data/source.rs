@@ -3,6 +3,7 @@
 use super::cache;
 use super::tokens::Tokens;
 use crate::error::TrainError;
+use einmesh_artifact::hex;
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -123,7 +124,7 @@ fn digest(files: &[PathBuf], maps: &[Mmap], identity: &str) -> String {
         hash.update((map.len() as u64).to_le_bytes());
         hash.update(map);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }
 
 /// The files' tokens, from the cache if they were encoded before.

@@ -1,7 +1,7 @@
 //! Where operands lie: which of them the micro-kernel can read as they are.
 
 use crate::cpu::cost;
-use einmesh_ir::{Affine, Atom, BinaryOp, Bounds, DType, Expr, IndexId, ValueId};
+use einmesh_ir::{Affine, Atom, BinaryOp, Bounds, DType, Expr, IndexId, Load, ValueId};
 use einmesh_schedule::kernel::Kernel;
 
 /// How far apart the elements of a matrix are, and what they are.
@@ -24,6 +24,14 @@ pub fn strides(
     across: &[IndexId],
     along: &[IndexId],
 ) -> Option<Strides> {
+    let (load, element) = plain_load(kernel, operand, dtype)?;
+    let plain = !matches!(load.bounds, Bounds::Else(_)) && in_range(kernel, load.value, &load.subs);
+    let of = |group: &[IndexId]| distance(kernel, load.value, &load.subs, group);
+    plain.then_some(Strides { element, across: of(across)?, along: of(along)? })
+}
+
+/// The load that an operand is, cast to `dtype` at most, and the type in memory: `dtype`, or bf16 where that is f32.
+fn plain_load<'a>(kernel: &Kernel, operand: &'a Expr, dtype: DType) -> Option<(&'a Load, DType)> {
     let load = match operand {
         Expr::Load(load) => load,
         Expr::Cast(to, inner) if *to == dtype => match &**inner {
@@ -33,11 +41,8 @@ pub fn strides(
         _ => return None,
     };
     let element = kernel.values[load.value.0 as usize].dtype;
-    let plain = (element == dtype || element == DType::Bf16 && dtype == DType::F32)
-        && !matches!(load.bounds, Bounds::Else(_))
-        && in_range(kernel, load.value, &load.subs);
-    let of = |group: &[IndexId]| distance(kernel, load.value, &load.subs, group);
-    plain.then_some(Strides { element, across: of(across)?, along: of(along)? })
+    let readable = element == dtype || element == DType::Bf16 && dtype == DType::F32;
+    readable.then_some((load, element))
 }
 
 /// Panels that a matrix lies in.
@@ -60,15 +65,7 @@ pub fn panels(
     across: &[IndexId],
     along: &[IndexId],
 ) -> Option<Found> {
-    let load = match operand {
-        Expr::Load(load) => load,
-        Expr::Cast(to, inner) if *to == dtype => match &**inner {
-            Expr::Load(load) => load,
-            _ => return None,
-        },
-        _ => return None,
-    };
-    let element = kernel.values[load.value.0 as usize].dtype;
+    let (load, element) = plain_load(kernel, operand, dtype)?;
     let [.., panel, depth, within] = load.subs.as_slice() else {
         return None;
     };
@@ -80,7 +77,6 @@ pub fn panels(
     let width = u64::try_from(Affine::of(by)?.as_constant()?).ok()?;
     let extents = &kernel.values[load.value.0 as usize].extents;
     let found = load.bounds == Bounds::Proven
-        && (element == dtype || element == DType::Bf16 && dtype == DType::F32)
         && of == rest
         && by == modulo
         && extents.last() == Some(&width)

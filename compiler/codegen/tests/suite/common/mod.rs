@@ -250,6 +250,19 @@ pub fn check_all(cases: &[(Kernel, Tolerance)]) {
     check_with(cases, Tuning::default(), make::operands);
 }
 
+/// Sizes so small that a small problem has several steps, blocks and groups.
+pub fn small_blocks(level: Level, block_rows: u64, block_columns: u64, blocks: u64) -> Sizes {
+    Sizes {
+        step_bytes: 256,
+        block_rows,
+        block_columns,
+        packed_rows: 14,
+        blocks,
+        block_flops: 1,
+        ..Sizes::built_in(level)
+    }
+}
+
 /// As [`check_all`], with code of other sizes than the built-in ones.
 pub fn check_tuned(cases: &[(Kernel, Tolerance)], sizes: impl Fn(Level) -> Sizes) {
     let mut tuning = Tuning::default();
