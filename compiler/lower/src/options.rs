@@ -16,6 +16,8 @@ pub struct Options {
     pub consts: BTreeMap<String, Constant>,
     /// `--plan NAME`. Without it, an entry with exactly one plan has that one, others have none.
     pub plan: Option<String>,
+    /// An entry whose plans, without their budgets, are there for one that has none itself: they are placed alike.
+    pub plan_of: Option<String>,
     /// What replaces the plan's decorators.
     pub overrides: Overrides,
 }

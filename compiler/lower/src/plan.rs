@@ -152,17 +152,27 @@ impl<'a> Ctx<'a> {
         .collect()
     }
 
+    /// The plan of an entry: the one that is named or the only one, its own or else that of the entry that it is placed as.
+    fn chosen_plan(&self, entry: &str) -> Result<Option<&'a ast::Plan>, Diagnostic> {
+        let all = self.plans();
+        let entries = std::iter::once(entry).chain(self.options.plan_of.as_deref());
+        let of = |entry: &str| -> Vec<&'a ast::Plan> {
+            all.iter().copied().filter(|plan| is_for(plan, entry)).collect()
+        };
+        let Some(name) = &self.options.plan else {
+            let plans = entries.map(of).find(|plans| !plans.is_empty());
+            return Ok(match plans.as_deref() {
+                Some([only]) => Some(*only),
+                _ => None,
+            });
+        };
+        let found = entries.flat_map(of).find(|plan| plan.name.text == *name);
+        found.map(Some).ok_or_else(|| unknown_plan(name, entry, &all))
+    }
+
     /// What the plan of an entry has gradients compute again. Mistakes are reported when all of it is read.
     pub fn rematerialised(&mut self, root: usize, entry: &str) -> Vec<Remat> {
-        let named = self.options.plan.as_deref();
-        let is_for = |p: &&&ast::Plan| matches!(&p.entry[..], [only] if only.text == entry);
-        let plans = self.plans();
-        let plans: Vec<&&'a ast::Plan> = plans.iter().filter(is_for).collect();
-        let chosen: Option<&'a ast::Plan> = match (named, &plans[..]) {
-            (Some(name), all) => all.iter().find(|p| p.name.text == name).map(|p| **p),
-            (None, [only]) => Some(**only),
-            (None, _) => None,
-        };
+        let chosen = self.chosen_plan(entry).ok().flatten();
         let mut directives = Directives::default();
         self.quiet += 1;
         for decorator in chosen.into_iter().flat_map(|plan| &plan.decorators) {
@@ -178,47 +188,18 @@ impl<'a> Ctx<'a> {
     /// What the chosen plan and the command line ask for.
     pub fn directives(&mut self, root: usize, entry: &str, program: &Program) -> Directives {
         let mut directives = Directives::default();
-        let all = self.plans();
-        let for_entry: Vec<&'a ast::Plan> = all
-            .iter()
-            .copied()
-            .filter(|p| p.entry.last().is_some_and(|n| n.text == entry) && p.entry.len() == 1)
-            .collect();
-        let chosen = match &self.options.plan {
-            Some(name) => {
-                let found = for_entry.iter().find(|p| p.name.text == *name).copied();
-                if found.is_none() {
-                    let elsewhere = all.iter().find(|p| p.name.text == *name);
-                    let mut error = Diagnostic::error(
-                        codes::UNKNOWN_PLAN,
-                        format!("there is no plan `{name}` for `{entry}`"),
-                    );
-                    if let Some(other) = elsewhere {
-                        let for_other = other.entry.last().map_or("", |n| &n.text);
-                        error = error.at(other.name.span, format!("this one is for `{for_other}`"));
-                    }
-                    let known: Vec<&str> = for_entry.iter().map(|p| p.name.text.as_str()).collect();
-                    error = match (suggest(name, known.iter().copied()), known.is_empty()) {
-                        (Some(near), _) => error.help(format!("did you mean `--plan {near}`?")),
-                        (None, false) => error.help(format!("its plans are {}", known.join(", "))),
-                        (None, true) => error.help(format!(
-                            "write one: `plan {name} for {entry} {{ @mesh(data: 2) }}`"
-                        )),
-                    };
-                    self.report(error);
-                }
-                found
-            }
-            None => match for_entry[..] {
-                [only] => Some(only),
-                _ => None,
-            },
-        };
+        let chosen = self.chosen_plan(entry).unwrap_or_else(|error| {
+            self.report(error);
+            None
+        });
         if let Some(plan) = chosen {
             directives.plan = Some(plan.name.text.clone());
             self.in_module(root, |ctx| {
                 ctx.decorators(&plan.decorators, &mut directives, Some(program))
             });
+            if !is_for(plan, entry) {
+                directives.expect.clear();
+            }
         }
         let loose = self.options.overrides.mesh.is_some();
         self.replace(root, &mut directives);
@@ -392,5 +373,27 @@ pub(crate) fn spans(value: &DecoratorValue) -> Vec<Span> {
                 DecoratorItem::Rest(span) => *span,
             })
             .collect(),
+    }
+}
+
+fn is_for(plan: &ast::Plan, entry: &str) -> bool {
+    matches!(&plan.entry[..], [only] if only.text == entry)
+}
+
+fn unknown_plan(name: &str, entry: &str, all: &[&ast::Plan]) -> Diagnostic {
+    let error = format!("there is no plan `{name}` for `{entry}`");
+    let mut error = Diagnostic::error(codes::UNKNOWN_PLAN, error);
+    if let Some(other) = all.iter().find(|p| p.name.text == name) {
+        let for_other = other.entry.last().map_or("", |n| &n.text);
+        error = error.at(other.name.span, format!("this one is for `{for_other}`"));
+    }
+    let known: Vec<&str> =
+        all.iter().filter(|p| is_for(p, entry)).map(|p| p.name.text.as_str()).collect();
+    match (suggest(name, known.iter().copied()), known.is_empty()) {
+        (Some(near), _) => error.help(format!("did you mean `--plan {near}`?")),
+        (None, false) => error.help(format!("its plans are {}", known.join(", "))),
+        (None, true) => {
+            error.help(format!("write one: `plan {name} for {entry} {{ @mesh(data: 2) }}`"))
+        }
     }
 }

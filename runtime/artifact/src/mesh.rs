@@ -99,9 +99,10 @@ impl Tensor {
         self.tensor.matches("{}").count()
     }
 
-    /// The tensor's names in a checkpoint: one for each position of the stacked dims, the last fastest.
-    pub fn checkpoint_names(&self) -> Vec<String> {
-        self.dims[..self.stacked()].iter().fold(vec![self.tensor.clone()], |names, dim| {
+    /// What a name with one `{}` per stacked dim, as [`Tensor::tensor`], stands for in a checkpoint: one name for each
+    /// position of these dims, the last fastest.
+    pub fn stacked_names(&self, name: &str) -> Vec<String> {
+        self.dims[..self.stacked()].iter().fold(vec![name.to_owned()], |names, dim| {
             let each = names.iter().flat_map(|name| {
                 (0..dim.global).map(move |i| name.replacen("{}", &i.to_string(), 1))
             });
@@ -159,7 +160,7 @@ mod tests {
                 donor: None,
                 panels: None,
             };
-            stacked.checkpoint_names()
+            stacked.stacked_names(tensor)
         };
         assert_eq!(names("w", &[3]), ["w"]);
         assert_eq!(names("h.{}.w", &[2, 3]), ["h.0.w", "h.1.w"]);

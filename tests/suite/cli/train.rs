@@ -50,6 +50,37 @@ impl Directory {
     }
 }
 
+/// The state of a run lies as the step's plan says, and so does what is validated.
+#[test]
+fn validation_is_placed_as_the_step_is() {
+    let d = Directory::with_text("validation-placed");
+    let model = include_str!("../../programs/bigram.ein");
+    let plan = "plan two for train_step {
+  @mesh(data: 2)
+  @shard(data: B)
+  @expect(count(all_reduce) >= 1, count(all_gather) == 0)
+}
+plan four for train_step { @mesh(data: 4) @shard(data: B) }
+";
+    d.write("bigram.ein", format!("{model}\n{plan}"));
+    let validated = ["--validate=validate", "--validate-every=2", "--steps=4"];
+    for plan in ["two", "four"] {
+        let of = [format!("--plan={plan}"), format!("--metrics={plan}.jsonl")];
+        d.train(&[&TEXT, &validated, &[&of[0], &of[1]]]).data();
+    }
+    let losses = |file: &str| -> Vec<f64> {
+        let text = d.text(file);
+        let records = text.lines().map(|l| serde_json::from_str::<Json>(l).expect("an object"));
+        records.filter_map(|record| record["validation_loss"].as_f64()).collect()
+    };
+    let (two, four) = (losses("two.jsonl"), losses("four.jsonl"));
+    assert_eq!(two.len(), 2);
+    for (a, b) in two.iter().zip(&four) {
+        assert!((a - b).abs() < 1e-5 * a, "{a} and {b}");
+    }
+    d.train(&[&TEXT, &["--validate=validate", "--steps=4"]]).fails(2, &["--validate-every"]);
+}
+
 #[test]
 fn a_step_learns_and_tells_what_it_does() {
     let d = Directory::with_text("learns");

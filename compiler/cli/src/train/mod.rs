@@ -172,7 +172,9 @@ fn compile(
     if role == Role::State {
         compile.placement = Placement::one_device();
     }
-    let (_, products) = compiled_with(request, &compile, |_| (), terminal)?;
+    let placed_as = (role == Role::Validation).then(|| program.step.clone());
+    let (_, products) =
+        compiled_with(request, &compile, |options| options.plan_of = placed_as, terminal)?;
     let tables = ["tokens", "targets"].map(|name| vocabulary::least_table(&products.lowered, name));
     Ok(Entry {
         flops: products.contraction_flops(),

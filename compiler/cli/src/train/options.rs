@@ -20,7 +20,7 @@ pub struct Train {
     #[arg(long, value_name = "ENTRY", requires = "step")]
     pub init: Option<String>,
     /// With `--step`: an exported function with the step's arguments that gives the loss and learns nothing.
-    #[arg(long, value_name = "ENTRY", requires = "step")]
+    #[arg(long, value_name = "ENTRY", requires_all = ["step", "validate_every"])]
     pub validate: Option<String>,
     /// How it is built.
     #[command(flatten)]

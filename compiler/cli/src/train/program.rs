@@ -294,13 +294,11 @@ impl Made<'_> {
         if self.decorators.is_empty() {
             return;
         }
-        for entry in ["train_step", "train_validate"] {
-            let _ = write!(text, "\nplan {entry}_plan for {entry} {{\n");
-            for decorator in &self.decorators {
-                let _ = writeln!(text, "  {decorator}");
-            }
-            text.push_str("}\n");
+        text.push_str("\nplan train_step_plan for train_step {\n");
+        for decorator in &self.decorators {
+            let _ = writeln!(text, "  {decorator}");
         }
+        text.push_str("}\n");
     }
 }
 

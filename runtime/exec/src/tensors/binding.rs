@@ -329,7 +329,7 @@ fn tensor_names(input: &Tensor, most: usize) -> Result<Vec<String>, String> {
             ));
         }
     }
-    Ok(input.checkpoint_names())
+    Ok(input.stacked_names(&input.tensor))
 }
 
 /// An input's dims for messages: `[L=12, D=768]`.

@@ -58,8 +58,8 @@ fn write_tensors(
                 header.push(output.path.clone(), dtype, output.whole_shape());
                 parts.push(Part { leaf, number: 0, of: 1 });
             }
-            Some(_) => {
-                let names = output.checkpoint_names();
+            Some(tensor) => {
+                let names = output.stacked_names(tensor);
                 let of = names.len();
                 for (number, name) in names.into_iter().enumerate() {
                     header.push(name, dtype, output.checkpoint_shape());
