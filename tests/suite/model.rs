@@ -175,6 +175,14 @@ impl Case {
 
 /// Runs an artifact on virtual devices; its results.
 pub fn native(products: &Products, inputs: &[Tensor]) -> Vec<Tensor> {
+    let mut session = bound(products, inputs);
+    session.run().expect("kernels end");
+    let outputs = 0..products.lowered.outputs.len();
+    outputs.map(|position| output(products, &session, position)).collect()
+}
+
+/// A session with its inputs.
+pub fn bound(products: &Products, inputs: &[Tensor]) -> Session {
     let artifact = products.artifact.as_ref().expect("the goal was an artifact");
     let module = Module::load(artifact).expect("this machine runs its own level");
     let options = Options { threads: 2, ..Options::default() };
@@ -184,16 +192,15 @@ pub fn native(products: &Products, inputs: &[Tensor]) -> Vec<Tensor> {
         let dtype = ElementType::of(einmesh_schedule::stored(input.dtype));
         session.bind(position, &Value { dtype, pieces: vec![&bytes] }).expect("inputs fit");
     }
-    session.run().expect("kernels end");
-    let outputs = products.lowered.outputs.iter().enumerate();
-    outputs
-        .map(|(position, output)| {
-            let found = session.output(position).expect("it ran");
-            let dtype = products.lowered.values[output.value].dtype;
-            let shape = shape(products, output.value);
-            Tensor::from_bytes(dtype, &shape, &found.bytes).expect("the result has its shape")
-        })
-        .collect()
+    session
+}
+
+/// A result of a session's last run.
+pub fn output(products: &Products, session: &Session, position: usize) -> Tensor {
+    let found = session.output(position).expect("it ran");
+    let value = products.lowered.outputs[position].value;
+    let dtype = products.lowered.values[value].dtype;
+    Tensor::from_bytes(dtype, &shape(products, value), &found.bytes).expect("it has its shape")
 }
 
 fn shape(products: &Products, value: einmesh_ir::ValueId) -> Vec<usize> {

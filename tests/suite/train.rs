@@ -8,7 +8,7 @@ use einmesh_ir::DType;
 use einmesh_models::{gpt2, llama};
 
 /// Ten steps of AdamW on one batch, by torch in float64; the loss before each.
-const GPT: [f64; 10] = [
+pub const GPT: [f64; 10] = [
     9.046258493510814,
     8.211441701132424,
     7.755214568144818,
@@ -20,7 +20,7 @@ const GPT: [f64; 10] = [
     6.369883295170819,
     6.1305483712375555,
 ];
-const LLAMA: [f64; 10] = [
+pub const LLAMA: [f64; 10] = [
     9.03915975720194,
     8.62512558168738,
     8.693203527972392,

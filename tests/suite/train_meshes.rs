@@ -1,7 +1,8 @@
 //! The training steps of the models on meshes: what they communicate, and the losses they lead to.
 
 use crate::compiled::difference;
-use crate::model::{argument, compiled};
+use crate::model::{argument, bound, compiled, output};
+use crate::train::{GPT, LLAMA};
 use einmesh_driver::{Goal, Products, Request, Source};
 use einmesh_interp::{Precision, Tensor, evaluate, evaluate_spmd};
 use einmesh_ir::DType;
@@ -119,14 +120,14 @@ impl Case {
             let dtype = program.values[input.value].dtype;
             let shape: Vec<usize> =
                 program.extents(input.value).iter().map(|n| *n as usize).collect();
-            let name = match input.path.split_once('.') {
-                None => input.tensor.clone(),
-                Some(_) => match input.tensor.strip_prefix("s.p.") {
-                    Some(name) => name.to_owned(),
-                    None => return Tensor::zeros(dtype, &shape),
-                },
+            let name = match input.path.strip_prefix("s.") {
+                None => &input.tensor,
+                Some(path) if path.starts_with("p.") => {
+                    input.tensor.strip_prefix("p.").expect("the name of a parameter")
+                }
+                Some(_) => return Tensor::zeros(dtype, &shape),
             };
-            argument(&self.tensors, &name, dtype, &shape)
+            argument(&self.tensors, name, dtype, &shape)
         });
         inputs.collect()
     }
@@ -227,4 +228,30 @@ fn gpt_steps_on_simulated_ranks_agree_in_f64() {
 fn llama_steps_on_simulated_ranks_agree_in_f64() {
     let config = llama::Config { L: 2, D: 24, H: 6, G: 3, V: 37, F: 14 };
     partitions_exactly(&Case::llama(config, 3, 7));
+}
+
+/// Ten compiled steps on every mesh: the losses of PyTorch in float64.
+fn has_losses(case: &Case, expected: [f64; 10]) {
+    for placement in [on("one device", "")].iter().chain(&PLACEMENTS) {
+        let step = case.step(placement, Goal::Build, DType::F32);
+        let mut session = bound(&step, &case.arguments(&step));
+        let loss = step.lowered.outputs.iter().position(|o| o.path == "value").expect("a loss");
+        for (number, expected) in expected.iter().enumerate() {
+            session.run().expect("kernels end");
+            let found = output(&step, &session, loss).floats()[0];
+            let close = (found - expected).abs() <= 1e-4 * expected;
+            let of = (case.file, placement.name, number);
+            assert!(close, "{of:?}: {found}, expected {expected}");
+        }
+    }
+}
+
+#[test]
+fn ten_steps_of_gpt_have_pytorchs_losses_on_every_mesh() {
+    has_losses(&Case::gpt(gpt2::Config::TINY, 4, 256), GPT);
+}
+
+#[test]
+fn ten_steps_of_llama_have_pytorchs_losses_on_every_mesh() {
+    has_losses(&Case::llama(llama::Config::TINY, 4, 256), LLAMA);
 }
