@@ -26,4 +26,4 @@ pub mod tensors;
 pub use cpu::runs as cpu_runs;
 pub use error::RunError;
 pub use module::{Module, TileFn};
-pub use session::{Options, Session, StepTime};
+pub use session::{Options, Results, Session, StepTime};

@@ -1,12 +1,14 @@
 //! Memory regions.
 
 use crate::error::RunError;
-use memmap2::{Advice, MmapMut, MmapRaw};
+use memmap2::{Advice, MmapMut, MmapRaw, UncheckedAdvice};
 
 /// What buffers are aligned to.
 pub(crate) const ALIGNMENT: usize = 64;
 /// From this size on, huge pages are asked for.
 const HUGE: usize = 2 << 20;
+/// A multiple of the size of a page on every system.
+const PAGES: usize = 64 << 10;
 
 /// A block of memory, zeroed at first, that devices share as raw pointers.
 ///
@@ -39,6 +41,34 @@ impl Region {
     pub(crate) fn at(&self, offset: u64) -> *mut u8 {
         debug_assert!(offset <= self.map.len() as u64);
         self.map.as_mut_ptr().wrapping_add(offset as usize)
+    }
+
+    /// Whether an address is one of this memory.
+    pub(crate) fn contains(&self, address: *const u8) -> bool {
+        self.offset(address) < self.map.len()
+    }
+
+    fn offset(&self, address: *const u8) -> usize {
+        address.addr().wrapping_sub(self.map.as_ptr().addr())
+    }
+
+    /// Gives the system back the pages that lie wholly in a range of this memory: their contents are lost, and
+    /// they are zeroed when they are next touched.
+    ///
+    /// # Safety
+    ///
+    /// Nothing may read or write the range meanwhile, or have a reference into it.
+    pub(crate) unsafe fn release(&self, address: *const u8, bytes: usize) {
+        let begin = self.offset(address);
+        debug_assert!(begin + bytes <= self.map.len(), "a range of this memory");
+        let (from, to) = (begin.next_multiple_of(PAGES), (begin + bytes) / PAGES * PAGES);
+        if from < to {
+            // SAFETY: the caller vouches that nobody looks at the range, whose pages stay mapped. If the system
+            // refuses, the memory is only kept for longer.
+            let _ = unsafe {
+                self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from)
+            };
+        }
     }
 }
 

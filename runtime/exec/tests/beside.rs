@@ -126,3 +126,44 @@ fn a_failed_run_stops_the_others() {
     assert!(matches!(second.output(0).unwrap_err(), RunError::Poisoned(_)));
     assert!(matches!(second.clear(0).unwrap_err(), RunError::Poisoned(_)));
 }
+
+#[test]
+fn results_are_taken_once_and_leave_what_others_have() {
+    // Large enough that whole pages are given back.
+    const MANY: u64 = 1 << 18;
+    for mesh in [vec![], vec![("data", 2)]] {
+        let mut b = Builder::new(&mesh);
+        let dims = || [Dim("N", MANY, &[0][..mesh.len()])];
+        let w = b.input("w", DType::F32, &dims());
+        let kept = b.input("kept", DType::F32, &dims());
+        let first = b.output("first", DType::F32, &dims());
+        let second = b.output("second", DType::F32, &dims());
+        b.donated("kept", 1);
+        b.step(Step::Copy { from: w, to: first });
+        b.step(Step::Copy { from: kept, to: second });
+        let read = || {
+            let mut b = Builder::new(&mesh);
+            let kept = b.input("kept", DType::F32, &dims());
+            let out = b.output("out", DType::F32, &dims());
+            b.step(Step::Copy { from: kept, to: out });
+            module(b)
+        };
+        let numbers = |from: f32| (0..MANY).map(|i| from + i as f32).collect::<Vec<f32>>();
+        let mut session = Session::new(module(b), options(2)).unwrap();
+        let mut other = session.beside(read()).unwrap();
+        session.bind(0, &f32s(&numbers(1.0), &[MANY]).value()).unwrap();
+        session.bind(1, &f32s(&numbers(2.0), &[MANY]).value()).unwrap();
+        session.run().unwrap();
+        let mut results = session.finish();
+        let paths: Vec<&str> = results.manifest().outputs.iter().map(|o| &*o.path).collect();
+        assert_eq!(paths, ["first", "second", "kept"]);
+        for (output, from) in [(1, 2.0), (0, 1.0), (2, 2.0)] {
+            let tensor = results.take(output).unwrap().expect("it is taken for the first time");
+            assert_eq!(to_f32s(&tensor), numbers(from));
+            assert!(results.take(output).unwrap().is_none());
+        }
+        // The other session has the memory of `kept` still.
+        other.run().unwrap();
+        assert_eq!(to_f32s(&other.output(0).unwrap()), numbers(2.0));
+    }
+}

@@ -6,7 +6,7 @@ use crate::error::TrainError;
 use crate::state::{Roles, Rows};
 use einmesh_artifact::Manifest;
 use einmesh_exec::tensors::{self, ElementType, SafeTensors, Tensor, Value};
-use einmesh_exec::{Module, Options, Session, StepTime};
+use einmesh_exec::{Module, Options, Results, Session, StepTime};
 use std::collections::BTreeMap;
 
 /// Runs a step again and again: each goes on from the state that the one before has left.
@@ -56,27 +56,22 @@ impl Trainer {
         model.map(|leaf| self.manifest().inputs[leaf.input].shape().iter().product::<u64>()).sum()
     }
 
-    /// Starts from the results of an entry that makes the state: one tensor for each path of the `inout` arguments.
-    pub fn start(&mut self, results: &[(String, Tensor)]) -> Result<(), TrainError> {
-        let mut values = Vec::new();
-        let tensors: Vec<(usize, Value)> = results
-            .iter()
-            .filter_map(|(path, tensor)| {
-                let inputs = &self.manifest().inputs;
-                Some((inputs.iter().position(|i| i.path == *path)?, tensor.value()))
-            })
-            .collect();
+    /// Starts from the results of an entry that makes the state: one for each path of the `inout` arguments. Each
+    /// leaves the memory of the session that made it when it comes here.
+    pub fn start(&mut self, mut made: Results) -> Result<(), TrainError> {
         for leaf in &self.roles.state {
-            let Some((_, value)) = tensors.iter().find(|(input, _)| *input == leaf.input) else {
-                let path = &self.manifest().inputs[leaf.input].path;
+            let path = &self.session.manifest().inputs[leaf.input].path;
+            let result = made.manifest().outputs.iter().position(|o| o.path == *path);
+            let Some(result) = result else {
                 return Err(TrainError::Mismatch(format!(
                     "what makes the state does not give `{path}`\n\
                      help: an entry `init` has a result of the same name and type as the step's `inout` argument"
                 )));
             };
-            values.push((leaf.input, value));
+            let tensor = made.take(result)?.expect("each leaf has a path of its own");
+            self.session.bind(leaf.input, &tensor.value())?;
         }
-        Ok(self.session.bind_all(&values)?)
+        Ok(())
     }
 
     /// Goes on from a checkpoint; notes are what the user should know.

@@ -15,8 +15,8 @@ use crate::generate::Vocabulary;
 use crate::terminal::Terminal;
 use einmesh_artifact::Artifact;
 use einmesh_driver::{Goal, Request, Source};
-use einmesh_exec::tensors::{self, SafeTensors, Tensor, Value};
-use einmesh_exec::{Module, Options, Session};
+use einmesh_exec::tensors::{self, SafeTensors, Value};
+use einmesh_exec::{Module, Options, Results, Session};
 use einmesh_train::checkpoint::{Directory, Loaded};
 use einmesh_train::data::Source as Text;
 use einmesh_train::{Bytes, Dataset, Encoder, TrainError, Trainer};
@@ -66,7 +66,7 @@ pub fn train(options: &Train, terminal: &Terminal) -> Result<(), Stop> {
         }
         None => {
             let state = state(options, &program, settings, terminal)?;
-            trainer.start(&state).map_err(failed)?;
+            trainer.start(state).map_err(failed)?;
         }
     }
     let peak = einmesh_train::peak_flops(settings.threads);
@@ -248,7 +248,7 @@ fn state(
     program: &Program,
     settings: Options,
     terminal: &Terminal,
-) -> Result<Vec<(String, Tensor)>, Stop> {
+) -> Result<Results, Stop> {
     let given = !options.params.is_empty();
     let entry = if given { &program.start } else { &program.init };
     let Some(entry) = entry else {
@@ -257,35 +257,29 @@ fn state(
             false => "nothing makes a state\nhelp: pass `--params`, or export `init(r: rng) -> (s: State)`".to_owned(),
         }));
     };
+    let failed = |why: &dyn std::fmt::Display| Stop::Failed(why.to_string());
     let Entry { artifact, .. } = compile(options, program, entry, Role::State, terminal)?;
-    let manifest = artifact.manifest.clone();
-    let module = Module::load(&artifact).map_err(|e| Stop::Failed(e.to_string()))?;
-    let mut session = Session::new(module, settings).map_err(|e| Stop::Failed(e.to_string()))?;
-    let seed = options.seed.to_le_bytes();
-    let params;
-    let values: Vec<Value> = match given {
+    let module = Module::load(&artifact).map_err(|e| failed(&e))?;
+    let mut session = Session::new(module, settings).map_err(|e| failed(&e))?;
+    match given {
         true => {
-            params =
-                SafeTensors::open_all(&options.params).map_err(|e| Stop::Failed(e.to_string()))?;
-            let bound = tensors::bind(&manifest, Some(&params), &[])
-                .map_err(|e| Stop::Failed(e.to_string()))?;
+            let params = SafeTensors::open_all(&options.params).map_err(|e| failed(&e))?;
+            let bound = tensors::bind(&artifact.manifest, Some(&params), &[]);
+            let bound = bound.map_err(|e| failed(&e))?;
             for note in bound.notes {
                 eprintln!("note: {note}");
             }
-            bound.values
+            let numbered: Vec<(usize, &Value)> = bound.values.iter().enumerate().collect();
+            session.bind_all(&numbered).map_err(|e| failed(&e))?;
         }
-        false => vec![Value { dtype: tensors::ElementType::U64, pieces: vec![&seed] }],
-    };
-    let numbered: Vec<(usize, &Value)> = values.iter().enumerate().collect();
-    session.bind_all(&numbered).map_err(|e| Stop::Failed(e.to_string()))?;
-    session.run().map_err(|e| Stop::Failed(e.to_string()))?;
-    let outputs = manifest.outputs.iter().enumerate();
-    outputs
-        .map(|(i, output)| {
-            let tensor = session.output(i).map_err(|e| Stop::Failed(e.to_string()))?;
-            Ok((output.path.clone(), tensor))
-        })
-        .collect()
+        false => {
+            let seed = options.seed.to_le_bytes();
+            let seed = Value { dtype: tensors::ElementType::U64, pieces: vec![&seed] };
+            session.bind(0, &seed).map_err(|e| failed(&e))?;
+        }
+    }
+    session.run().map_err(|e| failed(&e))?;
+    Ok(session.finish())
 }
 
 impl Encoder for Vocabulary {

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The memory of one input on all devices.
 pub(super) struct Input {
     memory: Region,
+    /// The bytes of all devices.
+    bytes: u64,
     /// Where each device's shard begins.
     offsets: Vec<u64>,
     /// Whether a run updates it: then every device has memory of its own.
@@ -27,7 +29,7 @@ impl Input {
     ) -> Result<Input, RunError> {
         let (offsets, bytes) = place(manifest, tensor, coordinates, updated);
         let memory = Region::new(bytes, "inputs and outputs")?;
-        Ok(Input { memory, offsets, updated, bound: AtomicBool::new(false) })
+        Ok(Input { memory, bytes, offsets, updated, bound: AtomicBool::new(false) })
     }
 
     /// Whether a program that updates the input, or only reads it, can work on this memory.
@@ -51,6 +53,17 @@ impl Input {
     /// Whether it has a value.
     pub(super) fn is_bound(&self) -> bool {
         self.bound.load(Ordering::Relaxed)
+    }
+
+    /// Gives its memory back to the system. It has no value from now on.
+    ///
+    /// # Safety
+    ///
+    /// Nothing may read or write the memory meanwhile, or have a reference into it.
+    pub(super) unsafe fn release(&self) {
+        self.bound.store(false, Ordering::Relaxed);
+        // SAFETY: the caller vouches for the whole memory.
+        unsafe { self.memory.release(self.memory.at(0), self.bytes as usize) };
     }
 
     /// It has a value from now on.

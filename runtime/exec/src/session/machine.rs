@@ -28,7 +28,8 @@ pub(super) struct Machine {
     /// The inputs. With the next two, they own the memory that `devices` and `shards` point to.
     pub(super) inputs: Vec<Arc<Input>>,
     _arenas: Region,
-    _outputs: Region,
+    /// The memory of outputs that have their own.
+    pub(super) outputs: Region,
 }
 
 /// A virtual device.
@@ -119,7 +120,7 @@ impl Machine {
             shards,
             inputs,
             _arenas: arenas,
-            _outputs: outputs,
+            outputs,
         })
     }
 

@@ -8,17 +8,19 @@ mod machine;
 mod panels;
 mod profile;
 mod progress;
+mod results;
 mod shards;
 
 use crate::error::RunError;
 use crate::module::Module;
-use crate::tensors::{ElementType, Tensor, Value};
+use crate::tensors::{Tensor, Value};
 use einmesh_artifact::Manifest;
 use execute::Finished;
 use machine::Machine;
 use profile::Profile;
 pub use profile::StepTime;
 use rayon::prelude::*;
+pub use results::Results;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -217,12 +219,12 @@ impl Session {
     /// Puts an output together. `output` counts [`Manifest::outputs`] and panics beyond them.
     pub fn output(&self, output: usize) -> Result<Tensor, RunError> {
         let _turn = self.family.turn()?;
-        let tensor = &self.machine.manifest().outputs[output];
-        Ok(Tensor {
-            dtype: ElementType::of(tensor.dtype),
-            shape: tensor.whole_shape(),
-            bytes: shards::assemble(&self.machine, output, &self.slots),
-        })
+        Ok(shards::assemble(&self.machine, output, &self.slots))
+    }
+
+    /// Ends the session: its outputs can be taken, and the memory of its inputs goes back to the system at once.
+    pub fn finish(self) -> Results {
+        Results::new(self.machine, self.family, self.slots)
     }
 
     /// How long the runs so far took by kernel, copy and collective, the longest first; nothing unless

@@ -2,8 +2,8 @@
 
 use super::machine::Machine;
 use super::panels;
-use crate::tensors::{ElementType, Value, convert};
-use einmesh_artifact::{Manifest, Tensor};
+use crate::tensors::{ElementType, Tensor, Value, convert};
+use einmesh_artifact::{self as artifact, Manifest};
 
 /// Cuts a whole tensor into the shards of an input; positions beyond the whole become zero.
 pub(super) fn cut(machine: &Machine, input: usize, value: &Value) -> Result<(), String> {
@@ -65,7 +65,7 @@ pub(super) fn clear(machine: &Machine, input: usize) {
 }
 
 /// Puts an output together from the devices' shards.
-pub(super) fn assemble(machine: &Machine, output: usize, slots: &[u32]) -> Vec<u8> {
+pub(super) fn assemble(machine: &Machine, output: usize, slots: &[u32]) -> Tensor {
     let manifest = machine.manifest();
     let tensor = &manifest.outputs[output];
     let width = tensor.dtype.bytes() as usize;
@@ -90,7 +90,7 @@ pub(super) fn assemble(machine: &Machine, output: usize, slots: &[u32]) -> Vec<u
         });
         debug_assert!(copied.is_ok(), "copying bytes cannot fail");
     }
-    whole
+    Tensor { dtype: ElementType::of(tensor.dtype), shape: tensor.whole_shape(), bytes: whole }
 }
 
 /// The contiguous runs of elements that a device's shard shares with the whole tensor.
@@ -106,7 +106,7 @@ struct Runs {
 }
 
 impl Runs {
-    fn new(manifest: &Manifest, tensor: &Tensor, coordinates: &[u64]) -> Runs {
+    fn new(manifest: &Manifest, tensor: &artifact::Tensor, coordinates: &[u64]) -> Runs {
         let mut runs = Runs {
             dims: Vec::with_capacity(tensor.dims.len()),
             start: 0,

@@ -5,7 +5,7 @@
 
 use super::{ElementType, FileError, Tensor, bytes_of};
 use einmesh_artifact::write_atomically;
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
@@ -100,6 +100,15 @@ impl SafeTensors {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Gives back the memory that the tensors looked at so far cost. They can be looked at again.
+    pub fn release(&self) {
+        for map in &self.maps {
+            // SAFETY: the maps are of files and never written, so that pages which are dropped come back from the
+            // file with what they held. If the system refuses, the memory is only kept for longer.
+            let _ = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
+        }
     }
 
     /// A tensor by its name.

@@ -12,6 +12,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+/// How much of a checkpoint is bound at the same time.
+const PART: usize = 256 << 20;
+
 /// A checkpoint whose files are all there, with the bytes they had when they were written.
 pub struct Loaded {
     /// What the run had come to.
@@ -57,9 +60,29 @@ impl Loaded {
         let bindings = tensors::bind(&some, Some(&self.model), files)?;
         let inputs = roles.state.iter().map(|leaf| leaf.input);
         let values: Vec<(usize, &Value)> = inputs.zip(&bindings.values).collect();
-        session.bind_all(&values)?;
+        for some in parts(&values) {
+            session.bind_all(some)?;
+            // What has been copied need not be in memory twice.
+            self.model.release();
+            self.state.release();
+        }
         Ok(bindings.notes)
     }
+}
+
+/// Cuts values into parts of about [`PART`] bytes, one value at least.
+fn parts<'a, 'v>(
+    values: &'a [(usize, &'v Value<'v>)],
+) -> impl Iterator<Item = &'a [(usize, &'v Value<'v>)]> {
+    let mut bytes = 0;
+    values.chunk_by(move |(_, value), _| {
+        bytes += value.pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let together = bytes < PART;
+        if !together {
+            bytes = 0;
+        }
+        together
+    })
 }
 
 fn hash(path: &Path) -> io::Result<(u64, String)> {
