@@ -9,6 +9,7 @@ mod cli;
 mod compiled;
 mod control;
 mod decode;
+mod dropout;
 mod einsum;
 mod fuzz;
 mod gpt2;

@@ -17,10 +17,12 @@ struct Placement {
     fsdp: bool,
     /// Whether the residual stream is split over positions.
     sequence: bool,
+    /// Whether contractions compute in bf16.
+    bf16: bool,
 }
 
 const fn on(name: &'static str, mesh: &'static str) -> Placement {
-    Placement { name, mesh, fsdp: false, sequence: false }
+    Placement { name, mesh, fsdp: false, sequence: false, bf16: false }
 }
 
 /// A model, a batch and a learning rate.
@@ -83,6 +85,9 @@ impl Case {
         if placement.sequence {
             let data = if has("data") { "B: data, " } else { "" };
             decorators += &format!("@shard(x: [{data}T: tensor]) @remat(norm, keep: [out]) ");
+        }
+        if placement.bf16 {
+            decorators += "@precision(compute: bf16) ";
         }
         if placement.fsdp {
             decorators += "@fsdp(data: Params) ";
@@ -230,16 +235,21 @@ fn llama_steps_on_simulated_ranks_agree_in_f64() {
     partitions_exactly(&Case::llama(config, 3, 7));
 }
 
-/// Ten compiled steps on every mesh: the losses of PyTorch in float64.
-fn has_losses(case: &Case, expected: [f64; 10]) {
-    for placement in [on("one device", "")].iter().chain(&PLACEMENTS) {
+/// Ten compiled steps: the losses of PyTorch in float64, as closely as that.
+fn has_losses<'p>(
+    case: &Case,
+    placements: impl IntoIterator<Item = &'p Placement>,
+    expected: [f64; 10],
+    closely: f64,
+) {
+    for placement in placements {
         let step = case.step(placement, Goal::Build, DType::F32);
         let mut session = bound(&step, &case.arguments(&step));
         let loss = step.lowered.outputs.iter().position(|o| o.path == "value").expect("a loss");
         for (number, expected) in expected.iter().enumerate() {
             session.run().expect("kernels end");
             let found = output(&step, &session, loss).floats()[0];
-            let close = (found - expected).abs() <= 1e-4 * expected;
+            let close = (found - expected).abs() <= closely * expected;
             let of = (case.file, placement.name, number);
             assert!(close, "{of:?}: {found}, expected {expected}");
         }
@@ -248,10 +258,22 @@ fn has_losses(case: &Case, expected: [f64; 10]) {
 
 #[test]
 fn ten_steps_of_gpt_have_pytorchs_losses_on_every_mesh() {
-    has_losses(&Case::gpt(gpt2::Config::TINY, 4, 256), GPT);
+    let case = Case::gpt(gpt2::Config::TINY, 4, 256);
+    has_losses(&case, [on("one device", "")].iter().chain(&PLACEMENTS), GPT, 1e-4);
 }
 
 #[test]
 fn ten_steps_of_llama_have_pytorchs_losses_on_every_mesh() {
-    has_losses(&Case::llama(llama::Config::TINY, 4, 256), LLAMA);
+    let case = Case::llama(llama::Config::TINY, 4, 256);
+    has_losses(&case, [on("one device", "")].iter().chain(&PLACEMENTS), LLAMA, 1e-4);
+}
+
+/// Operands have 8 bits, sums and the weights that are learnt 24. The largest difference was 1.0e-3.
+#[test]
+fn steps_in_bf16_have_losses_near_those_in_f64() {
+    let placements = [
+        Placement { bf16: true, ..on("bf16", "") },
+        Placement { bf16: true, fsdp: true, ..on("bf16, fsdp data=2", "data: 2") },
+    ];
+    has_losses(&Case::gpt(gpt2::Config::TINY, 4, 256), &placements, GPT, 3e-3);
 }
