@@ -96,7 +96,7 @@ pub fn compiled(build: &Build) -> Result<Products, String> {
     }
     if build.native {
         let best = request.levels.iter().copied().find(|level| cpu_runs(level.name()));
-        request.levels = best.into_iter().collect();
+        request.levels = best.map_or_else(Vec::new, einmesh_driver::Level::chain);
     }
     request.verify = false;
     let (session, result) = einmesh_driver::compile(&request);

@@ -14,7 +14,7 @@ use crate::generate;
 use crate::terminal::Terminal;
 use crate::train;
 use clap::CommandFactory;
-use einmesh_driver::{Goal, Products, Request, Session, Source, Stage, Tuning, compile};
+use einmesh_driver::{Goal, Level, Products, Request, Session, Source, Stage, Tuning, compile};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
@@ -53,15 +53,17 @@ pub fn execute(command: &Command, terminal: &Terminal) -> Result<(), Stop> {
     }
 }
 
-/// Compiles as far as `goal`, and prints diagnostics, dumps and timings.
+/// Compiles as far as `goal` for some CPU levels, and prints diagnostics, dumps and timings.
 fn compiled(
     source: Source,
     entry: &str,
     options: &CompileOptions,
     goal: Goal,
+    levels: Vec<Level>,
     terminal: &Terminal,
 ) -> Result<(Session, Products), Stop> {
     let mut request = Request::new(source, entry);
+    request.levels = levels;
     if let Some(path) = &options.tuning {
         request.tuning = tuning(path, goal)?;
     }
@@ -103,6 +105,15 @@ pub fn compiled_with(
         Ok(products) => Ok((session, products)),
         Err(_) => Err(Stop::Reported),
     }
+}
+
+/// The levels to generate code for when this machine runs it at once: the one that it will choose, and
+/// those that one adds to, so that the code is the same as of an artifact for all machines.
+pub fn levels_here() -> Result<Vec<Level>, Stop> {
+    let best = einmesh_exec::cpu_level().map_err(|e| Stop::Failed(e.to_string()))?;
+    let level = Level::ALL.into_iter().find(|level| Some(level.name()) == best);
+    // No code runs on this machine: loading it says why.
+    Ok(level.map_or_else(|| Level::ALL.to_vec(), Level::chain))
 }
 
 /// Reads a table of `einmesh tune`.

@@ -4,7 +4,7 @@ use crate::error::RunError;
 use einmesh_artifact::LEVELS;
 
 /// The environment variable that names the most demanding level to use, for tests and comparisons of levels.
-pub(crate) const LIMIT: &str = "EINMESH_CPU";
+const LIMIT: &str = "EINMESH_CPU";
 
 /// Whether this CPU, and the system, can run the code of a level, by its name in artifacts.
 pub fn runs(level: &str) -> bool {
@@ -27,6 +27,16 @@ pub(crate) fn allowed(limit: Option<&str>) -> Result<&'static [&'static str], Ru
         Some(first) => Ok(&LEVELS[first..]),
         None => Err(RunError::Level { name: limit.to_owned(), known: LEVELS.join(", ") }),
     }
+}
+
+/// What [`LIMIT`] says now.
+pub(crate) fn limit() -> Option<String> {
+    std::env::var_os(LIMIT).map(|limit| limit.to_string_lossy().into_owned())
+}
+
+/// The level that artifacts with code for all of them run at; `None` on a CPU that is older than all.
+pub fn best() -> Result<Option<&'static str>, RunError> {
+    Ok(allowed(limit().as_deref())?.iter().copied().find(|level| runs(level)))
 }
 
 /// The best of some levels that this CPU runs, for messages.

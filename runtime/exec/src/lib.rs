@@ -23,7 +23,7 @@ mod module;
 mod session;
 pub mod tensors;
 
-pub use cpu::runs as cpu_runs;
+pub use cpu::{best as cpu_level, runs as cpu_runs};
 pub use error::RunError;
 pub use module::{Module, TileFn};
 pub use session::{Options, Results, Session, StepTime};

@@ -37,7 +37,7 @@ impl Module {
     /// The artifact is validated, the hashes of its images included, but that tells damage and not
     /// intent: its code runs with all rights of the process. Load only what you trust.
     pub fn load(artifact: &Artifact) -> Result<Module, RunError> {
-        let limit = std::env::var_os(cpu::LIMIT).map(|l| l.to_string_lossy().into_owned());
+        let limit = cpu::limit();
         Module::load_limited(artifact, limit.as_deref())
     }
 

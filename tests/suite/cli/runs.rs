@@ -37,6 +37,28 @@ fn every_way_to_run_gives_the_same() {
 }
 
 #[test]
+fn what_runs_at_once_is_compiled_for_this_machine() {
+    let d = Directory::new("here");
+    let levels = |file: &str| -> Vec<String> {
+        let manifest: serde_json::Value = serde_json::from_str(&d.text(file)).expect("JSON");
+        let images = manifest["images"].as_array().expect("images");
+        images.iter().map(|i| i["level"].as_str().expect("a level").to_owned()).collect()
+    };
+    let emit = ["-o", "mlp.einpkg", "--emit=artifact=all.json"];
+    d.einmesh(&[&["build"], &FORWARD, &emit]).data();
+    let all = levels("all.json");
+    d.einmesh(&[&["run"], &FORWARD, &INPUTS, &["--emit=artifact=here.json"]]).data();
+    let best = all.iter().find(|level| einmesh_exec::cpu_runs(level));
+    assert_eq!(levels("here.json").first(), best);
+    assert!(levels("here.json").len() < all.len());
+
+    let mut limited = d.command("einmesh", &[&["run"], &FORWARD, &INPUTS]);
+    limited.arg("--emit=artifact=limited.json").env("EINMESH_CPU", "x86-64-v3");
+    assert!(limited.output().expect("the command starts").status.success());
+    assert_eq!(levels("limited.json"), ["x86-64-v3"]);
+}
+
+#[test]
 fn results_are_a_table_or_an_object() {
     let d = Directory::new("report");
     let ran = d.einmesh(&[&["run"], &FORWARD, &INPUTS]);

@@ -4,7 +4,7 @@ use super::plan::collective_table;
 use super::{Stop, compiled, plural, print, stages_ms};
 use crate::args::{Compile, Target};
 use crate::terminal::Terminal;
-use einmesh_driver::{Goal, Source};
+use einmesh_driver::{Goal, Level, Source};
 use einmesh_exec::command::bytes;
 use serde_json::json;
 use std::path::Path;
@@ -19,8 +19,14 @@ pub fn build(
 ) -> Result<(), Stop> {
     let Target::Cpu = target;
     let source = Source::File(compile.file.clone());
-    let (session, products) =
-        compiled(source, &compile.entry, &compile.options, Goal::Build, terminal)?;
+    let (session, products) = compiled(
+        source,
+        &compile.entry,
+        &compile.options,
+        Goal::Build,
+        Level::ALL.to_vec(),
+        terminal,
+    )?;
     let artifact = products.artifact.expect("the goal was an artifact");
     let name = output.display();
     artifact

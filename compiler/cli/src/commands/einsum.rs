@@ -1,6 +1,6 @@
 //! `einmesh einsum`
 
-use super::{Stop, compiled, plural, print, stages_ms};
+use super::{Stop, compiled, levels_here, plural, print, stages_ms};
 use crate::args::{CompileOptions, Einsum as Arguments};
 use crate::terminal::Terminal;
 use einmesh_driver::{Goal, Source};
@@ -25,7 +25,8 @@ pub fn einsum(arguments: &Arguments, terminal: &Terminal) -> Result<(), Stop> {
     let source = Source::Text { name: "einsum".to_owned(), text };
     let options =
         CompileOptions { placement: arguments.placement.clone(), ..CompileOptions::default() };
-    let (session, products) = compiled(source, "einsum", &options, Goal::Build, terminal)?;
+    let levels = levels_here()?;
+    let (session, products) = compiled(source, "einsum", &options, Goal::Build, levels, terminal)?;
     let artifact = products.artifact.expect("the goal was an artifact");
     let failed = |e: einmesh_exec::RunError| Stop::Failed(e.to_string());
     let mut running = Options::default();

@@ -11,7 +11,7 @@ use serde_json::json;
 pub fn plan(compile: &Compile, json: bool, terminal: &Terminal) -> Result<(), Stop> {
     let source = Source::File(compile.file.clone());
     let (session, products) =
-        compiled(source, &compile.entry, &compile.options, Goal::Plan, terminal)?;
+        compiled(source, &compile.entry, &compile.options, Goal::Plan, vec![], terminal)?;
     show(&session, &products, json)
 }
 

@@ -1,6 +1,6 @@
 //! `einmesh run`
 
-use super::{Stop, compiled, stages_ms};
+use super::{Stop, compiled, levels_here, stages_ms};
 use crate::args::{Backend, Run};
 use crate::interpreted;
 use crate::terminal::Terminal;
@@ -36,11 +36,11 @@ pub fn run(arguments: &Run, terminal: &Terminal) -> Result<(), Stop> {
         }
     }
     let source = Source::File(arguments.file.clone());
-    let goal = match arguments.backend {
-        Backend::Cpu => Goal::Build,
-        Backend::Interp => Goal::Plan,
+    let (goal, levels) = match arguments.backend {
+        Backend::Cpu => (Goal::Build, levels_here()?),
+        Backend::Interp => (Goal::Plan, vec![]),
     };
-    let (session, products) = compiled(source, entry, &arguments.options, goal, terminal)?;
+    let (session, products) = compiled(source, entry, &arguments.options, goal, levels, terminal)?;
     let stages = Map::from_iter([("stages_ms".to_owned(), stages_ms(&session))]);
     let (manifest, outcome) = match &products.artifact {
         Some(artifact) => {

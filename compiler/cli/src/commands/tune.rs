@@ -21,7 +21,7 @@ pub fn tune(arguments: &Tune) -> Result<(), Stop> {
     let Some(best) = Level::ALL.into_iter().find(|level| cpu_runs(level.name())) else {
         return Err(Stop::Failed("no code can be generated for this CPU".to_owned()));
     };
-    let chain: Vec<Level> = std::iter::successors(Some(best), |level| level.base()).collect();
+    let chain = best.chain();
     let base = *chain.last().expect("the level itself");
     let mut wanted = vec![(vec![base], "f32")];
     if best != base {

@@ -11,7 +11,7 @@ mod sampler;
 mod vocabulary;
 
 use crate::args::{CompileOptions, Generate};
-use crate::commands::{Stop, compiled_with, plural, print};
+use crate::commands::{Stop, compiled_with, levels_here, plural, print};
 use crate::terminal::Terminal;
 use config::Constants;
 use decoder::{CONTRACT, Decoder, PREFILL, STEP};
@@ -43,6 +43,7 @@ pub fn generate(options: &Generate, terminal: &Terminal) -> Result<(), Stop> {
     let compile = |entry: &str| -> Result<Artifact, Stop> {
         let mut request = Request::new(Source::File(file.clone()), entry);
         request.goal = Goal::Build;
+        request.levels = levels_here()?;
         let compiled = CompileOptions {
             define: options.define.clone(),
             placement: options.placement.clone(),

@@ -10,7 +10,7 @@ mod run;
 mod vocabulary;
 
 use crate::args::{CompileOptions, Placement};
-use crate::commands::{Stop, compiled_with, plan, plural, print, tuning};
+use crate::commands::{Stop, compiled_with, levels_here, plan, plural, print, tuning};
 use crate::generate::Vocabulary;
 use crate::terminal::Terminal;
 use einmesh_artifact::Artifact;
@@ -125,6 +125,7 @@ fn request(
 ) -> Result<(Request, CompileOptions), Stop> {
     let mut request = Request::new(program.source.clone(), entry);
     request.goal = goal;
+    request.levels = levels_here()?;
     let mut compile = options.compile.clone();
     if let Some(path) = &compile.tuning {
         request.tuning = tuning(path, goal)?;

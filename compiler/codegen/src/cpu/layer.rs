@@ -27,7 +27,7 @@ pub fn layers(levels: &[Level], kernels: &[Kernel], tuning: &Tuning) -> Vec<Laye
     levels.dedup();
     let mut layers: Vec<Layer> = Vec::new();
     for level in levels {
-        let bases = std::iter::successors(level.base(), |l| l.base());
+        let bases = level.chain().into_iter().skip(1);
         let base = bases.filter_map(|b| layers.iter().position(|l| l.level == b)).next();
         let own: Vec<usize> = match base {
             None => (0..kernels.len()).collect(),

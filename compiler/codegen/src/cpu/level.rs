@@ -31,6 +31,11 @@ impl Level {
         }
     }
 
+    /// The level and those that it adds something to: what an image of it is made of.
+    pub fn chain(self) -> Vec<Level> {
+        std::iter::successors(Some(self), |level| level.base()).collect()
+    }
+
     /// The name in the artifact.
     pub fn name(self) -> &'static str {
         match self {
