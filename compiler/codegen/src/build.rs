@@ -1,6 +1,10 @@
 //! A thin layer over melior's operation builder: values that know their type, and one method per
 //! instruction that kernels are made of.
 //!
+//! Everything is built in MLIR's LLVM dialect, loops and branches as blocks, so that a module is translated as it
+//! is: conversions from higher dialects took a sixth of the time of code generation. What is structured here
+//! are this side's methods (`control.rs`).
+//!
 //! Arithmetic works on scalars and vectors alike; a scalar that meets a vector is broadcast. Types
 //! are tracked on this side ([`Ty`]), so that no query crosses into MLIR while building.
 
@@ -12,11 +16,11 @@ pub use arith::Cmp;
 
 use melior::Context;
 use melior::ir::attribute::{FloatAttribute, IntegerAttribute};
-use melior::ir::operation::OperationBuilder;
+use melior::ir::operation::{OperationBuilder, OperationRef};
 use melior::ir::r#type::IntegerType;
 use melior::ir::{
-    Attribute, AttributeLike, BlockLike, BlockRef, Identifier, Location, Module, Region, Type,
-    TypeLike, Value,
+    Attribute, AttributeLike, Block, BlockLike, BlockRef, Identifier, Location, Module, Region,
+    Type, TypeLike, Value,
 };
 use std::cell::Cell;
 
@@ -165,6 +169,37 @@ impl<'c> Builder<'c> {
         IntegerAttribute::new(IntegerType::new(self.context, 32).into(), value).into()
     }
 
+    /// An operation to be completed and appended.
+    fn operation(
+        &self,
+        name: &str,
+        operands: &[V<'c>],
+        attributes: &[(&str, Attribute<'c>)],
+    ) -> OperationBuilder<'c> {
+        let operands: Vec<Value<'c, 'c>> = operands.iter().map(|v| v.raw).collect();
+        let attributes: Vec<_> = attributes.iter().map(|(n, a)| (self.name(n), *a)).collect();
+        let operation = OperationBuilder::new(name, self.location);
+        operation.add_operands(&operands).add_attributes(&attributes)
+    }
+
+    fn push(&self, operation: OperationBuilder<'c>) -> OperationRef<'c, 'c> {
+        let operation = operation.build().expect("building without type inference cannot fail");
+        self.operations.set(self.operations.get() + 1);
+        self.block.get().append_operation(operation)
+    }
+
+    /// Ends the current block.
+    fn end(
+        &self,
+        name: &str,
+        operands: &[V<'c>],
+        attributes: &[(&str, Attribute<'c>)],
+        targets: &[BlockRef<'c, 'c>],
+    ) {
+        let targets: Vec<&Block<'c>> = targets.iter().map(|t| &**t).collect();
+        self.push(self.operation(name, operands, attributes).add_successors(&targets));
+    }
+
     /// Appends an operation with any number of results.
     fn append(
         &self,
@@ -174,18 +209,9 @@ impl<'c> Builder<'c> {
         attributes: &[(&str, Attribute<'c>)],
         regions: Vec<Region<'c>>,
     ) -> Vec<V<'c>> {
-        let operands: Vec<Value<'c, 'c>> = operands.iter().map(|v| v.raw).collect();
         let types: Vec<Type<'c>> = results.iter().map(|t| self.mlir(*t)).collect();
-        let attributes: Vec<_> = attributes.iter().map(|(n, a)| (self.name(n), *a)).collect();
-        let operation = OperationBuilder::new(name, self.location)
-            .add_operands(&operands)
-            .add_results(&types)
-            .add_attributes(&attributes)
-            .add_regions_vec(regions)
-            .build()
-            .expect("building without type inference cannot fail");
-        let operation = self.block.get().append_operation(operation);
-        self.operations.set(self.operations.get() + 1);
+        let operation = self.operation(name, operands, attributes);
+        let operation = self.push(operation.add_results(&types).add_regions_vec(regions));
         let result = |(i, ty): (usize, &Ty)| {
             // SAFETY: the operation was created with this many results and stays in the module.
             let raw = unsafe {
@@ -260,7 +286,7 @@ impl<'c> Builder<'c> {
                 DenseElementsAttribute::try_from(splat).expect("a splat is dense").into()
             }
         };
-        self.op_with("arith.constant", &[], ty, &[("value", value)])
+        self.op_with("llvm.mlir.constant", &[], ty, &[("value", value)])
     }
 
     /// The lanes 0, 1, 2, ….
@@ -269,6 +295,6 @@ impl<'c> Builder<'c> {
         let numbers: Vec<String> = (0..lanes).map(|i| i.to_string()).collect();
         let text =
             format!("dense<[{}]> : vector<{lanes}xi{}>", numbers.join(","), ty.scalar.bits());
-        self.op_with("arith.constant", &[], ty, &[("value", self.attribute(&text))])
+        self.op_with("llvm.mlir.constant", &[], ty, &[("value", self.attribute(&text))])
     }
 }

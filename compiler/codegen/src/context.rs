@@ -5,7 +5,6 @@ use melior::dialect::{DialectHandle, DialectRegistry};
 use melior::utility::register_all_llvm_translations;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Once;
 
 /// A context of one thread.
 pub struct Mlir {
@@ -23,25 +22,12 @@ impl Default for Mlir {
 impl Mlir {
     /// Creates a context. Loading only the dialects in use takes a tenth of the time of loading all.
     pub fn new() -> Mlir {
-        register_passes();
         let registry = DialectRegistry::new();
-        let handles = [
-            DialectHandle::func(),
-            DialectHandle::scf(),
-            DialectHandle::cf(),
-            DialectHandle::arith(),
-            DialectHandle::llvm(),
-            // SAFETY: the function has no preconditions.
-            unsafe { DialectHandle::from_raw(mlir_sys::mlirGetDialectHandle__vector__()) },
-        ];
-        for handle in &handles {
-            handle.insert_dialect(&registry);
-        }
+        let dialect = DialectHandle::llvm();
+        dialect.insert_dialect(&registry);
         let context = Context::new_with_registry(&registry, false);
         register_all_llvm_translations(&context);
-        for handle in &handles {
-            handle.load_dialect(&context);
-        }
+        dialect.load_dialect(&context);
         let messages = Rc::new(RefCell::new(Vec::new()));
         let sink = Rc::clone(&messages);
         context.attach_diagnostic_handler(move |diagnostic| {
@@ -55,20 +41,4 @@ impl Mlir {
     pub fn take_messages(&self) -> Vec<String> {
         self.messages.take()
     }
-}
-
-/// Registers the passes that the pipeline names, once per process.
-fn register_passes() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: registration has no preconditions but not to be repeated, which `Once` ensures.
-        unsafe {
-            mlir_sys::mlirRegisterConversionSCFToControlFlowPass();
-            mlir_sys::mlirRegisterConversionConvertVectorToLLVMPass();
-            mlir_sys::mlirRegisterConversionArithToLLVMConversionPass();
-            mlir_sys::mlirRegisterConversionConvertFuncToLLVMPass();
-            mlir_sys::mlirRegisterConversionConvertControlFlowToLLVMPass();
-            mlir_sys::mlirRegisterConversionReconcileUnrealizedCastsPass();
-        }
-    });
 }

@@ -1,4 +1,4 @@
-//! From a built module to an object file: MLIR's conversions, LLVM's passes, the target machine.
+//! From a built module to an object file: translation from MLIR, LLVM's passes, the target machine.
 
 use crate::context::Mlir;
 use crate::error::CompilerBug;
@@ -9,16 +9,9 @@ use llvm_sys::target_machine::*;
 use llvm_sys::transforms::pass_builder::*;
 use melior::ir::Module;
 use melior::ir::operation::OperationLike;
-use melior::pass::PassManager;
-use melior::utility::parse_pass_pipeline;
 use std::ffi::{CStr, c_char};
 use std::sync::Once;
 use std::time::{Duration, Instant};
-
-/// Only conversions: the module is built in the form that LLVM should see, and simplifying it is
-/// LLVM's job. Each pass ends by itself, since a conversion visits every operation once.
-const CONVERSIONS: &str = "builtin.module(convert-scf-to-cf,convert-vector-to-llvm,\
-    convert-arith-to-llvm,convert-func-to-llvm,convert-cf-to-llvm,reconcile-unrealized-casts)";
 
 /// LLVM's passes, in the order they run. Kernels are built vectorised, unrolled and mostly in the order in
 /// which they should run, so that little is left to do: `default<O3>` takes five times as long for code that
@@ -65,7 +58,7 @@ pub struct Compiled {
 /// Compiles a module whose exported functions are the phases of kernels.
 pub fn compile(
     mlir: &Mlir,
-    mut module: Module<'_>,
+    module: Module<'_>,
     machine: Machine,
     wanted: Wanted,
 ) -> Result<Compiled, CompilerBug> {
@@ -79,8 +72,8 @@ pub fn compile(
     if wanted.mlir {
         compiled.mlir = Some(module.as_operation().to_string());
     }
-    convert(mlir, &mut module)?;
-    lap(&mut compiled, "mlir passes");
+    verify(mlir, &module)?;
+    lap(&mut compiled, "verify");
     let llvm = Llvm::translate(mlir, &module, machine)?;
     lap(&mut compiled, "translate");
     llvm.optimize()?;
@@ -98,20 +91,14 @@ pub fn compile(
     Ok(compiled)
 }
 
-fn convert(mlir: &Mlir, module: &mut Module<'_>) -> Result<(), CompilerBug> {
-    let bug = |what: &str, module: &Module<'_>| {
-        let text = module.as_operation().to_string();
-        CompilerBug::new(format!("{what}: {}", mlir.take_messages().join("; ")))
-            .note(format!("reproduce: mlir-opt-22 --pass-pipeline='{CONVERSIONS}' on\n{text}"))
-    };
-    if !module.as_operation().verify() {
-        return Err(bug("the module that was built is invalid", module));
+fn verify(mlir: &Mlir, module: &Module<'_>) -> Result<(), CompilerBug> {
+    if module.as_operation().verify() {
+        return Ok(());
     }
-    let manager = PassManager::new(&mlir.context);
-    manager.enable_verifier(cfg!(debug_assertions));
-    parse_pass_pipeline(manager.as_operation_pass_manager(), CONVERSIONS)
-        .map_err(|e| CompilerBug::new(format!("the pass pipeline is invalid: {e}")))?;
-    manager.run(module).map_err(|_| bug("MLIR's conversion to LLVM failed", module))
+    let messages = mlir.take_messages().join("; ");
+    let text = module.as_operation().to_string();
+    Err(CompilerBug::new(format!("the module that was built is invalid: {messages}"))
+        .note(format!("reproduce: mlir-opt-22 on\n{text}")))
 }
 
 /// A module of LLVM with its own context and target machine.

@@ -83,7 +83,7 @@ fn every_stage_is_emitted() {
         ("plan", "plan of `forward`"),
         ("spmd", "program forward"),
         ("schedule", "arena"),
-        ("codegen", "func.func"),
+        ("codegen", "llvm.func"),
         ("artifact", "\"entry\": \"forward\""),
     ];
     let emits = stages.map(|(stage, _)| format!("--emit={stage}={stage}.txt"));

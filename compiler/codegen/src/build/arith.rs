@@ -3,7 +3,7 @@
 use super::{Builder, Scalar, Ty, V};
 use melior::ir::attribute::{IntegerAttribute, StringAttribute};
 use melior::ir::r#type::IntegerType;
-use melior::ir::{Attribute, attribute::DenseI64ArrayAttribute};
+use melior::ir::{Attribute, attribute::DenseI32ArrayAttribute};
 
 /// How two numbers compare; integers are signed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +35,12 @@ impl<'c> Builder<'c> {
     pub fn broadcast(&self, a: V<'c>, lanes: u32) -> V<'c> {
         match a.ty.lanes {
             Some(_) => a,
-            None => self.op("vector.broadcast", &[a], Ty::vector(a.ty.scalar, lanes)),
+            None => {
+                let ty = Ty::vector(a.ty.scalar, lanes);
+                let nothing = self.op("llvm.mlir.poison", &[], ty);
+                let first = self.op("llvm.insertelement", &[nothing, a, self.index(0)], ty);
+                self.shuffle(first, nothing, &vec![0; lanes as usize])
+            }
         }
     }
 
@@ -56,88 +61,88 @@ impl<'c> Builder<'c> {
 
     /// The sum.
     pub fn add(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("arith.addf", "arith.addi", a, b)
+        self.same("llvm.fadd", "llvm.add", a, b)
     }
 
     /// The difference.
     pub fn sub(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("arith.subf", "arith.subi", a, b)
+        self.same("llvm.fsub", "llvm.sub", a, b)
     }
 
     /// The product.
     pub fn mul(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("arith.mulf", "arith.muli", a, b)
+        self.same("llvm.fmul", "llvm.mul", a, b)
     }
 
     /// The quotient of floats, or of signed integers (rounded to zero; the divisor must not be 0, nor
     /// may the quotient overflow).
     pub fn div(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("arith.divf", "arith.divsi", a, b)
+        self.same("llvm.fdiv", "llvm.sdiv", a, b)
     }
 
     /// The remainder of non-negative integers by a positive one.
     pub fn urem(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("arith.remf", "arith.remui", a, b)
+        self.same("llvm.frem", "llvm.urem", a, b)
     }
 
     /// The quotient of non-negative integers by a positive one.
     pub fn udiv(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("arith.divf", "arith.divui", a, b)
+        self.same("llvm.fdiv", "llvm.udiv", a, b)
     }
 
     /// The remainder of signed integers with the dividend's sign.
     pub fn srem(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("arith.remf", "arith.remsi", a, b)
+        self.same("llvm.frem", "llvm.srem", a, b)
     }
 
     /// The smaller of two signed integers.
     pub fn smin(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("arith.minnumf", "arith.minsi", a, b)
+        self.same("llvm.intr.minnum", "llvm.intr.smin", a, b)
     }
 
     /// The larger of two signed integers.
     pub fn smax(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("arith.maxnumf", "arith.maxsi", a, b)
+        self.same("llvm.intr.maxnum", "llvm.intr.smax", a, b)
     }
 
     /// Bitwise and.
     pub fn and(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("", "arith.andi", a, b)
+        self.same("", "llvm.and", a, b)
     }
 
     /// Bitwise or.
     pub fn or(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("", "arith.ori", a, b)
+        self.same("", "llvm.or", a, b)
     }
 
     /// Bitwise exclusive or.
     pub fn xor(&self, a: V<'c>, b: V<'c>) -> V<'c> {
-        self.same("", "arith.xori", a, b)
+        self.same("", "llvm.xor", a, b)
     }
 
     /// Shift to the left.
     pub fn shl(&self, a: V<'c>, bits: i64) -> V<'c> {
-        self.same("", "arith.shli", a, self.int(a.ty, bits))
+        self.same("", "llvm.shl", a, self.int(a.ty, bits))
     }
 
     /// Shift to the right that fills with zeros.
     pub fn shr(&self, a: V<'c>, bits: i64) -> V<'c> {
-        self.same("", "arith.shrui", a, self.int(a.ty, bits))
+        self.same("", "llvm.lshr", a, self.int(a.ty, bits))
     }
 
     /// Shift to the right that repeats the sign.
     pub fn sar(&self, a: V<'c>, bits: i64) -> V<'c> {
-        self.same("", "arith.shrsi", a, self.int(a.ty, bits))
+        self.same("", "llvm.ashr", a, self.int(a.ty, bits))
     }
 
     /// Shift to the left by as many bits as each lane says, fewer than there are.
     pub fn shl_by(&self, a: V<'c>, bits: V<'c>) -> V<'c> {
-        self.same("", "arith.shli", a, bits)
+        self.same("", "llvm.shl", a, bits)
     }
 
     /// Shift to the right by as many bits as each lane says, fewer than there are; fills with zeros.
     pub fn shr_by(&self, a: V<'c>, bits: V<'c>) -> V<'c> {
-        self.same("", "arith.shrui", a, bits)
+        self.same("", "llvm.lshr", a, bits)
     }
 
     /// Whether a truth value holds in any lane.
@@ -156,7 +161,7 @@ impl<'c> Builder<'c> {
     /// The negation.
     pub fn neg(&self, a: V<'c>) -> V<'c> {
         match a.ty.scalar.is_float() {
-            true => self.op("arith.negf", &[a], a.ty),
+            true => self.op("llvm.fneg", &[a], a.ty),
             false => self.sub(self.int(a.ty, 0), a),
         }
     }
@@ -198,7 +203,7 @@ impl<'c> Builder<'c> {
     pub fn cmp(&self, how: Cmp, a: V<'c>, b: V<'c>) -> V<'c> {
         let (a, b) = self.unify(a, b);
         debug_assert_eq!(a.ty, b.ty);
-        // The numbers of arith's predicates.
+        // The numbers of LLVM's predicates.
         let (name, predicate) = match a.ty.scalar.is_float() {
             true => {
                 let predicate = match how {
@@ -210,7 +215,7 @@ impl<'c> Builder<'c> {
                     Cmp::Ne => 13,
                     Cmp::Unordered => 14,
                 };
-                ("arith.cmpf", predicate)
+                ("llvm.fcmp", predicate)
             }
             false => {
                 let predicate = match how {
@@ -223,7 +228,7 @@ impl<'c> Builder<'c> {
                     Cmp::Below => 6,
                     Cmp::Unordered => unreachable!("integers are ordered"),
                 };
-                ("arith.cmpi", predicate)
+                ("llvm.icmp", predicate)
             }
         };
         let i64_type = IntegerType::new(self.context, 64).into();
@@ -244,17 +249,17 @@ impl<'c> Builder<'c> {
             None => (condition, then),
         };
         let otherwise = self.like(otherwise, then.ty);
-        self.op("arith.select", &[condition, then, otherwise], then.ty)
+        self.op("llvm.select", &[condition, then, otherwise], then.ty)
     }
 
     /// The same bits as another type of the same size.
     pub fn bitcast(&self, a: V<'c>, scalar: Scalar) -> V<'c> {
-        self.op("arith.bitcast", &[a], a.ty.with(scalar))
+        self.op("llvm.bitcast", &[a], a.ty.with(scalar))
     }
 
     /// The same bits as a vector of other, narrower or wider lanes.
     pub fn regroup(&self, a: V<'c>, ty: Ty) -> V<'c> {
-        self.op("vector.bitcast", &[a], ty)
+        self.op("llvm.bitcast", &[a], ty)
     }
 
     /// Conversion of numbers: integers sign-extend or wrap, floats round to nearest even, integers
@@ -263,11 +268,11 @@ impl<'c> Builder<'c> {
         let from = a.ty.scalar;
         let name = match (from.is_float(), to.is_float()) {
             _ if from == to => return a,
-            (true, true) if from.bytes() < to.bytes() => "arith.extf",
-            (true, true) => "arith.truncf",
-            (false, true) => "arith.sitofp",
-            (false, false) if from.bits() < to.bits() => "arith.extsi",
-            (false, false) => "arith.trunci",
+            (true, true) if from.bytes() < to.bytes() => "llvm.fpext",
+            (true, true) => "llvm.fptrunc",
+            (false, true) => "llvm.sitofp",
+            (false, false) if from.bits() < to.bits() => "llvm.sext",
+            (false, false) => "llvm.trunc",
             (true, false) => unreachable!("floats become integers by to_int_saturating"),
         };
         self.op(name, &[a], a.ty.with(to))
@@ -277,7 +282,7 @@ impl<'c> Builder<'c> {
     pub fn zext(&self, a: V<'c>, to: Scalar) -> V<'c> {
         match a.ty.scalar == to {
             true => a,
-            false => self.op("arith.extui", &[a], a.ty.with(to)),
+            false => self.op("llvm.zext", &[a], a.ty.with(to)),
         }
     }
 
@@ -288,25 +293,25 @@ impl<'c> Builder<'c> {
 
     /// The float truncated to an integer; it must be in range.
     pub fn to_int(&self, a: V<'c>, to: Scalar) -> V<'c> {
-        self.op("arith.fptosi", &[a], a.ty.with(to))
+        self.op("llvm.fptosi", &[a], a.ty.with(to))
     }
 
     /// The unsigned integer as a float.
     pub fn unsigned_to_float(&self, a: V<'c>, to: Scalar) -> V<'c> {
-        self.op("arith.uitofp", &[a], a.ty.with(to))
+        self.op("llvm.uitofp", &[a], a.ty.with(to))
     }
 
     /// Lanes chosen from two vectors of one type; `lanes[i] ≥ n` chooses from `b`.
     pub fn shuffle(&self, a: V<'c>, b: V<'c>, lanes: &[i64]) -> V<'c> {
-        let mask = DenseI64ArrayAttribute::new(self.context, lanes).into();
+        let chosen: Vec<i32> = lanes.iter().map(|lane| *lane as i32).collect();
+        let mask = DenseI32ArrayAttribute::new(self.context, &chosen).into();
         let ty = Ty::vector(a.ty.scalar, lanes.len() as u32);
-        self.op_with("vector.shuffle", &[a, b], ty, &[("mask", mask)])
+        self.op_with("llvm.shufflevector", &[a, b], ty, &[("mask", mask)])
     }
 
     /// One lane of a vector.
     pub fn extract(&self, a: V<'c>, lane: u32) -> V<'c> {
-        let position = DenseI64ArrayAttribute::new(self.context, &[i64::from(lane)]).into();
-        let ty = Ty::scalar(a.ty.scalar);
-        self.op_with("vector.extract", &[a], ty, &[("static_position", position)])
+        let position = self.index(i64::from(lane));
+        self.op("llvm.extractelement", &[a, position], Ty::scalar(a.ty.scalar))
     }
 }

@@ -82,7 +82,7 @@ fn listings_show_every_form() {
         let text = &listing.unwrap_or_else(|| panic!("no {form} for {level}")).text;
         assert!(text.contains(what), "{form} for {level} has no {what}:\n{text}");
     };
-    find("mlir", "x86-64-v4", "scf.for");
+    find("mlir", "x86-64-v4", "llvm.cond_br");
     find("llvm", "x86-64-v4", "<16 x float>");
     find("asm", "x86-64-v4", "zmm");
     find("llvm", "x86-64-v3", "<8 x float>");
