@@ -8,6 +8,7 @@
 use crate::index::IndexSet;
 use crate::kernels::{Kernel, Kernels, is_loaded};
 use crate::lang::{MapFn, Node, Scalar};
+use crate::memo::Memo;
 use crate::view::{Choice, Shape, Substitution, View, parts};
 use einmesh_ir::{BinaryOp, Reducer, UnaryOp};
 use std::collections::BTreeSet;
@@ -148,12 +149,13 @@ pub(crate) fn total(
     choice: &Choice,
     kernels: &Kernels,
     device: &Device,
+    memo: &mut Memo<Work>,
 ) -> (u64, Work) {
     let mut all = Work::default();
     let mut time = 0u64;
     for class in &kernels.order {
         if view.shape(view.node(choice, *class)) != Shape::Kept {
-            let work = work(view, choice, *class);
+            let work = memo.get(view, choice, *class, || work(view, choice, *class));
             time = time.saturating_add(device.time(work));
             all = all.plus(work);
         }

@@ -5,9 +5,10 @@
 //! by class and node number throughout, so the result is reproducible, and the program as given is
 //! among the candidates, so it is never worse under the model.
 
-use crate::cost::{Device, total};
-use crate::kernels::kernels;
+use crate::cost::{Device, Work, total};
+use crate::kernels::{Needs, kernels};
 use crate::lang::Node;
+use crate::memo::Memo;
 use crate::view::{Choice, View};
 use egg::Language;
 use einmesh_ir::ValueId;
@@ -30,7 +31,14 @@ pub(crate) fn extract(
     device: &Device,
     evaluations: usize,
 ) -> Option<Extracted> {
-    let mut ctx = Ctx { view, roots, device, left: evaluations };
+    let mut ctx = Ctx {
+        view,
+        roots,
+        device,
+        left: evaluations,
+        needs: Memo::new(view),
+        work: Memo::new(view),
+    };
     let greedy = ctx.greedy();
     let given: Choice = (0..view.classes.len())
         .map(|c| ctx.forced(c).or(view.classes[c].given).unwrap_or(greedy[c]))
@@ -64,13 +72,16 @@ struct Ctx<'a> {
     roots: &'a [ValueId],
     device: &'a Device,
     left: usize,
+    /// What kernels read, and what they do.
+    needs: Memo<Needs>,
+    work: Memo<Work>,
 }
 
 impl Ctx<'_> {
     /// The cost of a choice; `None` if it needs a class to compute itself.
-    fn cost(&self, choice: &Choice) -> Option<u64> {
-        let kernels = kernels(self.view, choice, self.roots)?;
-        Some(total(self.view, choice, &kernels, self.device).0)
+    fn cost(&mut self, choice: &Choice) -> Option<u64> {
+        let kernels = kernels(self.view, choice, self.roots, &mut self.needs)?;
+        Some(total(self.view, choice, &kernels, self.device, &mut self.work).0)
     }
 
     /// The node of a class that is free: an input or a constant is never computed.

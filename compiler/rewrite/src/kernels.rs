@@ -1,10 +1,13 @@
 //! What a choice of nodes computes: which classes become comprehensions and which are written
 //! inside the bodies of others. Cost and decoding both follow it.
 
+use crate::index::IndexSet;
 use crate::lang::{MapFn, Node};
+use crate::memo::Memo;
 use crate::view::{Choice, Class, Shape, Substitution, View, parts};
 use egg::Language;
 use einmesh_ir::ValueId;
+use std::rc::Rc;
 
 /// The operations of a choice, in an order in which each comes after what it reads.
 pub(crate) struct Kernels {
@@ -16,10 +19,18 @@ pub(crate) struct Kernels {
     pub copies: Vec<(ValueId, usize)>,
 }
 
+/// What the kernel of a class reads from memory, in order; `None` if it needs a class to compute itself.
+pub(crate) type Needs = Option<Rc<[usize]>>;
+
 /// Finds the kernels of a choice; `None` if it needs a class to compute itself.
-pub(crate) fn kernels(view: &View, choice: &Choice, roots: &[ValueId]) -> Option<Kernels> {
+pub(crate) fn kernels(
+    view: &View,
+    choice: &Choice,
+    roots: &[ValueId],
+    memo: &mut Memo<Needs>,
+) -> Option<Kernels> {
     let n = view.classes.len();
-    let mut ctx = Ctx { view, choice, state: vec![State::New; n], order: Vec::new() };
+    let mut ctx = Ctx { view, choice, memo, state: vec![State::New; n], order: Vec::new() };
     let Node::Root(children) = view.node(choice, view.root) else {
         return None;
     };
@@ -35,7 +46,10 @@ pub(crate) fn kernels(view: &View, choice: &Choice, roots: &[ValueId]) -> Option
                 copies.push((*value, class));
             }
             if !computed {
-                ctx.reads_of_copy(class)?;
+                let mut needs = Vec::new();
+                let space = view.indices(class);
+                read(view, choice, class, (false, space), &Substitution::IDENTITY, 0, &mut needs)?;
+                needs.into_iter().try_for_each(|class| ctx.store(class))?;
                 continue;
             }
         }
@@ -125,6 +139,7 @@ enum State {
 struct Ctx<'a> {
     view: &'a View<'a>,
     choice: &'a Choice,
+    memo: &'a mut Memo<Needs>,
     state: Vec<State>,
     order: Vec<usize>,
 }
@@ -148,61 +163,65 @@ impl Ctx<'_> {
             State::Open => return None,
             State::New => self.state[class] = State::Open,
         }
-        let view = self.view;
-        let node = view.kernel_node(self.choice, class);
-        match node {
-            Node::Rename(..) => return None,
-            Node::Opaque(_, children) | Node::Access(_, children) => {
-                children.iter().try_for_each(|c| self.store(usize::from(*c)))?;
-            }
-            Node::Result(_, [child]) => self.store(usize::from(*child))?,
-            _ => {
-                let reduces = matches!(view.shape(node), Shape::Reduction(_));
-                let space = view.indices(class) | view.inner_indices(node);
-                for child in node.children() {
-                    self.read(usize::from(*child), reduces, space, &Substitution::IDENTITY, 0)?;
-                }
-            }
-        }
+        let (view, choice) = (self.view, self.choice);
+        let needs = self.memo.get(view, choice, class, || needs(view, choice, class))?;
+        needs.iter().try_for_each(|class| self.store(*class))?;
         self.state[class] = State::Done;
         self.order.push(class);
         Some(())
     }
+}
 
-    fn reads_of_copy(&mut self, class: usize) -> Option<()> {
-        let space = self.view.indices(class);
-        self.read(class, false, space, &Substitution::IDENTITY, 0)
+/// What the kernel of a class needs stored.
+fn needs(view: &View, choice: &Choice, class: usize) -> Needs {
+    let node = view.kernel_node(choice, class);
+    let children = || node.children().iter().map(|c| usize::from(*c));
+    match node {
+        Node::Rename(..) => None,
+        Node::Opaque(..) | Node::Access(..) | Node::Result(..) => Some(children().collect()),
+        _ => {
+            let reduces = matches!(view.shape(node), Shape::Reduction(_));
+            let space = view.indices(class) | view.inner_indices(node);
+            let mut needs = Vec::new();
+            for child in children() {
+                let names = &Substitution::IDENTITY;
+                read(view, choice, child, (reduces, space), names, 0, &mut needs)?;
+            }
+            Some(needs.into())
+        }
     }
+}
 
-    /// Stores what a kernel over `space` needs for reading `class`.
-    fn read(
-        &mut self,
-        class: usize,
-        reduces: bool,
-        space: crate::index::IndexSet,
-        names: &Substitution,
-        depth: usize,
-    ) -> Option<()> {
-        if depth > self.view.classes.len() {
-            return None;
-        }
-        let view = self.view;
-        let (base, names) = view.resolve(self.choice, class, names);
-        if matches!(view.node(self.choice, base), Node::Rename(..)) {
-            return None;
-        }
-        let same_points = names.apply_set(view.indices(base)) == space;
-        if is_loaded(view, self.choice, base, Kernel { reduces, same_points }) {
-            return self.store(base);
-        }
-        let node = view.node(self.choice, base);
-        let children = parts(node);
-        if let Node::Access(_, values) = node {
-            return values.iter().try_for_each(|c| self.store(usize::from(*c)));
-        }
-        for child in children.0.into_iter().chain(children.1) {
-            self.read(child, reduces, space, &names, depth + 1)?;
-        }
-        Some(())
+/// Finds what a kernel over `space`, which may reduce, needs stored to read `class`.
+fn read(
+    view: &View,
+    choice: &Choice,
+    class: usize,
+    (reduces, space): (bool, IndexSet),
+    names: &Substitution,
+    depth: usize,
+    needs: &mut Vec<usize>,
+) -> Option<()> {
+    if depth > view.classes.len() {
+        return None;
     }
+    let (base, names) = view.resolve(choice, class, names);
+    let node = view.node(choice, base);
+    if matches!(node, Node::Rename(..)) {
+        return None;
+    }
+    let same_points = names.apply_set(view.indices(base)) == space;
+    if is_loaded(view, choice, base, Kernel { reduces, same_points }) {
+        needs.push(base);
+        return Some(());
+    }
+    if let Node::Access(_, values) = node {
+        needs.extend(values.iter().map(|c| usize::from(*c)));
+        return Some(());
+    }
+    let (guard, rest) = parts(node);
+    guard
+        .into_iter()
+        .chain(rest)
+        .try_for_each(|child| read(view, choice, child, (reduces, space), &names, depth + 1, needs))
 }

@@ -28,6 +28,7 @@ mod hollow;
 mod index;
 mod kernels;
 mod lang;
+mod memo;
 mod options;
 mod report;
 pub mod rules;
@@ -111,7 +112,8 @@ impl Ctx<'_> {
         let device = &self.options.device;
         let found = extract::extract(&view, roots, device, self.options.limits.evaluations)?;
         (report.before_ps, report.after_ps) = (found.given, found.cost);
-        let kernels = kernels::kernels(&view, &found.choice, roots)?;
+        let mut memo = memo::Memo::new(&view);
+        let kernels = kernels::kernels(&view, &found.choice, roots, &mut memo)?;
         let classes = view.positions(&s);
         let mut program = self.program.clone();
         let ops = decode::decode(

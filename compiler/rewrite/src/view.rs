@@ -8,6 +8,7 @@ use crate::saturate::{Saturated, class_ids};
 use crate::table::Table;
 use egg::Language;
 use einmesh_ir::{Reducer, ValueId};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// One node per class: a position in [`Class::nodes`].
@@ -20,6 +21,8 @@ pub(crate) struct View<'a> {
     pub root: usize,
     /// The extent of each index on one device.
     pub extents: Vec<u64>,
+    /// The classes whose nodes were asked for, while [`View::traced`] runs.
+    asked: RefCell<Option<Vec<usize>>>,
 }
 
 pub(crate) struct Class {
@@ -100,7 +103,7 @@ impl<'a> View<'a> {
             .iter()
             .map(|i| i.extent.div_ceil(options.split.get(&i.dim).copied().unwrap_or(1).max(1)))
             .collect();
-        View { table, classes, root: position(s.root), extents }
+        View { table, classes, root: position(s.root), extents, asked: RefCell::new(None) }
     }
 
     /// The class of every value, as a position.
@@ -140,8 +143,21 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The result of `run`, and the classes whose nodes it asked for; it must not trace itself.
+    pub fn traced<T>(&self, run: impl FnOnce() -> T) -> (T, Vec<usize>) {
+        self.asked.replace(Some(Vec::new()));
+        let result = run();
+        let mut asked = self.asked.take().unwrap_or_default();
+        asked.sort_unstable();
+        asked.dedup();
+        (result, asked)
+    }
+
     /// The node that a choice computes a class by.
     pub fn node(&self, choice: &Choice, class: usize) -> &Node {
+        if let Some(asked) = self.asked.borrow_mut().as_mut() {
+            asked.push(class);
+        }
         &self.classes[class].nodes[choice[class]]
     }
 
