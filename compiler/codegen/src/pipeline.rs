@@ -82,11 +82,10 @@ pub fn compile(
         compiled.llvm = Some(llvm.text());
     }
     if wanted.asm {
-        let text = llvm.emit(LLVMCodeGenFileType::LLVMAssemblyFile)?;
-        compiled.asm = Some(String::from_utf8_lossy(&text).into_owned());
+        compiled.asm = Some(llvm.assembly()?);
     }
     lap(&mut compiled, "listings");
-    compiled.object = llvm.emit(LLVMCodeGenFileType::LLVMObjectFile)?;
+    compiled.object = llvm.object()?;
     lap(&mut compiled, "object");
     Ok(compiled)
 }
@@ -197,21 +196,43 @@ impl Llvm {
         unsafe { take_string(LLVMPrintModuleToString(self.module)) }
     }
 
-    fn emit(&self, kind: LLVMCodeGenFileType) -> Result<Vec<u8>, CompilerBug> {
-        // SAFETY: emission may change the module, so each works on a copy; the buffer is copied
-        // before it is freed.
-        unsafe {
+    fn assembly(&self) -> Result<String, CompilerBug> {
+        // SAFETY: emission changes the module, so it works on a copy of it, which is freed once.
+        let text = unsafe {
             let copy = LLVMCloneModule(self.module);
+            let text = self.emit(copy, LLVMCodeGenFileType::LLVMAssemblyFile);
+            LLVMDisposeModule(copy);
+            text?
+        };
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// The object; afterwards the module is not what it was.
+    fn object(self) -> Result<Vec<u8>, CompilerBug> {
+        // SAFETY: the module is valid, and nothing else is done with it.
+        unsafe { self.emit(self.module, LLVMCodeGenFileType::LLVMObjectFile) }
+    }
+
+    /// Emits a module, which it changes.
+    ///
+    /// # Safety
+    /// The module is valid and of this context.
+    unsafe fn emit(
+        &self,
+        module: LLVMModuleRef,
+        kind: LLVMCodeGenFileType,
+    ) -> Result<Vec<u8>, CompilerBug> {
+        // SAFETY: by contract; the buffer is copied before it is freed.
+        unsafe {
             let mut error: *mut c_char = std::ptr::null_mut();
             let mut buffer = std::ptr::null_mut();
             let failed = LLVMTargetMachineEmitToMemoryBuffer(
                 self.machine,
-                copy,
+                module,
                 kind,
                 &mut error,
                 &mut buffer,
             );
-            LLVMDisposeModule(copy);
             if failed != 0 {
                 let message = take_string(error);
                 return Err(CompilerBug::new(format!("LLVM could not emit code: {message}")));

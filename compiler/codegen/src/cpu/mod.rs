@@ -16,6 +16,7 @@ mod nest;
 mod online;
 mod phase;
 mod reduce;
+mod spread;
 mod value;
 
 pub use level::Level;
@@ -43,10 +44,6 @@ pub struct Cpu {
     pub levels: Vec<Level>,
 }
 
-/// Kernels are compiled in modules of at most so many: enough work for several threads, few enough
-/// modules to share what they have in common. Never chosen by the number of threads, since it shows in the image.
-const MODULE: usize = 8;
-
 /// A kernel of more operations is a mistake, not a kernel: the largest of GPT-2 have about a thousand. The
 /// bound keeps the passes, whose time grows with it, bounded as well.
 const MOST_OPERATIONS: usize = 200_000;
@@ -61,15 +58,9 @@ struct Part {
 impl Target for Cpu {
     fn emit(&self, kernels: &[Kernel], options: &Options) -> Result<Vec<Emission>, CompilerBug> {
         let layers = layer::layers(&self.levels, kernels, &options.tuning);
-        let mut jobs: Vec<(&Layer, &[usize])> = Vec::new();
-        for layer in &layers {
-            let own = &layer.own;
-            match own.len() {
-                // An image has a module, even if that is empty.
-                0 => jobs.push((layer, own)),
-                n => jobs.extend(own.chunks(n.div_ceil(n.div_ceil(MODULE))).map(|c| (layer, c))),
-            }
-        }
+        let modules = |layer| spread::modules(kernels, layer).into_iter();
+        let jobs: Vec<(&Layer, Vec<usize>)> =
+            layers.iter().flat_map(|l| modules(&l.own).map(move |module| (l, module))).collect();
         let results: Vec<Mutex<Option<Result<Part, CompilerBug>>>> =
             jobs.iter().map(|_| Mutex::new(None)).collect();
         let next = AtomicUsize::new(0);
