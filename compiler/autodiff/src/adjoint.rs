@@ -167,15 +167,7 @@ impl Ctx<'_> {
 
     /// Indices over dims, named after them.
     pub fn indices_over(&self, dims: &[DimId]) -> Arena<IndexId, Index> {
-        let mut indices: Arena<IndexId, Index> = Arena::new();
-        for dim in dims {
-            let lower = self.program.dims[*dim].name.to_lowercase();
-            let digit = lower.starts_with(|c: char| c.is_ascii_digit());
-            let base = if digit { format!("n{lower}") } else { lower };
-            let name = unused(&indices, &base);
-            indices.push(Index { name, dim: *dim });
-        }
-        indices
+        indices_over(self.program, dims)
     }
 
     /// The dims, with stand-ins of the same extents for those that `taken` or earlier ones have.
@@ -217,6 +209,19 @@ impl Ctx<'_> {
         let reducer = Reducer::None;
         self.push(Comprehension { out, indices, free, reducer, guard: None, body, store: None });
     }
+}
+
+/// Indices over dims, named after them.
+pub fn indices_over(program: &Program, dims: &[DimId]) -> Arena<IndexId, Index> {
+    let mut indices: Arena<IndexId, Index> = Arena::new();
+    for dim in dims {
+        let lower = program.dims[*dim].name.to_lowercase();
+        let digit = lower.starts_with(|c: char| c.is_ascii_digit());
+        let base = if digit { format!("n{lower}") } else { lower };
+        let name = unused(&indices, &base);
+        indices.push(Index { name, dim: *dim });
+    }
+    indices
 }
 
 /// A name that no index has yet.

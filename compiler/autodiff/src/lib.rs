@@ -23,6 +23,7 @@ mod residual;
 mod scalar;
 mod store;
 pub mod testing;
+mod until;
 
 use adjoint::{Adjoints, Part};
 use einmesh_ir::directive::Remat;
@@ -52,8 +53,6 @@ pub enum Reason {
     /// The number depends on a state of a loop that is still open, and that may depend on a leaf outside of
     /// the loop through earlier iterations.
     Carried,
-    /// The number depends on what a loop with a condition computes.
-    While,
     /// The number depends on a store that multiplies.
     Store,
 }
@@ -73,21 +72,34 @@ pub struct Refusal {
 /// The program's dims have their extents; its body is not looked at.
 ///
 /// # Errors
-/// If there is a construct that gradients do not pass. The blocks are then as they were.
+/// If there is a construct that gradients do not pass. The blocks then compute what they did.
 pub fn gradients<'p>(
     program: &'p mut Program,
     open: &mut [Block],
     request: &Request<'p>,
 ) -> Result<Vec<ValueId>, Refusal> {
     let leaves: BTreeSet<ValueId> = request.by.iter().copied().collect();
-    let ops: Vec<Op> = open.iter().flat_map(|b| b.ops.iter().cloned()).collect();
-    let mut active = leaves.clone();
     let suspect = suspects(program, open, request);
-    active.extend(&suspect);
-    let cut = |v: ValueId| leaves.contains(&v) || request.stops.contains(&v);
-    activity::spread(program, &ops, &cut, &mut active);
-    if !suspect.is_empty() {
-        refuse_suspects(program, &ops, &active, &suspect, request.of)?;
+    let (mut constant, mut active, mut ops);
+    constant = BTreeSet::new();
+    loop {
+        ops = open.iter().flat_map(|b| b.ops.iter().cloned()).collect::<Vec<Op>>();
+        active = leaves.union(&suspect).copied().collect::<BTreeSet<ValueId>>();
+        let cut =
+            |v: ValueId| leaves.contains(&v) || request.stops.contains(&v) || constant.contains(&v);
+        activity::spread(program, &ops, &cut, &mut active);
+        let mut needed = BTreeSet::from([request.of]);
+        let block = Block { ops: ops.clone() };
+        activity::reach(program, &block, &active, &mut needed);
+        if let Some(value) = suspect.intersection(&needed).next() {
+            return Err(Refusal { reason: Reason::Carried, value: *value });
+        }
+        needed.retain(|v| active.contains(v));
+        let before = constant.len();
+        open.iter_mut().for_each(|b| until::convert(program, b, &needed, &mut constant));
+        if constant.len() == before {
+            break;
+        }
     }
     let mut ctx = Ctx {
         program,
@@ -127,23 +139,6 @@ fn suspects(program: &Program, open: &[Block], request: &Request<'_>) -> BTreeSe
     let outermost = request.by.iter().map(|leaf| depth_of(*leaf)).min().unwrap_or(0);
     let inside = request.entries.iter().skip(outermost).flatten().copied();
     inside.filter(|v| program.values[*v].dtype.is_float() && !request.by.contains(v)).collect()
-}
-
-/// Refuses if the number depends on one of these values.
-fn refuse_suspects(
-    program: &Program,
-    ops: &[Op],
-    active: &BTreeSet<ValueId>,
-    suspects: &BTreeSet<ValueId>,
-    of: ValueId,
-) -> Result<(), Refusal> {
-    let mut needed = BTreeSet::from([of]);
-    let block = Block { ops: ops.to_vec() };
-    activity::reach(program, &block, active, &mut needed);
-    match suspects.iter().find(|v| needed.contains(v)) {
-        Some(value) => Err(Refusal { reason: Reason::Carried, value: *value }),
-        None => Ok(()),
-    }
 }
 
 /// Adds to loops, wherever they stand, what their backward loops ask for.

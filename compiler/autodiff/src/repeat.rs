@@ -1,10 +1,10 @@
 //! Loops backwards: one loop that runs the other way.
 
 use crate::Ctx;
+use crate::Refusal;
 use crate::activity::reach_loop;
 use crate::adjoint::Part;
 use crate::names::rename_counter;
-use crate::{Reason, Refusal};
 use einmesh_ir::*;
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ impl Ctx<'_> {
             self.has_adjoint(*v) && self.active.contains(v) && !self.leaves.contains(v)
         };
         let mut needed: BTreeSet<ValueId> = results.filter(wanted).collect();
-        let Some(first) = needed.first().copied() else { return Ok(()) };
-        if l.condition.is_some() {
-            return Err(Refusal { reason: Reason::While, value: first });
+        if needed.is_empty() {
+            return Ok(());
         }
+        debug_assert_eq!(l.condition, None, "see `until`");
         let stacked: Vec<Collected> =
             l.collected.iter().filter(|c| needed.contains(&c.result)).copied().collect();
         let ends: BTreeSet<ValueId> = needed.clone();

@@ -134,7 +134,8 @@ impl<'a> Ctx<'a> {
         self.report(
             Diagnostic::error(codes::GRAD, "`grad` is of one float")
                 .at(e.span, format!("this is {found}"))
-                .help(format!("reduce it to one: `sum({})`", short(e))),
+                .help(format!("reduce it to one: `sum({})`", short(e)))
+                .help("for the derivatives of each, take one after the other in a loop: `for b in B { … }`"),
         );
         None
     }
@@ -227,10 +228,6 @@ impl<'a> Ctx<'a> {
             Reason::Carried => (
                 format!("the gradient would run through earlier iterations, by `{name}`"),
                 "take the gradient after the loop, or `stop(…)` what an iteration gets from the one before",
-            ),
-            Reason::While => (
-                format!("there is no gradient through the `while` that computes `{name}`"),
-                "write `for` with `where`, or `stop(…)` its result",
             ),
             Reason::Store => (
                 format!("there is no gradient through the store that makes `{name}`"),

@@ -454,6 +454,33 @@ fn step(a1: f64, b1: f64, a2: f64, b2: f64) -> (a: f64, b: f64) {
         body: "
   (p[i,j], out[i,j]) = scan[i](step, x[i,j], w[i,j])",
     }
+    a_while {
+        items: "dim I, J, K",
+        other: &[("most", "i32[K]")],
+        body: "
+  out   = x
+  steps = 0
+  r     = 2.0
+  while r > 0 and steps < 3 + most[0] limit 5 {
+    out[i,j] = sin(out[i,j]) + out[i,j] * x[i,j] / r
+    r        = r - 0.5
+    steps    = steps + 1
+  }",
+    }
+    a_while_in_a_loop_of_matrices {
+        items: "dim I, J, K",
+        by: &[("x", "f64[I,J]"), ("w", "f64[K,J]")],
+        body: "
+  out = x
+  for k in K {
+    n = k
+    while n > 0 limit 4 {
+      out[i,j] = tanh(out[i,j] * w[k,j])
+      out[n, j + 0] += out[0,j] * w[0,j]
+      n = n - 1
+    }
+  }",
+    }
     stores_in_a_loop {
         items: "dim I, J, K",
         by: &[("x", "f64[I,J]"), ("w", "f64[K,J]")],
