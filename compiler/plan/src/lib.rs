@@ -19,7 +19,8 @@
 //! Invariants of a plan without errors:
 //! * an axis splits a value at most once and a comprehension at most once, and is never both in a
 //!   value's `spec` and in its `partial`;
-//! * the values of a loop's state have one sharding, and so have a store's base and its result;
+//! * the values of a loop's state are split alike, and what is partial in the loop may be whole before and after it;
+//!   a store's base and its result have one sharding;
 //! * axes of size 1 occur nowhere;
 //! * the same program and directives give the same plan.
 //!
@@ -121,7 +122,9 @@ pub fn plan(program: &Program, directives: &Directives) -> (Plan, Diagnostics) {
         };
         propagate::propagate(&mut axis);
         whole::gather_once(&mut axis);
-        partial::delay(&mut axis);
+        // Where parameters are stored in parts, gradients are scattered to them as they arise.
+        let name = &plan.mesh.axes[id].name;
+        partial::delay(&mut axis, directives.fsdp.iter().all(|rule| rule.axis != *name));
         plan.adopt(axis);
     }
     plan.restore_own_orders(&requests);

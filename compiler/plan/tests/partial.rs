@@ -4,7 +4,11 @@ mod common;
 
 use common::inspect::{reductions, shown};
 use common::*;
-use einmesh_ir::{BinaryOp, DType, Directives, Expr, Program, Reducer, UnaryOp};
+use einmesh_ir::directive::Fsdp;
+use einmesh_ir::{
+    BinaryOp, Block, Carried, DType, Directives, Expr, Loop, LoopVar, Op, Program, Reducer,
+    UnaryOp, ValueId,
+};
 use einmesh_plan::{Plan, plan};
 
 /// Two products partial over `tensor`, `a = x·w` and `c = y·w`, both `[b, d]`, and what follows.
@@ -187,21 +191,23 @@ fn a_split_result_is_scattered_once() {
     assert_eq!(shown(&program, &plan, value(&program, "a")), "[B, D]+tensor");
 }
 
-#[test]
-fn loops_do_not_carry_partial_sums_and_are_not_entered_with_them() {
-    use einmesh_ir::{Block, Carried, Loop, LoopVar, Op};
+/// `s += x·w` in a loop, and what follows.
+fn accumulated(init_is_sum: bool, then: impl FnOnce(&mut Make, ValueId) -> ValueId) -> Program {
     let mut m = Make::new("main", &[("B", 8), ("D", 16), ("H", 12), ("L", 3)]);
     let over = m.dim("L");
     let var = m.b.program.loop_vars.push(LoopVar { name: "l".to_owned(), dim: over });
     let x = m.input("x", DType::F32, "b h");
     let w = m.input("w", DType::F32, "h d");
-    let init = m.einsum("init", "b d", "h", (x, "b h"), (w, "h d"));
+    let init = match init_is_sum {
+        true => m.einsum("init", "b d", "h", (x, "b h"), (w, "h d")),
+        false => m.compute("init", "b d", Reducer::None, "", |_| Expr::float(DType::F32, 0.0)),
+    };
     let step = m.einsum("step", "b d", "h", (x, "b h"), (w, "h d"));
     let dims = m.b.program.values[init].dims.clone();
     let entry = m.b.value("s", DType::F32, &dims);
     let exit =
         m.compute("exit", "b d", Reducer::None, "", |l| add(l(entry, "b d"), l(step, "b d")));
-    let body = Block { ops: m.b.program.body.ops.split_off(2) };
+    let body = Block { ops: m.b.program.body.ops.split_off(1) };
     let result = m.b.value("s", DType::F32, &dims);
     let carried = vec![Carried { init, entry, exit, result }];
     m.b.program.body.ops.push(Op::Loop(Loop {
@@ -212,7 +218,49 @@ fn loops_do_not_carry_partial_sums_and_are_not_entered_with_them() {
         collected: vec![],
         body,
     }));
-    m.b.output(result);
-    let program = m.b.finish();
-    assert_eq!(sites(&program), ["all_reduce sum init", "all_reduce sum step"]);
+    let last = then(&mut m, result);
+    m.b.output(last);
+    m.b.finish()
+}
+
+#[test]
+fn a_sum_that_a_loop_carries_is_reduced_after_it() {
+    for init_is_sum in [false, true] {
+        let program = accumulated(init_is_sum, |_, result| result);
+        assert_eq!(sites(&program), ["all_reduce sum s"]);
+    }
+    // What follows and is linear is reduced later still.
+    let program =
+        accumulated(false, |m, s| m.compute("less", "d", Reducer::Sum, "b", |l| l(s, "b d")));
+    assert_eq!(sites(&program), ["all_reduce sum less"]);
+    let program = accumulated(false, |m, s| {
+        m.compute("square", "b d", Reducer::None, "", |l| {
+            Expr::binary(BinaryOp::Mul, l(s, "b d"), l(s, "b d"))
+        })
+    });
+    assert_eq!(sites(&program), ["all_reduce sum s"]);
+}
+
+#[test]
+fn a_loop_does_not_carry_partial_sums_that_it_reads_otherwise() {
+    use Expr as E;
+    let mut program = accumulated(false, |_, result| result);
+    let Some(Op::Loop(l)) = program.body.ops.last_mut() else { panic!("a loop") };
+    let Some(Op::Compute(exit)) = l.body.ops.last_mut() else { panic!("a sum") };
+    exit.body = E::unary(UnaryOp::Tanh, exit.body.clone());
+    assert_eq!(sites(&program), ["all_reduce sum step"]);
+}
+
+#[test]
+fn parameters_in_parts_get_their_gradients_in_parts() {
+    let program = accumulated(false, |_, result| result);
+    let mut directives = directives(&program);
+    directives.fsdp.push(Fsdp {
+        axis: "tensor".to_owned(),
+        record: "P".to_owned(),
+        text: "@fsdp(tensor: P)".to_owned(),
+        span: None,
+    });
+    let (plan, _) = plan(&program, &directives);
+    assert_eq!(reductions(&program, &plan, "tensor"), ["all_reduce sum step"]);
 }

@@ -1,6 +1,6 @@
 //! What a plan makes the partitioner do, read off the contract of [`Plan`].
 
-use einmesh_ir::{Block, Comprehension, Expr, MeshAxisId, Op, Program, Reducer, ValueId};
+use einmesh_ir::{Block, Comprehension, Expr, Loop, MeshAxisId, Op, Program, Reducer, ValueId};
 use einmesh_plan::Plan;
 
 /// A value's sharding, written `[B@data, T, D]` and `+data` for each axis it is partial over.
@@ -33,7 +33,17 @@ pub fn comprehensions(program: &Program) -> Vec<&Comprehension> {
     found
 }
 
-/// Where results are combined over an axis: `all_reduce sum proj`.
+/// Every loop, those inside of others included.
+fn loops(block: &Block) -> Vec<&Loop> {
+    let each = block.ops.iter().filter_map(|op| match op {
+        Op::Loop(l) => Some(l),
+        _ => None,
+    });
+    each.flat_map(|l| std::iter::once(l).chain(loops(&l.body))).collect()
+}
+
+/// Where results are combined over an axis: `all_reduce sum proj`, first those of operations, then those that
+/// loops carry partial.
 pub fn reductions(program: &Program, plan: &Plan, axis: &str) -> Vec<String> {
     let axis = plan.mesh.axis(axis).expect("an axis of the mesh");
     let mut found = Vec::new();
@@ -48,6 +58,13 @@ pub fn reductions(program: &Program, plan: &Plan, axis: &str) -> Vec<String> {
         let kind = if out.splits(axis) { "reduce_scatter" } else { "all_reduce" };
         let reducer = format!("{reducer:?}").to_lowercase();
         found.push(format!("{kind} {reducer} {}", program.values[c.out].name));
+    }
+    let partial = |value: ValueId| plan.shardings[value].partial.contains(&(axis, Reducer::Sum));
+    for state in loops(&program.body).iter().flat_map(|l| &l.carried) {
+        assert_eq!(partial(state.entry), partial(state.exit));
+        if partial(state.entry) && !partial(state.result) {
+            found.push(format!("all_reduce sum {}", program.values[state.result].name));
+        }
     }
     found
 }
