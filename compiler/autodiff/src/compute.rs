@@ -2,10 +2,15 @@
 
 use crate::Ctx;
 use crate::Refusal;
+use crate::adjoint::unused;
 use crate::build::*;
 use crate::place::Space;
 use crate::scalar::backwards;
 use einmesh_ir::*;
+use std::collections::BTreeMap;
+
+/// So many factors are multiplied without each in turn; of more the product is divided by each.
+const FEW_FACTORS: u64 = 64;
 
 impl Ctx<'_> {
     /// Contributes to the adjoints of what a comprehension reads.
@@ -79,6 +84,11 @@ impl Ctx<'_> {
 
     /// The adjoint of a product's factor: the product of the others, right for factors of 0 too.
     fn prod(&mut self, c: &Comprehension, g: Expr, dtype: DType) -> Expr {
+        let extents = c.reduced_indices().map(|i| self.program.dims[c.indices[i].dim].extent);
+        if extents.product::<u64>() <= FEW_FACTORS {
+            let others = self.others(c, dtype);
+            return mul(dtype, g, others);
+        }
         let zero = || Expr::float(dtype, 0.0);
         let one = || Expr::float(dtype, 1.0);
         let is_zero = || compare(BinaryOp::Eq, c.body.clone(), zero());
@@ -92,6 +102,40 @@ impl Ctx<'_> {
         let quotient = Expr::binary(BinaryOp::Div, others, c.body.clone());
         let elsewhere = Expr::select(none, quotient, zero());
         mul(dtype, g, Expr::select(is_zero(), at_zero, elsewhere))
+    }
+
+    /// For each factor of a product the product of the others, written out, so that it can be differentiated again
+    /// wherever there are zeros.
+    fn others(&mut self, c: &Comprehension, dtype: DType) -> Expr {
+        let own: Vec<DimId> = c.indices.values().map(|i| i.dim).collect();
+        let dims = self.distinct(&own, &[]);
+        let out = self.derived(c.out, dims.clone());
+        self.program.values[out].dtype = dtype;
+        let mut indices = c.indices.clone();
+        for ((_, index), dim) in indices.iter_mut().zip(dims) {
+            index.dim = dim;
+        }
+        let mut moved: BTreeMap<IndexId, Expr> = BTreeMap::new();
+        let mut same = None;
+        for factor in c.reduced_indices() {
+            let Index { name, dim } = c.indices[factor].clone();
+            let other = Expr::Index(indices.push(Index { name: unused(&indices, &name), dim }));
+            same = both(same, Some(compare(BinaryOp::Eq, Expr::Index(factor), other.clone())));
+            moved.insert(factor, other);
+        }
+        let move_to = |e: &Expr| {
+            e.clone().map(&mut |e| match &e {
+                Expr::Index(index) => moved.get(index).cloned().unwrap_or(e),
+                _ => e,
+            })
+        };
+        let another = same
+            .map_or(Expr::Literal(Literal::Bool(false)), |same| Expr::unary(UnaryOp::Not, same));
+        let (body, free) = (move_to(&c.body), c.indices.len());
+        let guard = both(Some(another), c.guard.as_ref().map(move_to));
+        let reducer = Reducer::Prod;
+        self.push(Comprehension { out, indices, free, reducer, guard, body, store: None });
+        Expr::load(out, c.indices.ids().map(Expr::Index).collect::<Vec<_>>())
     }
 
     /// The adjoint of a point of a maximum or minimum: those that attain it share it evenly.

@@ -172,6 +172,9 @@ impl Ctx<'_> {
         if let Some(known) = known {
             return known.result;
         }
+        if let Some(stack) = stacked_before(l, value) {
+            return stack;
+        }
         let dim = self.program.loop_vars[l.var].dim;
         let own = self.program.values[value].dims.clone();
         let mut each = value;
@@ -191,4 +194,22 @@ impl Ctx<'_> {
         self.saved.insert(value, result);
         result
     }
+}
+
+/// The stack of a value that a loop makes already: another gradient needs it, or the program itself.
+fn stacked_before(l: &Loop, value: ValueId) -> Option<ValueId> {
+    let is_copy = |of: ValueId| {
+        l.body.ops.iter().any(|op| match op {
+            Op::Compute(c) => {
+                let whole =
+                    Expr::load(value, c.free_indices().map(Expr::Index).collect::<Vec<_>>());
+                let plain = c.reducer == Reducer::None && c.guard.is_none() && c.store.is_none();
+                c.out == of && plain && c.body == whole
+            }
+            _ => false,
+        })
+    };
+    let stacks = l.collected.iter().filter(|c| c.position == 0);
+    let mut stacks = stacks.filter(|c| c.value == value || is_copy(c.value));
+    stacks.next().map(|c| c.result)
 }

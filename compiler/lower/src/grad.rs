@@ -66,29 +66,36 @@ fn in_expr(e: &ast::Expr, names: &mut BTreeSet<String>) {
 }
 
 impl<'a> Ctx<'a> {
-    /// `grad[path](s)`: of the type of `path`.
+    /// `grad[path](s)`: of the type of `path`; of several paths, as many results.
     pub fn grad(&mut self, subs: Option<&'a Subscripts>, args: &'a [ast::Arg], span: Span) -> Val {
-        let path = subs.and_then(|s| match (&s.subs[..], &s.guard) {
-            ([Subscript::Expr(e)], None) => Some(e),
-            _ => None,
+        let paths: Option<Vec<&'a ast::Expr>> = subs.filter(|s| s.guard.is_none()).and_then(|s| {
+            let each = s.subs.iter().map(|sub| match sub {
+                Subscript::Expr(e) => Some(e),
+                _ => None,
+            });
+            each.collect()
         });
-        let (Some(path), [of]) = (path, args) else {
+        let (Some(paths @ [_, ..]), [of]) = (paths.as_deref(), args) else {
             self.report(
-                Diagnostic::error(codes::GRAD, "`grad` is of one number, by one variable")
+                Diagnostic::error(codes::GRAD, "`grad` is of one number, by variables")
                     .at(span, "")
-                    .help("write `g = grad[p](loss)`"),
+                    .help("write `g = grad[p](loss)`, or `(g, h) = grad[p, q](loss)`"),
             );
             args.iter().for_each(|arg| drop(self.eval(&arg.value)));
             return Val::Poison;
         };
         let number = self.eval(&of.value);
-        let by = self.eval(path);
+        let by: Vec<Val> = paths.iter().map(|path| self.eval(path)).collect();
         let Some(number) = self.differentiable(number, &of.value) else {
             return Val::Poison;
         };
-        let Some(leaves) = self.leaves_to_derive(&by, path) else {
-            return Val::Poison;
-        };
+        let mut leaves: Vec<Option<ValueId>> = Vec::new();
+        for (by, path) in by.iter().zip(paths) {
+            let Some(more) = self.leaves_to_derive(by, path) else {
+                return Val::Poison;
+            };
+            leaves.extend(more);
+        }
         let mut unique: Vec<ValueId> = Vec::new();
         for leaf in leaves.iter().flatten() {
             if !unique.contains(leaf) {
@@ -100,21 +107,14 @@ impl<'a> Ctx<'a> {
         };
         let map: BTreeMap<ValueId, ValueId> = unique.into_iter().zip(derived).collect();
         let mut leaves = leaves.into_iter();
-        by.map_leaves("", &mut |_, array| {
-            let to = leaves.next().flatten().and_then(|leaf| map.get(&leaf));
-            Val::Array(match (to, array.body) {
-                (Some(to), Expr::Load(load)) => {
-                    Array { body: Expr::Load(Load { value: *to, ..load }), ..array }
-                }
-                (_, _) => {
-                    let body = Expr::Literal(match array.elem.default_dtype() {
-                        DType::Bool => Literal::Bool(false),
-                        dtype => Literal::Int(dtype, 0),
-                    });
-                    Array { elem: Elem::Strong(array.elem.default_dtype()), body, ..array }
-                }
-            })
-        })
+        let mut results = Vec::new();
+        for (by, path) in by.into_iter().zip(paths) {
+            results.push((short(path), derivative(by, &mut leaves, &map)));
+        }
+        match results.len() {
+            1 => results.remove(0).1,
+            _ => Val::Tuple(results),
+        }
     }
 
     /// The number that is differentiated, as a stored value.
@@ -301,6 +301,29 @@ impl<'a> Ctx<'a> {
             Val::Array(if alone { array } else { self.own(array) })
         })
     }
+}
+
+/// The derivative by a variable: of its type, with the derivative of each of its leaves that has one.
+fn derivative(
+    by: Val,
+    leaves: &mut impl Iterator<Item = Option<ValueId>>,
+    map: &BTreeMap<ValueId, ValueId>,
+) -> Val {
+    by.map_leaves("", &mut |_, array| {
+        let to = leaves.next().flatten().and_then(|leaf| map.get(&leaf));
+        Val::Array(match (to, array.body) {
+            (Some(to), Expr::Load(load)) => {
+                Array { body: Expr::Load(Load { value: *to, ..load }), ..array }
+            }
+            (_, _) => {
+                let body = Expr::Literal(match array.elem.default_dtype() {
+                    DType::Bool => Literal::Bool(false),
+                    dtype => Literal::Int(dtype, 0),
+                });
+                Array { elem: Elem::Strong(array.elem.default_dtype()), body, ..array }
+            }
+        })
+    })
 }
 
 /// Reads through the copies that gradients needed: who loads a copy loads what it is of.

@@ -590,6 +590,56 @@ fn loops_save_what_remat_says() {
 }
 
 /// The outputs of `entry` on these inputs, in order.
+/// How many values the loops of a program's entry stack.
+fn stacks(gradients: &str) -> usize {
+    let text = format!(
+        "dim I = 3, L = 4
+export fn f(x: f64[I], w: f64[L,I], b: f64[L,I]) -> (dw: f64[L,I], db: f64[L,I]) {{
+  y = x
+  for l in L {{ y[i] = tanh(sum[j: I](y[j] * w[l,j]) * w[l,i] + b[l,i]) }}
+  s = sum(y)
+  {gradients}
+}}"
+    );
+    let program = lowered(&from_text("stacks.ein", &text), &options("f", "")).program;
+    let loops = program.body.ops.iter().filter_map(|op| match op {
+        einmesh_ir::Op::Loop(l) => Some(l),
+        _ => None,
+    });
+    // The first is the forward loop; what backward ones collect are results.
+    loops.take(1).map(|l| l.collected.len()).sum()
+}
+
+#[test]
+fn two_gradients_of_a_number_save_once() {
+    let alone = stacks("dw = grad[w](s) db = 0.0");
+    assert!(alone > 0);
+    assert_eq!(stacks("dw = grad[w](s) db = grad[b](s)"), alone);
+    assert_eq!(stacks("(dw, db) = grad[w, b](s)"), alone);
+}
+
+#[test]
+fn several_variables_have_the_gradients_that_each_has_alone() {
+    let text = |gradients: &str| {
+        format!(
+            "record P {{ w: f64[I], n: i32 }}
+dim I = 3, L = 2
+export fn entry(p: P, q: f64[I]) -> (dw: f64[I], dq: f64[I]) {{
+  y = q
+  for l in L {{ y[i] = sin(y[i] * p.w[i]) }}
+  s = sum(y)
+  {gradients}
+  dw = g.w
+}}"
+        )
+    };
+    let inputs: [(&str, &[f64]); 3] =
+        [("p.w", &[0.5, 2.0, -1.0]), ("p.n", &[2.0]), ("q", &[1.0, 0.0, 3.0])];
+    let together = outputs(&text("(g, dq) = grad[p, q](s)"), &inputs);
+    assert_eq!(together, outputs(&text("g = grad[p](s) dq = grad[q](s)"), &inputs));
+    assert!(together[1].iter().all(|x| *x != 0.0));
+}
+
 fn outputs(text: &str, inputs: &[(&str, &[f64])]) -> Vec<Vec<f64>> {
     let source = from_text("names.ein", text);
     let program = lowered(&source, &options("entry", "")).program;
@@ -641,6 +691,29 @@ export fn entry(inout p: P, r: f64) -> (l: f64) {
         &[("p.w", &[8.0, -4.0]), ("p.k", &[1.0]), ("r", &[1.0])],
     );
     assert_eq!(found, [vec![5.0], vec![1.0, -0.5], vec![4.0]]);
+}
+
+#[test]
+fn products_with_zeros_have_all_their_derivatives() {
+    let text = "dim I = 2, J = 4
+export fn entry(x: f64[I,J], v: f64[I,J], u: f64[I,J]) -> (g: f64[I,J], h: f64[I,J], t: f64[I,J]) {
+  y[i] = prod[j | j < 3 or i == 0](x[i,j])
+  s = sum(y)
+  g = grad[x](s)
+  a = sum(g * v)
+  h = grad[x](a)
+  b = sum(h * u)
+  t = grad[x](b)
+}";
+    // One row with two zeros, one with three; the last factor of that is excluded.
+    let x = [0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0, 5.0];
+    let v = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
+    let u = [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+    let found = outputs(text, &[("x", &x), ("v", &v), ("u", &u)]);
+    assert_eq!(found[0], [0.0; 8]);
+    // ∂²(x₀x₁x₂x₃)/∂x₀∂x₁ = x₂x₃, and of three factors x₂.
+    assert_eq!(found[1], [0.0, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(found[2], [0.0, 0.0, 3.0, 2.0, 0.0, 0.0, 1.0, 0.0]);
 }
 
 #[test]
