@@ -16,6 +16,7 @@ mod gpt2;
 mod layering;
 mod llama;
 mod model;
+mod optimizers;
 mod passes;
 mod sampling;
 mod train;

@@ -3,6 +3,7 @@
 use crate::ctx::Ctx;
 use crate::index::bare;
 use crate::names::{Def, suggest};
+use crate::parts::Lacks;
 use crate::scalar::short;
 use crate::values::{Array, Elem, RecordVal, Val};
 use einmesh_diagnostics::codes::language as codes;
@@ -12,10 +13,44 @@ use einmesh_syntax::ast::{self, ExprKind, Subscripts};
 
 /// The names of all built-in functions.
 pub(crate) const BUILTINS: &[&str] = &[
-    "abs", "all", "any", "argmax", "argmin", "argsort", "ceil", "cos", "div", "erf", "exp",
-    "expm1", "floor", "fold", "grad", "initial", "isfinite", "log", "log1p", "max", "mean", "min",
-    "prod", "rank", "round", "rsqrt", "scan", "sin", "sqrt", "stop", "sum", "tanh", "uniform",
-    "where", "wide",
+    "abs",
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "argsort",
+    "ceil",
+    "column_means",
+    "cos",
+    "div",
+    "erf",
+    "exp",
+    "expm1",
+    "floor",
+    "fold",
+    "grad",
+    "initial",
+    "isfinite",
+    "leaf_means",
+    "log",
+    "log1p",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "rank",
+    "round",
+    "row_means",
+    "rsqrt",
+    "scan",
+    "sin",
+    "sqrt",
+    "stop",
+    "sum",
+    "tanh",
+    "uniform",
+    "where",
+    "wide",
 ];
 
 fn unary_function(name: &str) -> Option<UnaryOp> {
@@ -254,7 +289,10 @@ impl<'a> Ctx<'a> {
             "stop" => self.stopped(first.0),
             "rank" => self.rank(first),
             "wide" => self.widened(first),
-            _ => self.whole_reduction(name, first),
+            _ => match Lacks::of_means(name) {
+                Some(lacks) => self.means(name, lacks, first),
+                None => self.whole_reduction(name, first),
+            },
         }
     }
 

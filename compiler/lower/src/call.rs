@@ -498,6 +498,9 @@ pub(crate) fn parameters(function: &ast::Fn) -> String {
 pub fn type_text(ty: &ast::Type) -> String {
     let path: Vec<&str> = ty.path.iter().map(|n| n.text.as_str()).collect();
     let mut text = path.join(".");
+    if let Some(of) = &ty.of {
+        text += &format!("({})", type_text(of));
+    }
     if !ty.args.is_empty() {
         text += &format!("({})", crate::show::list(&ty.args));
     }

@@ -272,6 +272,7 @@ fn filled(ty: &Ty, arrays: &mut impl Iterator<Item = Array>) -> Val {
             def: record.def,
             args: record.args.clone(),
             stack: record.stack.clone(),
+            lacks: record.lacks,
             fields: record
                 .fields
                 .iter()

@@ -406,11 +406,13 @@ impl<'a> Ctx<'a> {
                     def: record.def,
                     args: record.args.clone(),
                     stack: record.stack.clone(),
+                    lacks: record.lacks,
                     fields,
                 })
             }
             (Val::Record(value), Ty::Record(record)) => {
                 let same = value.def == record.def
+                    && value.lacks == record.lacks
                     && self.same_axes(&value.args, &record.args)
                     && self.same_axes(&value.stack, &record.stack);
                 if !same {

@@ -5,9 +5,10 @@ use crate::call::{Matched, plural};
 use crate::ctx::{Binding, Ctx, DimRef};
 use crate::dims::Axis;
 use crate::index::bare;
+use crate::parts::{Lacks, innermost};
 use crate::reduce::Bound;
-use crate::types::{RecordTy, Ty, is_any_record, join};
-use crate::values::{Elem, Val, mentioned};
+use crate::types::{RecordTy, is_any_record, join};
+use crate::values::{Elem, RecordVal, Val, mentioned};
 use einmesh_diagnostics::codes::language as codes;
 use einmesh_diagnostics::{Diagnostic, Span};
 use einmesh_ir::{DType, DimId};
@@ -153,11 +154,9 @@ impl<'a> Ctx<'a> {
         for (m, value) in matched.iter().zip(values).filter(|(m, _)| generic(m)) {
             match value {
                 Some((Val::Record(r), span)) if found.is_none() => {
-                    let ty = self.record_ty(r.def, r.args.clone(), Vec::new(), *span)?;
-                    found = match Ty::Record(ty).stacked(&r.stack) {
-                        Ty::Record(ty) => Some(ty),
-                        Ty::Array { .. } => None,
-                    };
+                    // `record` itself is the argument's type; that of `rows(record)` is a part of it.
+                    let lacks = if m.param.ty.of.is_some() { Lacks::default() } else { r.lacks };
+                    found = Some(self.ty_of(&RecordVal { lacks, ..r.clone() }, *span)?);
                 }
                 // Others of the same type are as wanted; a number becomes a record when it is bound.
                 Some((Val::Record(_) | Val::Array(_), _)) | None => {}
@@ -210,10 +209,15 @@ impl<'a> Ctx<'a> {
             poisoned |= value.is_poison();
             let (written, actual): (Vec<&ast::Expr>, Vec<Axis>) = match value {
                 Val::Array(a) => (m.param.ty.axes.iter().flatten().collect(), a.axes.clone()),
-                Val::Record(r) => (
-                    m.param.ty.args.iter().chain(m.param.ty.axes.iter().flatten()).collect(),
-                    r.args.iter().chain(&r.stack).cloned().collect(),
-                ),
+                Val::Record(r) => {
+                    let mut written: Vec<&ast::Expr> = innermost(&m.param.ty).args.iter().collect();
+                    let mut at = Some(&m.param.ty);
+                    while let Some(ty) = at {
+                        written.extend(ty.axes.iter().flatten());
+                        at = ty.of.as_deref();
+                    }
+                    (written, r.args.iter().chain(&r.stack).cloned().collect())
+                }
                 _ => continue,
             };
             for (e, axis) in written.into_iter().zip(actual) {

@@ -114,8 +114,8 @@ impl<'a> Ctx<'a> {
             };
             fields.push((name.clone(), value));
         }
-        let RecordTy { def, args, stack, .. } = record.clone();
-        Val::Record(RecordVal { def, args, stack, fields })
+        let RecordTy { def, args, stack, lacks, .. } = record.clone();
+        Val::Record(RecordVal { def, args, stack, lacks, fields })
     }
 
     fn initial_leaf(

@@ -42,6 +42,7 @@ mod loops;
 mod modules;
 mod names;
 mod options;
+mod parts;
 mod placement;
 mod plan;
 mod precision;

@@ -2,6 +2,7 @@
 
 use crate::ctx::Ctx;
 use crate::names::suggest;
+use crate::parts::Lacks;
 use crate::scalar::short;
 use crate::show;
 use crate::values::{RecordVal, Val};
@@ -44,7 +45,13 @@ impl<'a> Ctx<'a> {
                 continue;
             };
             if !ty.fields.iter().any(|(n, _)| *n == field.text) {
-                let model = RecordVal { def, args: vec![], stack: vec![], fields: vec![] };
+                let model = RecordVal {
+                    def,
+                    args: vec![],
+                    stack: vec![],
+                    lacks: Lacks::default(),
+                    fields: vec![],
+                };
                 self.no_field(&model, field);
                 ok = false;
             }
@@ -86,7 +93,7 @@ impl<'a> Ctx<'a> {
             let value = self.coerce(value.clone(), field_ty, *at, &what, place);
             fields.push((field.clone(), value));
         }
-        Val::Record(RecordVal { def, args: vec![], stack: vec![], fields })
+        Val::Record(RecordVal { def, args: vec![], stack: vec![], lacks: Lacks::default(), fields })
     }
 
     /// `r.a.w[…] = value`: the variable becomes a copy with that leaf (or inner record) replaced.
@@ -153,7 +160,9 @@ impl<'a> Ctx<'a> {
                     Val::Array(crate::values::Array { axes: a.axes.clone(), params, ..filled })
                 }
                 (Val::Record(a), Val::Record(b))
-                    if a.def == b.def && self.same_axes(&a.stack, &b.stack) =>
+                    if a.def == b.def
+                        && a.lacks == b.lacks
+                        && self.same_axes(&a.stack, &b.stack) =>
                 {
                     new
                 }

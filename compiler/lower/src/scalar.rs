@@ -88,7 +88,7 @@ impl<'a> Ctx<'a> {
     }
 
     /// Applies a function to values leaf by leaf; numbers are used with every leaf.
-    pub fn leafwise(&mut self, args: Vec<(Val, Span)>, apply: &mut Elementwise<'_, 'a>) -> Val {
+    pub fn leafwise(&mut self, mut args: Vec<(Val, Span)>, apply: &mut Elementwise<'_, 'a>) -> Val {
         if args.iter().any(|(v, _)| v.is_poison()) {
             return Val::Poison;
         }
@@ -101,6 +101,9 @@ impl<'a> Ctx<'a> {
                 .at(*span, "this has several results")
                 .help("unpack them first: `(a, b) = …`"),
             );
+            return Val::Poison;
+        }
+        if self.spread_all(&mut args).is_none() {
             return Val::Poison;
         }
         let model = args.iter().find_map(|(v, span)| match v {
@@ -225,7 +228,10 @@ impl<'a> Ctx<'a> {
             Val::Poison => "…".to_owned(),
             Val::Array(a) if a.axes.is_empty() => format!("`{}`", a.elem.name()),
             Val::Array(a) => format!("`{}[{}]`", a.elem.name(), self.axes_name(&a.axes)),
-            Val::Record(r) => format!("`{}`", self.record_name(r.def, &r.args, &r.stack)),
+            Val::Record(r) => {
+                let whole = self.record_name(r.def, &r.args, &r.stack);
+                format!("`{}`", r.lacks.name(whole))
+            }
             Val::Tuple(parts) => {
                 let names: Vec<&str> = parts.iter().map(|(n, _)| n.as_str()).collect();
                 format!("the results ({})", names.join(", "))

@@ -3,6 +3,7 @@
 use crate::ctx::Ctx;
 use crate::dims::Axis;
 use crate::names::{Def, suggest};
+use crate::parts::{Lacks, innermost};
 use crate::values::Elem;
 use einmesh_diagnostics::codes::language as codes;
 use einmesh_diagnostics::{Diagnostic, Span};
@@ -22,6 +23,8 @@ pub(crate) struct RecordTy {
     pub def: usize,
     pub args: Vec<Axis>,
     pub stack: Vec<Axis>,
+    /// What its leaves lack.
+    pub lacks: Lacks,
     /// Each field with its type and what its component of a checkpoint's names is.
     pub fields: Vec<(String, Ty)>,
 }
@@ -43,9 +46,9 @@ pub(crate) fn join(a: Elem, b: Elem) -> Option<Elem> {
     }
 }
 
-/// Whether a type is written as `record`, any record type.
+/// Whether a type is written as `record`, any record type, or a part of it.
 pub(crate) fn is_any_record(ty: &ast::Type) -> bool {
-    matches!(&ty.path[..], [name] if name.text == "record")
+    matches!(&innermost(ty).path[..], [name] if name.text == "record")
 }
 
 /// Whether every number of float `from` is a number of float `to`.
@@ -57,6 +60,10 @@ pub(crate) fn widens(from: DType, to: DType) -> bool {
 impl<'a> Ctx<'a> {
     /// Resolves a type written in the current module or function.
     pub fn ty(&mut self, ty: &'a ast::Type) -> Option<Ty> {
+        if let Some(of) = &ty.of {
+            let stack = self.type_axes(ty)?;
+            return self.part_ty(ty, of, &stack).map(Ty::Record);
+        }
         if is_any_record(ty) {
             return self.any_record(ty).map(Ty::Record);
         }
@@ -287,7 +294,7 @@ impl<'a> Ctx<'a> {
                 );
             }
         }
-        Some(RecordTy { def, args, stack, fields: fields? })
+        Some(RecordTy { def, args, stack, lacks: Lacks::default(), fields: fields? })
     }
 
     /// Evaluates a condition that must be known when compiling.
@@ -318,7 +325,10 @@ impl<'a> Ctx<'a> {
         match ty {
             Ty::Array { axes, dtype } if axes.is_empty() => dtype.name().to_owned(),
             Ty::Array { axes, dtype } => format!("{dtype}[{}]", self.axes_name(axes)),
-            Ty::Record(record) => self.record_name(record.def, &record.args, &record.stack),
+            Ty::Record(record) => {
+                let whole = self.record_name(record.def, &record.args, &record.stack);
+                record.lacks.name(whole)
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! them, and tuples.
 
 use crate::dims::Axis;
+use crate::parts::Lacks;
 use einmesh_ir::{Bounds, DType, Expr, IndexId, Literal};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +54,8 @@ pub(crate) struct RecordVal {
     pub args: Vec<Axis>,
     /// The axes of the array of records.
     pub stack: Vec<Axis>,
+    /// What its leaves lack.
+    pub lacks: Lacks,
     /// The fields that exist, in order.
     pub fields: Vec<(String, Val)>,
 }

@@ -165,6 +165,8 @@ pub struct Type {
     pub path: Vec<Name>,
     /// Arguments of a generic record.
     pub args: Vec<Expr>,
+    /// `R` of `rows(R)` and `columns(R)`, whose word is the path.
+    pub of: Option<Box<Type>>,
     /// Axes; a tuple is a product axis. `None` without brackets.
     pub axes: Option<Vec<Expr>>,
     /// Its place.

@@ -176,9 +176,19 @@ impl Builder<'_> {
     pub(crate) fn ty(&mut self, pair: Pair<'_, Rule>) -> Type {
         let span = self.span(&pair);
         let mut children = Children::of(pair);
-        let path = match children.optional(Rule::any_record) {
-            Some(any) => vec![Name { text: "record".to_owned(), span: self.span(&any) }],
-            None => self.path(children.required()),
+        let word = |this: &Self, text: &str, pair: &Pair<'_, Rule>| {
+            vec![Name { text: text.to_owned(), span: this.span(pair) }]
+        };
+        let mut of = None;
+        let path = if let Some(any) = children.optional(Rule::any_record) {
+            word(self, "record", &any)
+        } else if let Some(part_of) = children.optional(Rule::part_of) {
+            let mut parts = Children::of(part_of);
+            let part = parts.required();
+            of = Some(Box::new(self.ty(Children::of(parts.required()).required())));
+            word(self, part.as_str(), &part)
+        } else {
+            self.path(children.required())
         };
         let (mut args, mut axes) = (Vec::new(), None);
         for child in children {
@@ -188,7 +198,7 @@ impl Builder<'_> {
                 axes = Some(Children::of(child).map(|axis| self.expr(axis)).collect());
             }
         }
-        Type { path, args, axes, span }
+        Type { path, args, of, axes, span }
     }
 
     fn path(&mut self, pair: Pair<'_, Rule>) -> Vec<Name> {

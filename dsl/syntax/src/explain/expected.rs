@@ -98,7 +98,7 @@ fn word(rule: Rule, entry: Rule) -> Option<(u8, &'static str)> {
         | subscript => (0, "an expression"),
         list_item | decorator_arg => (0, "an expression"),
         string => (0, "a text in quotes"),
-        type_ | any_record | path => (0, "a type"),
+        type_ | any_record | part_of | part | path => (0, "a type"),
         param => (0, "a parameter"),
         stmt | assign | unpack | lhs => (0, "a statement"),
         use_all => (0, "`*`"),
