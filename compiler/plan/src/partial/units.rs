@@ -5,7 +5,7 @@
 
 use crate::linear::keeps_precision;
 use crate::settle::{Axis, State};
-use einmesh_ir::{Block, Op, ValueId};
+use einmesh_ir::{Block, Op, Reducer, ValueId};
 use std::collections::BTreeMap;
 
 /// Values that are held partial together.
@@ -80,7 +80,10 @@ impl Finder<'_, '_> {
                 Op::Compute(c) => {
                     if let Some(store) = &c.store {
                         self.role(store.base, Role::Other);
-                        self.role(c.out, Role::Other);
+                        // Sums that are scattered, as gradients of embeddings are, are sums like others.
+                        if store.combine != Reducer::Sum {
+                            self.role(c.out, Role::Other);
+                        }
                     }
                 }
                 Op::Loop(l) => {

@@ -147,7 +147,10 @@ pub fn check_invariants(program: &Program, plan: &Plan) {
             }
         }
         for (axis, reducer) in &plan.shardings[c.out].partial {
-            let result = partial_result(plan, c, *axis);
+            let result = match &c.store {
+                Some(store) => Some(store.combine),
+                None => partial_result(plan, c, *axis),
+            };
             assert_eq!(result, Some(*reducer), "{name} is held partial but not computed so");
         }
     }
