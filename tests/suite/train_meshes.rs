@@ -198,6 +198,26 @@ fn steps_move_no_more_bytes_than_the_literature() {
     assert!(above.is_empty(), "{}", above.join("\n"));
 }
 
+/// Layers are a loop, forward and backward, and compiled once: code grows by less than a tenth from 2 to 96 of them.
+/// (What is fused outside of the loops depends on sizes, so a kernel more or less is possible.)
+#[test]
+fn a_step_of_any_depth_is_compiled_to_as_much_code() {
+    let sizes = [2, 24, 96].map(|layers| {
+        let config = gpt2::Config { L: layers, D: 16, H: 4, P: 8, V: 32, F: 32 };
+        let placement = on("data=2,tensor=2", "data: 2, tensor: 2");
+        let step = Case::gpt(config, 4, 8).step(&placement, Goal::Build, DType::F32);
+        let artifact = step.artifact.expect("the goal was an artifact");
+        let code: usize = artifact.images.iter().map(Vec::len).sum();
+        (layers, [artifact.manifest.kernels.len(), artifact.manifest.steps.len(), code])
+    });
+    let (_, first) = sizes[0];
+    for (layers, size) in sizes {
+        for (size, first) in size.into_iter().zip(first) {
+            assert!(size.abs_diff(first) * 10 <= first, "{layers} layers: {sizes:?}");
+        }
+    }
+}
+
 /// The meshes of the golden runs.
 const PLACEMENTS: [Placement; 6] = [
     on("data=4", "data: 4"),
