@@ -119,7 +119,7 @@ fn few_rows() {
 #[test]
 fn every_kind_of_block() {
     let mut cases = Vec::new();
-    for (m, n, k) in [(43, 70, 130), (61, 40, 64)] {
+    for (m, n, k) in [(43, 70, 130), (61, 40, 64), (150, 40, 70)] {
         for bits in 0..8 {
             let layout = Layout {
                 dtype: if bits == 5 { DType::Bf16 } else { DType::F32 },
@@ -134,8 +134,9 @@ fn every_kind_of_block() {
         }
     }
     cases.push((groups(3, 20, 70, 4, 20), F32));
-    // The left operand packed once; then in each block, by the group and all at once.
-    for (block_rows, block_columns, blocks) in [(48, 32, 8), (128, 1024, 1)] {
+    // The left operand packed once; then in each block, by the group and all at once; then by more blocks of rows
+    // than there need be, so that it is not packed twice.
+    for (block_rows, block_columns, blocks) in [(48, 32, 8), (128, 1024, 1), (128, 1024, 4)] {
         check_tuned(&cases, |level| small_blocks(level, block_rows, block_columns, blocks));
     }
 }

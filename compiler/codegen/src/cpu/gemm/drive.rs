@@ -11,6 +11,9 @@ use crate::error::CompilerBug;
 use einmesh_ir::{Expr, IndexId};
 use einmesh_schedule::kernel::{Contraction, Kernel};
 
+/// So many depths of a tile of rows are packed before those of the next tile: as many as the L1 cache has ways.
+const TOGETHER: i64 = 8;
+
 /// Adds the phases of matrix products with one left operand.
 pub fn emit<'c>(
     phases: &mut Phases<'c, '_>,
@@ -280,11 +283,16 @@ impl<'c, 'p> Ctx<'c, 'p> {
                     plan.lhs_row(),
                 );
             }
-            Access::Tiles => b.for_each(group.tiles.0, group.tiles.1, 1, |tile| {
-                let into = self.packed(env, block, depth, group, tile);
-                let count = b.index(plan.tile.rows as i64);
-                let pack = pack(self.row(env, block, tile), count, into);
-                pack::tile(env, plan.form(), &pack, plan.lhs_depth());
+            // A few depths of all tiles at a time: tiles share lines of memory, which would be gone from the cache
+            // if all depths came first, as they often lie a multiple of 4096 bytes apart.
+            Access::Tiles => b.for_each(b.index(0), depths, TOGETHER, |begin| {
+                let end = b.smin(b.add(begin, b.index(TOGETHER)), depths);
+                b.for_each(group.tiles.0, group.tiles.1, 1, |tile| {
+                    let into = self.packed(env, block, depth, group, tile);
+                    let count = b.index(plan.tile.rows as i64);
+                    let pack = pack(self.row(env, block, tile), count, into);
+                    pack::tile(env, plan.form(), &pack, plan.lhs_depth(), (begin, end));
+                });
             }),
         }
     }

@@ -343,7 +343,12 @@ fn plan(
                 let bytes = depth * panel * memory(lies.element).bytes();
                 (1, few_blocks(panels, bytes, batch, sizes))
             }
-            None => blocks((rows, panels, panel), depth, batch, sizes),
+            None => {
+                let lies = direct(&c.lhs, &c.m).filter(|s| s.element == c.accumulator);
+                let copied = !lies.is_some_and(|s| may_lie(&s, columns.iter().sum()));
+                let step_bytes = step(depth, lanes, scalar, sizes) * scalar.bytes();
+                blocks((rows, panels, panel), (depth, step_bytes), batch, copied, sizes)
+            }
         },
     };
     let fewest = rows / row_blocks;
@@ -427,18 +432,32 @@ fn few_blocks(units: u64, unit_bytes: u64, batch: u64, sizes: &Sizes) -> u64 {
 /// Into how many blocks rows and panels are split.
 ///
 /// Blocks of few columns cost nothing but reading the left operand again; blocks of few rows also copy the
-/// right one again, which is not worth it if columns make nearly as many as are wanted.
+/// right one again, which is not worth it if columns make nearly as many as are wanted. But where the left operand is
+/// `copied`, more than one block of columns means to write all of it to memory first: rows are split instead, if
+/// copying the right one for each block is less, and columns are not split before the cache asks for it.
 fn blocks(
     (rows, panels, panel): (u64, u64, u64),
-    depth: u64,
+    (depth, step_bytes): (u64, u64),
     batch: u64,
+    copied: bool,
     sizes: &Sizes,
 ) -> (u64, u64) {
     let mut row_blocks = rows.div_ceil(sizes.block_rows);
-    let mut block_panels = (sizes.block_columns / panel).clamp(1, panels);
+    let columns = match copied {
+        true => sizes.block_columns * (sizes.step_bytes / step_bytes).max(1),
+        false => sizes.block_columns,
+    };
+    let mut block_panels = (columns / panel).clamp(1, panels);
     let flops =
         |row_blocks: u64, block_panels: u64| 2 * (rows / row_blocks) * block_panels * panel * depth;
     let wanted = sizes.blocks.div_ceil(batch);
+    let by_rows = wanted.saturating_sub(row_blocks) * panels * panel <= 2 * rows
+        && rows / wanted >= 2 * sizes.tile_rows
+        && flops(wanted, panels) >= sizes.block_flops;
+    if copied && block_panels == panels && by_rows {
+        return (row_blocks.max(wanted), 1);
+    }
+    block_panels = block_panels.min((sizes.block_columns / panel).max(1));
     while row_blocks * panels.div_ceil(block_panels) < wanted {
         let fewer = panels.div_ceil(panels.div_ceil(block_panels) + 1).min(block_panels - 1);
         if block_panels > 1
@@ -477,8 +496,14 @@ fn step(depth: u64, lanes: u64, scalar: Scalar, sizes: &Sizes) -> u64 {
 fn reads_well(strides: &Strides, tile: &Tile, columns: u64) -> bool {
     let bytes = |elements: i64| elements.unsigned_abs() * tile.scalar.bytes();
     let sets = |distance: u64| 4096 / gcd(distance, 4096).max(64);
+    let apart = 4 * sets(bytes(strides.across)) >= tile.rows || !matches!(strides.along, 0 | 1);
+    apart && may_lie(strides, columns)
+}
+
+/// Whether rows may be read where they lie, if they do not get into each other's way.
+fn may_lie(strides: &Strides, columns: u64) -> bool {
     match (strides.across, strides.along) {
-        (_, 0 | 1) => 4 * sets(bytes(strides.across)) >= tile.rows,
+        (_, 0 | 1) => true,
         // Every depth is on another line, and soon on another page.
         (0 | 1, _) => columns <= FEW_COLUMNS,
         _ => false,

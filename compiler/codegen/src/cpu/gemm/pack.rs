@@ -129,11 +129,17 @@ pub fn rows<'c>(env: &Env<'c, '_>, form: Form, pack: &Pack<'c, '_>, stride: u64)
     });
 }
 
-/// Packs as many rows as a tile has: at each depth side by side, and depths `stride` apart.
-pub fn tile<'c>(env: &Env<'c, '_>, form: Form, pack: &Pack<'c, '_>, stride: u64) {
+/// Packs some depths of as many rows as a tile has: at each depth side by side, and depths `stride` apart.
+pub fn tile<'c>(
+    env: &Env<'c, '_>,
+    form: Form,
+    pack: &Pack<'c, '_>,
+    stride: u64,
+    (begin, end): (V<'c>, V<'c>),
+) {
     let b = env.b;
     let (rows, lanes) = (form.tile.rows, form.tile.lanes);
-    b.for_each(b.index(0), pack.depths, 1, |depth| {
+    b.for_each(begin, end, 1, |depth| {
         for first in (0..rows).step_by(lanes as usize) {
             let count = (rows - first < lanes).then(|| b.index((rows - first) as i64));
             let at = (b.add(pack.first, b.index(first as i64)), depth);
