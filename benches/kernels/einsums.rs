@@ -106,6 +106,12 @@ fn flops(graph: &KernelGraph) -> f64 {
                 let columns = o.context.as_ref().map_or(0.0, |c| points(&c.v));
                 2.0 * rows * points(&[o.n]) * (points(&o.k) + columns)
             }
+            Body::Sweep(s) => {
+                let depths = s.products.iter().map(|p| points(&p.k));
+                let columns = s.sums.iter().map(|sum| points(&sum.v));
+                let all = points(&s.batch) * points(&s.m) * points(&[s.n]);
+                2.0 * all * depths.chain(columns).sum::<f64>()
+            }
             Body::Nest(nest) => {
                 let stage = |s: &einmesh_schedule::kernel::Stage| {
                     let factors = 1 + usize::from(s.body.loads().len() > 1);

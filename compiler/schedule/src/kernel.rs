@@ -4,7 +4,10 @@
 //! [`IndexId`] n is `indices[n]`, and [`Expr::LoopVar`] n is the n-th number passed at launch
 //! (a loop counter or a mesh coordinate). [`Expr::Coord`] does not occur.
 
+mod sweep;
+
 use einmesh_ir::{DType, Expr, IndexId, Reducer, ValueId};
+pub use sweep::{Factors, Point, PointSum, Sweep};
 
 /// A piece of work.
 #[derive(Clone, PartialEq, Debug)]
@@ -66,6 +69,8 @@ pub enum Body {
     Siblings(Vec<Contraction>),
     /// Reductions over the rows of a matrix product that is never stored.
     Online(Online),
+    /// Sums over the points of matrix products that are never stored.
+    Sweep(Sweep),
     /// A stable sort's permutation along a dim.
     Argsort {
         /// The operand sorted.
@@ -238,6 +243,7 @@ impl Body {
                 let own = [&mut o.lhs, &mut o.rhs, &mut o.score].into_iter();
                 own.chain(&mut o.guard).chain(context).chain(results).collect()
             }
+            Body::Sweep(sweep) => sweep.exprs_mut(),
             Body::Argsort { .. } => vec![],
         }
     }
@@ -249,6 +255,7 @@ impl Body {
             Body::Contraction(c) => vec![&mut c.target],
             Body::Siblings(all) => all.iter_mut().map(|c| &mut c.target).collect(),
             Body::Online(o) => o.results.iter_mut().map(|r| &mut r.target).collect(),
+            Body::Sweep(sweep) => sweep.sums.iter_mut().map(|s| &mut s.target).collect(),
             Body::Argsort { .. } => vec![],
         }
     }
@@ -266,6 +273,7 @@ impl Body {
                     .chain(context)
                     .collect()
             }
+            Body::Sweep(sweep) => sweep.named_mut(),
             Body::Argsort { input, output, .. } => vec![input, output],
         }
     }

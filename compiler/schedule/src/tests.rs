@@ -14,6 +14,7 @@ fn kinds(graph: &KernelGraph) -> Vec<&'static str> {
         Body::Contraction(_) => "contraction",
         Body::Siblings(_) => "siblings",
         Body::Online(_) => "online",
+        Body::Sweep(_) => "sweep",
         Body::Argsort { .. } => "argsort",
     };
     graph.kernels.iter().map(|k| kind(&k.body)).collect()

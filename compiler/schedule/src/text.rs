@@ -1,7 +1,7 @@
 //! The text form of a schedule: what `--emit=schedule` prints.
 
 use crate::KernelGraph;
-use crate::kernel::{Body, Contraction, Kernel, Memory, Nest, Online, Role, Stage, Target};
+use crate::kernel::{Body, Contraction, Kernel, Memory, Nest, Online, Role, Stage, Sweep, Target};
 use einmesh_artifact::{Buffer, Int, Step, Storage};
 use einmesh_ir::{
     Arena, Comprehension, Dim, Expr, Id, Index, IndexId, LoopVar, Origin, Program, Reducer, Value,
@@ -79,6 +79,7 @@ impl fmt::Display for Kernel {
             Body::Contraction(contraction) => names.contraction(f, contraction),
             Body::Siblings(siblings) => siblings.iter().try_for_each(|c| names.contraction(f, c)),
             Body::Online(online) => names.online(f, online),
+            Body::Sweep(sweep) => names.sweep(f, sweep),
             Body::Argsort { input, output, position } => {
                 let (input, output) = (input.index(), output.index());
                 writeln!(f, "  %m.{output} = argsort of %m.{input} along {position}")
@@ -221,6 +222,32 @@ impl Names {
         }
         for result in &o.results {
             writeln!(f, "    {} = {}", self.target(&result.target), self.expr(&result.value))?;
+        }
+        Ok(())
+    }
+
+    fn sweep(&self, f: &mut fmt::Formatter<'_>, s: &Sweep) -> fmt::Result {
+        let groups = [("batch", &s.batch), ("m", &s.m), ("n", &vec![s.n])];
+        let groups = groups.map(|(name, ids)| format!("{name} [{}]", self.indices(ids)));
+        let guard = match &s.guard {
+            None => String::new(),
+            Some(guard) => format!(" | {}", self.expr(guard)),
+        };
+        writeln!(f, "  sweep {}{guard}", groups.join(", "))?;
+        let local = |value: ValueId| format!("%m.{}", value.index());
+        for p in &s.products {
+            let (k, lhs, rhs) = (self.indices(&p.k), self.expr(&p.lhs), self.expr(&p.rhs));
+            writeln!(f, "    product {} for each [{k}] of {lhs} and {rhs}", local(p.acc))?;
+        }
+        for point in &s.points {
+            writeln!(f, "    point {} = {}", local(point.local), self.expr(&point.value))?;
+        }
+        for sum in &s.sums {
+            let over = if sum.of_columns { self.indices(&s.m) } else { self.indices(&[s.n]) };
+            let (value, weight) = (self.expr(&sum.value), local(sum.weight));
+            let (target, result) = (self.target(&sum.target), self.expr(&sum.result));
+            writeln!(f, "    {target} = {result}, where {} is", local(sum.acc))?;
+            writeln!(f, "      sum[{over}]({weight} * {value})")?;
         }
         Ok(())
     }

@@ -52,6 +52,6 @@ fn differs(kernel: &Kernel, tuning: &Tuning, level: Level, base: Level) -> bool 
     match &kernel.body {
         Body::Contraction(c) => other_plan(c),
         Body::Siblings(siblings) => siblings.iter().any(other_plan),
-        Body::Nest(_) | Body::Online(_) | Body::Argsort { .. } => false,
+        Body::Nest(_) | Body::Online(_) | Body::Sweep(_) | Body::Argsort { .. } => false,
     }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod amx;
 mod argsort;
+mod block;
 mod cost;
 mod dot;
 mod env;
@@ -17,6 +18,7 @@ mod online;
 mod phase;
 mod reduce;
 mod spread;
+mod sweep;
 mod value;
 
 pub use level::Level;
@@ -208,6 +210,7 @@ fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug
             siblings.iter().try_for_each(|c| contraction(phases, kernel, c))
         }
         Body::Online(online) => online::emit(phases, kernel, online),
+        Body::Sweep(sweep) => sweep::emit(phases, kernel, sweep),
         Body::Argsort { input, output, position } => {
             argsort::emit(phases, kernel, (*input, *output), *position)
         }

@@ -31,7 +31,7 @@ pub fn modules(kernels: &[Kernel], own: &[usize]) -> Vec<Vec<usize>> {
 /// About how long compiling a kernel takes, by what kernels of GPT-2's training step take: one is 5 ms.
 fn weight(kernel: &Kernel) -> u64 {
     match &kernel.body {
-        Body::Online(_) => 20,
+        Body::Online(_) | Body::Sweep(_) => 20,
         Body::Contraction(_) => 6,
         Body::Siblings(siblings) => 4 + 2 * siblings.len() as u64,
         Body::Nest(_) | Body::Argsort { .. } => 2,

@@ -16,4 +16,5 @@ mod random;
 mod semantics;
 mod siblings;
 mod special;
+mod sweep;
 mod tuning;

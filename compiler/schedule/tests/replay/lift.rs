@@ -5,7 +5,9 @@ use einmesh_ir::{
     Arena, Argsort, BinaryOp, Builder, Comprehension, DType, DimId, Expr, Id, Index, IndexId,
     Literal, Op, Program, Reducer, Store, UnaryOp, ValueId,
 };
-use einmesh_schedule::kernel::{Body, Contraction, Kernel, Nest, Online, Role, Stage, Target};
+use einmesh_schedule::kernel::{
+    Body, Contraction, Kernel, Nest, Online, Role, Stage, Sweep, Target,
+};
 use std::collections::BTreeMap;
 
 /// Runs a kernel on the contents of its operands; gives the operands' contents afterwards.
@@ -16,6 +18,7 @@ pub fn launch(kernel: &Kernel, operands: &[Tensor], ints: &[i64]) -> Vec<Tensor>
         Body::Contraction(contraction) => lift.contraction(contraction),
         Body::Siblings(siblings) => siblings.iter().for_each(|c| lift.contraction(c)),
         Body::Online(online) => lift.online(online),
+        Body::Sweep(sweep) => lift.sweep(sweep),
         Body::Argsort { input, output, position } => {
             let input = lift.held[input.index()];
             // A permutation has its input's dims.
@@ -198,6 +201,38 @@ impl<'a> Lift<'a> {
             let value = self.builder.value("result", dtype, &dims);
             self.compute(value, free, &[], Reducer::None, &None, &result.value, None);
             self.write(value, free, &result.target);
+        }
+    }
+
+    fn sweep(&mut self, s: &Sweep) {
+        let rows: Vec<IndexId> = s.batch.iter().chain(&s.m).copied().collect();
+        let points: Vec<IndexId> = rows.iter().copied().chain([s.n]).collect();
+        let wide = |e: &Expr| Expr::cast(s.accumulator, e.clone());
+        let times = |a: Expr, b: Expr| Expr::binary(BinaryOp::Mul, a, b);
+        for product in &s.products {
+            let acc = self.local(product.acc, &points);
+            let body = times(wide(&product.lhs), wide(&product.rhs));
+            self.compute(acc, &points, &product.k, Reducer::Sum, &None, &body, None);
+        }
+        for point in &s.points {
+            let value = self.local(point.local, &points);
+            self.compute(value, &points, &[], Reducer::None, &s.guard, &point.value, None);
+        }
+        for sum in &s.sums {
+            let (own, summed) = match sum.of_columns {
+                true => (vec![s.n], s.m.clone()),
+                false => (s.m.clone(), vec![s.n]),
+            };
+            let groups = s.batch.iter().chain(&own).chain(&sum.v);
+            let free: Vec<IndexId> = groups.copied().collect();
+            let acc = self.local(sum.acc, &free);
+            let body = times(Expr::load(sum.weight, []), wide(&sum.value));
+            self.compute(acc, &free, &summed, Reducer::Sum, &s.guard, &body, None);
+            let dims: Vec<DimId> = free.iter().map(|i| self.dims[i.index()]).collect();
+            let dtype = self.kernel.values[sum.target.value.index()].dtype;
+            let value = self.builder.value("result", dtype, &dims);
+            self.compute(value, &free, &[], Reducer::None, &None, &sum.result, None);
+            self.write(value, &free, &sum.target);
         }
     }
 

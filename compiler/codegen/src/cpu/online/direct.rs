@@ -2,9 +2,10 @@
 //! than the products. A score is a sum along the lanes; the sums of as many keys as there are lanes are folded into
 //! one vector. Weighted values are added key by key.
 
-use super::packed::{Packed, along, lanewise, round_down, round_up};
+use super::packed::Packed;
 use super::{Plan, UNROLL};
 use crate::build::{Builder, Ty, V};
+use crate::cpu::block::{Operand, lanewise, round_down, round_up};
 use crate::cpu::env::{Env, Flat};
 use crate::cpu::gemm::contiguous;
 use einmesh_schedule::kernel::{Context, Kernel, Online};
@@ -21,7 +22,7 @@ pub fn suits(kernel: &Kernel, online: &Online, plan: &Plan) -> bool {
     let beside = |operand, group| contiguous(kernel, operand, group);
     plan.rows == plan.tile_rows
         && plan.rows <= MOST_ROWS
-        && plan.depth <= MOST_VECTORS * plan.lanes
+        && plan.depth <= MOST_VECTORS * plan.vectors.lanes
         && beside(&online.rhs, &online.k)
         && online.context.as_ref().is_some_and(|c| beside(&c.value, &c.v))
 }
@@ -38,30 +39,34 @@ impl<'c> Packed<'c, '_> {
     ) {
         let (b, plan) = (env.b, self.plan);
         let number = |v: u64| b.index(v as i64);
-        let vector = Ty::vector(plan.scalar, plan.lanes as u32);
-        let last = number(plan.keys.saturating_sub(1));
-        let depths = || (0..plan.depth).step_by(plan.lanes as usize);
-        b.for_each(from, round_up(b, to, plan.lanes), plan.lanes as i64, |column| {
-            let mut sums: Vec<Vec<V<'c>>> = vec![vec![]; plan.rows as usize];
-            for n in 0..plan.lanes {
-                let key = b.smin(b.add(b.add(block, column), number(n)), last);
-                let env = env.with_flat(Flat::of(env, &[online.n], key, None));
-                let key: Vec<V<'c>> =
-                    depths().map(|d| along(&env, plan, online, &online.rhs, number(d))).collect();
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let row = row as u64 * plan.lhs_stride();
-                    let products = depths().zip(&key);
-                    sums.push(products.fold(b.float(vector, 0.0), |sum, (d, key)| {
-                        let query = b.address(self.lhs, plan.scalar, number(row + d));
-                        b.fma(b.load(vector, query), *key, sum)
-                    }));
+        let vector = plan.vectors.ty();
+        let (rows, columns) = (&[online.n], &online.k);
+        let keys = Operand { expr: &online.rhs, rows, columns, vectors: plan.vectors };
+        let depths = || (0..plan.depth).step_by(plan.vectors.lanes as usize);
+        b.for_each(
+            from,
+            round_up(b, to, plan.vectors.lanes),
+            plan.vectors.lanes as i64,
+            |column| {
+                let mut sums: Vec<Vec<V<'c>>> = vec![vec![]; plan.rows as usize];
+                for n in 0..plan.vectors.lanes {
+                    let env = keys.at_row(env, b.add(b.add(block, column), number(n)));
+                    let key: Vec<V<'c>> = depths().map(|d| keys.along(&env, number(d))).collect();
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        let row = row as u64 * plan.lhs_stride();
+                        let products = depths().zip(&key);
+                        sums.push(products.fold(b.float(vector, 0.0), |sum, (d, key)| {
+                            let query = b.address(self.lhs, plan.vectors.scalar, number(row + d));
+                            b.fma(b.load(vector, query), *key, sum)
+                        }));
+                    }
                 }
-            }
-            for (row, sums) in sums.into_iter().enumerate() {
-                let offset = b.add(number(row as u64 * plan.score_stride()), column);
-                b.store(folded(b, sums), b.address(self.scores, plan.scalar, offset));
-            }
-        });
+                for (row, sums) in sums.into_iter().enumerate() {
+                    let offset = b.add(number(row as u64 * plan.score_stride()), column);
+                    b.store(folded(b, sums), b.address(self.scores, plan.vectors.scalar, offset));
+                }
+            },
+        );
     }
 
     /// Adds the exponentials `from .. to` times their values to all rows' sums.
@@ -75,29 +80,30 @@ impl<'c> Packed<'c, '_> {
     ) {
         let (b, plan) = (env.b, self.plan);
         let number = |v: u64| b.index(v as i64);
-        let vector = Ty::vector(plan.scalar, plan.lanes as u32);
-        let whole = plan.columns.is_multiple_of(plan.lanes);
-        let columns: Vec<u64> = (0..plan.columns).step_by(plan.lanes as usize).collect();
+        let vector = plan.vectors.ty();
+        let whole = plan.columns.is_multiple_of(plan.vectors.lanes);
+        let columns: Vec<u64> = (0..plan.columns).step_by(plan.vectors.lanes as usize).collect();
         let even = b.add(from, round_down(b, b.sub(to, from), UNROLL));
         for columns in columns.chunks((ACCUMULATORS / plan.rows.max(1)).max(1) as usize) {
             let places: Vec<V<'c>> = (0..plan.rows)
                 .flat_map(|row| columns.iter().map(move |c| row * plan.sum_stride() + c))
-                .map(|offset| b.address(sums, plan.scalar, number(offset)))
+                .map(|offset| b.address(sums, plan.vectors.scalar, number(offset)))
                 .collect();
             let add = |key: V<'c>, sums: &[V<'c>]| -> Vec<V<'c>> {
                 let env = env.with_flat(Flat::of(env, &[online.n], b.add(block, key), None));
                 let value = |column: &u64| {
-                    let flat = Flat::of(&env, &context.v, number(*column), Some(plan.lanes));
+                    let flat =
+                        Flat::of(&env, &context.v, number(*column), Some(plan.vectors.lanes));
                     let count = (!whole).then(|| number(plan.columns - column));
-                    lanewise(&env, plan, flat, count, online, &context.value)
+                    lanewise(&env, plan.vectors, flat, count, &context.value)
                 };
                 let values: Vec<V<'c>> = columns.iter().map(value).collect();
                 let rows = sums.chunks(columns.len()).enumerate();
                 let row = |(row, sums): (usize, &[V<'c>])| -> Vec<V<'c>> {
                     let weight = b.add(number(row as u64 * plan.score_stride()), key);
-                    let weight = b.address(self.scores, plan.scalar, weight);
-                    let weight = b.load(Ty::scalar(plan.scalar), weight);
-                    let weight = b.broadcast(weight, plan.lanes as u32);
+                    let weight = b.address(self.scores, plan.vectors.scalar, weight);
+                    let weight = b.load(Ty::scalar(plan.vectors.scalar), weight);
+                    let weight = b.broadcast(weight, plan.vectors.lanes as u32);
                     sums.iter().zip(&values).map(|(s, v)| b.fma(weight, *v, *s)).collect()
                 };
                 rows.flat_map(row).collect()

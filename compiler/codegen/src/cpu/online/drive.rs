@@ -1,10 +1,10 @@
 //! A tile: blocks of keys, groups of rows.
 
-use super::bounds::{Bounds, Conditions};
 use super::finish;
-use super::packed::{Packed, round_down, round_up};
+use super::packed::Packed;
 use super::{Plan, StateLayout};
 use crate::build::{Cmp, V};
+use crate::cpu::block::{Bounds, Conditions, round_down, round_up};
 use crate::cpu::env::{Env, Flat};
 use crate::cpu::phase::{PhaseShape, Phases, local_bytes};
 use crate::error::CompilerBug;
@@ -19,7 +19,7 @@ pub fn emit(
     let plan = Plan::new(kernel, online, phases.level, &phases.sizes);
     Packed::define(phases, &plan);
     let layout = StateLayout::new(&plan);
-    let sizes = [&Bounds::bytes(&plan)[..], &Packed::bytes(&plan)].concat();
+    let sizes = [&Bounds::bytes(plan.rows_of(online))[..], &Packed::bytes(&plan)].concat();
     let scratch: u64 = sizes.iter().sum();
     let whole = plan.parts == 1;
     let chunks = plan.batch * plan.chunks();
@@ -41,7 +41,7 @@ pub fn emit(
             Bounds { low: array(), high: array(), group_low: array(), group_high: array() };
         let packed =
             Packed { plan: &plan, lhs: array(), keys: array(), values: array(), scores: array() };
-        let conditions = Conditions::of(env, online);
+        let conditions = Conditions::of(env, online.guard.as_ref(), online.n);
         let ctx = Ctx { plan: &plan, online, layout, bounds, packed, conditions };
         let state = b.byte_offset(scratch, sizes.iter().sum::<u64>() as i64);
         b.for_each(begin, end, 1, |tile| {
@@ -107,7 +107,8 @@ impl<'c> Ctx<'c, '_> {
             place(env, self.online, plan, b.udiv(tile, number(plan.parts)));
         let env = &env;
         let part_end = b.smin(b.add(part, number(plan.part_keys)), number(plan.keys));
-        let (low, high) = self.bounds.fill(env, self, first_row, (part, part_end));
+        let rows_of = (plan.rows_of(self.online), &self.conditions);
+        let (low, high) = self.bounds.fill(env, rows_of, first_row, (part, part_end));
         self.clear(env, state);
         self.packed.pack_rows(env, self.online, first_row);
         let start = round_down(b, b.smax(b.sub(low, part), b.index(0)), plan.block);
@@ -135,11 +136,14 @@ impl<'c> Ctx<'c, '_> {
     fn clear(&self, env: &Env<'c, '_>, state: V<'c>) {
         let b = env.b;
         let plan = self.plan;
-        let scalar = crate::build::Ty::scalar(plan.scalar);
-        let vector = crate::build::Ty::vector(plan.scalar, plan.lanes as u32);
+        let scalar = crate::build::Ty::scalar(plan.vectors.scalar);
+        let vector = plan.vectors.ty();
         b.for_each(b.index(0), b.index(plan.padded_rows() as i64), 1, |row| {
             let put = |array: u64, value: V<'c>| {
-                b.store(value, b.address(b.byte_offset(state, array as i64), plan.scalar, row));
+                b.store(
+                    value,
+                    b.address(b.byte_offset(state, array as i64), plan.vectors.scalar, row),
+                );
             };
             put(self.layout.top, b.float(scalar, f64::NEG_INFINITY));
             put(self.layout.total, b.float(scalar, 0.0));
@@ -154,8 +158,8 @@ impl<'c> Ctx<'c, '_> {
         });
         let sums = b.byte_offset(state, self.layout.sums as i64);
         let all = b.index((plan.padded_rows() * plan.sum_stride()) as i64);
-        b.for_each(b.index(0), all, plan.lanes as i64, |at| {
-            b.store(b.float(vector, 0.0), b.address(sums, plan.scalar, at));
+        b.for_each(b.index(0), all, plan.vectors.lanes as i64, |at| {
+            b.store(b.float(vector, 0.0), b.address(sums, plan.vectors.scalar, at));
         });
     }
 
@@ -185,7 +189,7 @@ impl<'c> Ctx<'c, '_> {
             if let Some(context) = self.online.context.as_ref().filter(|_| plan.columns > 0) {
                 let sums = b.mul(top, b.index(plan.sum_stride() as i64));
                 let base = b.byte_offset(state, self.layout.sums as i64);
-                let sums = b.address(base, plan.scalar, sums);
+                let sums = b.address(base, plan.vectors.scalar, sums);
                 let context = (self.online, context);
                 match plan.in_place {
                     true => self.packed.context_in_place(env, context, sums, block, (from, to)),

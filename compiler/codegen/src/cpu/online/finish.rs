@@ -22,12 +22,12 @@ pub fn rows<'c>(
 ) {
     let b = env.b;
     let layout = StateLayout::new(plan);
-    let scalar = Ty::scalar(plan.scalar);
+    let scalar = Ty::scalar(plan.vectors.scalar);
     b.for_each(b.index(0), rows, 1, |row| {
         let flat = Flat::of(env, &online.m, b.add(first, row), None);
         let mut env = env.with_flat(flat);
         let read = |array: u64| {
-            b.load(scalar, b.address(b.byte_offset(state, array as i64), plan.scalar, row))
+            b.load(scalar, b.address(b.byte_offset(state, array as i64), plan.vectors.scalar, row))
         };
         let (top, total, seen) = (read(layout.top), read(layout.total), read(layout.seen));
         let nan = b.float(scalar, f64::NAN);
@@ -50,17 +50,18 @@ pub fn rows<'c>(
         }
         let Some(context) = &online.context else { return };
         let sums = b.mul(row, b.index(plan.sum_stride() as i64));
-        let sums = b.address(b.byte_offset(state, layout.sums as i64), plan.scalar, sums);
-        let vector = Ty::vector(plan.scalar, plan.lanes as u32);
+        let sums = b.address(b.byte_offset(state, layout.sums as i64), plan.vectors.scalar, sums);
+        let vector = plan.vectors.ty();
         let columns = b.index(plan.columns as i64);
-        b.for_each(b.index(0), columns, plan.lanes as i64, |column| {
-            let mut env = env.with_flat(Flat::of(&env, &context.v, column, Some(plan.lanes)));
-            env.lanes = Some(plan.lanes as u32);
-            if !plan.columns.is_multiple_of(plan.lanes) {
+        b.for_each(b.index(0), columns, plan.vectors.lanes as i64, |column| {
+            let mut env =
+                env.with_flat(Flat::of(&env, &context.v, column, Some(plan.vectors.lanes)));
+            env.lanes = Some(plan.vectors.lanes as u32);
+            if !plan.columns.is_multiple_of(plan.vectors.lanes) {
                 let mask = env.first_lanes(b.sub(columns, column));
                 env = env.masked(mask);
             }
-            let sum = b.load(vector, b.address(sums, plan.scalar, column));
+            let sum = b.load(vector, b.address(sums, plan.vectors.scalar, column));
             let sum = b.select(sound, sum, b.float(vector, f64::NAN));
             set(&mut env, context.acc, sum);
             for result in online.results.iter().filter(|r| r.wide) {
@@ -111,10 +112,10 @@ fn merge_row<'c>(
     row: V<'c>,
 ) {
     let b = env.b;
-    let scalar = Ty::scalar(plan.scalar);
-    let vector = Ty::vector(plan.scalar, plan.lanes as u32);
+    let scalar = Ty::scalar(plan.vectors.scalar);
+    let vector = plan.vectors.ty();
     let place = |state: V<'c>, array: u64, at: V<'c>| {
-        b.address(b.byte_offset(state, array as i64), plan.scalar, at)
+        b.address(b.byte_offset(state, array as i64), plan.vectors.scalar, at)
     };
     let both = |array: u64| [into, from].map(|state| b.load(scalar, place(state, array, row)));
     let [top, other_top] = both(layout.top);
@@ -129,12 +130,17 @@ fn merge_row<'c>(
     b.store(b.smax(seen, other_seen), place(into, layout.seen, row));
     if plan.columns > 0 {
         let first = b.mul(row, b.index(plan.sum_stride() as i64));
-        b.for_each(b.index(0), b.index(plan.sum_stride() as i64), plan.lanes as i64, |column| {
-            let at = b.add(first, column);
-            let here = place(into, layout.sums, at);
-            let sum = b.mul(b.load(vector, here), factors[0]);
-            let other = b.load(vector, place(from, layout.sums, at));
-            b.store(b.fma(other, factors[1], sum), here);
-        });
+        b.for_each(
+            b.index(0),
+            b.index(plan.sum_stride() as i64),
+            plan.vectors.lanes as i64,
+            |column| {
+                let at = b.add(first, column);
+                let here = place(into, layout.sums, at);
+                let sum = b.mul(b.load(vector, here), factors[0]);
+                let other = b.load(vector, place(from, layout.sums, at));
+                b.store(b.fma(other, factors[1], sum), here);
+            },
+        );
     }
 }

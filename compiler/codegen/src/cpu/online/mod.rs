@@ -9,7 +9,6 @@
 //! split in parts as well, whose states a second phase merges in order: results never depend on who ran what. Very few
 //! rows, as in a decode step, read keys and values where they lie (`direct.rs`).
 
-mod bounds;
 mod direct;
 mod drive;
 mod finish;
@@ -18,16 +17,13 @@ mod row;
 
 pub use drive::emit;
 
+use super::block::{Rows, UNROLL, Vectors};
 use super::level::Level;
 use super::phase::ALIGN;
-use super::value::register;
-use crate::build::Scalar;
 use crate::tuning::Sizes;
 use einmesh_ir::IndexId;
 use einmesh_schedule::kernel::{Kernel, Online};
 
-/// The loop over the depth of a micro-kernel is unrolled so often.
-const UNROLL: u64 = 4;
 /// Rows of a tile, about: packing keys for a tile costs as much as some ten rows.
 const CHUNK_ROWS: u64 = 256;
 /// Keys of a block, at most; their packed memory is bounded by [`BLOCK_BYTES`], to stay in the L2 cache.
@@ -42,10 +38,8 @@ const PART_BYTES: u64 = 256 << 10;
 /// The sizes that rows are reduced with. "Rows" are m, "keys" n, "depth" k, "columns" v.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Plan {
-    /// The type of sums and scores.
-    pub scalar: Scalar,
-    /// Lanes of a vector.
-    pub lanes: u64,
+    /// The vectors of sums and scores.
+    pub vectors: Vectors,
     /// Rows of the micro-kernels.
     pub tile_rows: u64,
     /// Vectors of keys in a panel.
@@ -83,10 +77,10 @@ impl Plan {
         let (rows, keys) = (size(&online.m), size(&[online.n]));
         let (depth, batch) = (size(&online.k), size(&online.batch));
         let columns = online.context.as_ref().map_or(0, |c| size(&c.v));
-        let scalar = register(online.accumulator);
-        let lanes = u64::from(level.lanes(scalar));
-        let vectors = |extent: u64| if extent <= lanes { 1 } else { sizes.tile_vectors };
-        let (key_vectors, column_vectors) = (vectors(keys), vectors(columns));
+        let vectors = Vectors::of(online.accumulator, level);
+        let Vectors { scalar, lanes, .. } = vectors;
+        let wide = |extent: u64| if extent <= lanes { 1 } else { sizes.tile_vectors };
+        let (key_vectors, column_vectors) = (wide(keys), wide(columns));
         let even = |whole: u64, most: u64| whole.div_ceil(whole.div_ceil(most).max(1)).max(1);
         let mut chunk = even(rows, CHUNK_ROWS);
         let flops = |chunk: u64, keys: u64| 2 * chunk * keys * (depth + columns);
@@ -107,8 +101,7 @@ impl Plan {
             .unwrap_or(most_rows)
             .min(chunk);
         let mut plan = Plan {
-            scalar,
-            lanes,
+            vectors,
             tile_rows,
             key_vectors,
             column_vectors,
@@ -136,6 +129,12 @@ impl Plan {
         plan
     }
 
+    /// The rows of a tile.
+    pub fn rows_of<'p>(&self, online: &'p Online) -> Rows<'p> {
+        let (of_group, groups) = (self.tile_rows, self.groups());
+        Rows { m: &online.m, all: self.rows, of_group, groups, keys: self.keys }
+    }
+
     /// Tiles along the rows.
     pub fn chunks(&self) -> u64 {
         self.rows.div_ceil(self.chunk)
@@ -153,28 +152,28 @@ impl Plan {
 
     /// Keys of a panel.
     pub fn key_panel(&self) -> u64 {
-        self.key_vectors * self.lanes
+        self.key_vectors * self.vectors.lanes
     }
 
     /// Columns of a panel.
     pub fn column_panel(&self) -> u64 {
-        self.column_vectors * self.lanes
+        self.column_vectors * self.vectors.lanes
     }
 
     /// Elements from one packed row of lhs to the next; not a power of two, which would put all rows into
     /// one set of the cache.
     pub fn lhs_stride(&self) -> u64 {
-        self.padded_depth() + self.lanes
+        self.padded_depth() + self.vectors.lanes
     }
 
     /// The depth that is packed: whole vectors.
     pub fn padded_depth(&self) -> u64 {
-        self.depth.next_multiple_of(self.lanes)
+        self.depth.next_multiple_of(self.vectors.lanes)
     }
 
     /// Elements from one row of scores to the next; as above.
     pub fn score_stride(&self) -> u64 {
-        self.block + self.lanes
+        self.block + self.vectors.lanes
     }
 
     /// Elements from one row of sums to the next.
@@ -183,7 +182,7 @@ impl Plan {
     }
 
     fn bytes(&self, elements: u64) -> u64 {
-        (elements * self.scalar.bytes()).next_multiple_of(ALIGN)
+        (elements * self.vectors.scalar.bytes()).next_multiple_of(ALIGN)
     }
 }
 

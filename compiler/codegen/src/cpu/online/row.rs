@@ -1,13 +1,13 @@
 //! A row of a block: scores from products, the running maximum, exponentials, the running sum.
 
 use super::drive::Ctx;
-use super::packed::{at_row, round_up};
 use crate::build::{Builder, Cmp, Scalar, Ty, V};
+use crate::cpu::block::{hoist, round_up};
 use crate::cpu::env::{Env, Flat, Source};
 use crate::cpu::math;
 use crate::cpu::reduce::{Reduction, shift};
 use crate::cpu::value::{Val, cast};
-use einmesh_ir::{Expr, Reducer};
+use einmesh_ir::Reducer;
 
 impl<'c> Ctx<'c, '_> {
     /// Takes the keys `block + from .. block + to` into a row's state. Its products become exponentials, 0 where
@@ -23,18 +23,18 @@ impl<'c> Ctx<'c, '_> {
         let b = env.b;
         let plan = self.plan;
         let of_chunk = b.add(top, row);
-        let mut env = at_row(env, self.online, plan, b.add(first_row, of_chunk));
-        env.lanes = Some(plan.lanes as u32);
+        let mut env = plan.rows_of(self.online).at(env, b.add(first_row, of_chunk));
+        env.lanes = Some(plan.vectors.lanes as u32);
         let (n, acc) = (self.online.n, self.online.acc);
-        hoist(&mut env, &self.online.score, n, acc);
+        hoist(&mut env, &self.online.score, n, &[acc]);
         for condition in &self.conditions.points {
-            hoist(&mut env, condition, n, acc);
+            hoist(&mut env, condition, n, &[acc]);
         }
         let low = self.bounds.get(&env, self.bounds.low, of_chunk);
         let high = self.bounds.get(&env, self.bounds.high, of_chunk);
-        let end = round_up(b, to, plan.lanes);
+        let end = round_up(b, to, plan.vectors.lanes);
         let scores = b.mul(row, b.index(plan.score_stride() as i64));
-        let scores = b.address(self.packed.scores, plan.scalar, scores);
+        let scores = b.address(self.packed.scores, plan.vectors.scalar, scores);
         let line = Line { env: &env, block, scores, low, high, from, end };
         let state = State::at(self, &env, state, of_chunk);
 
@@ -50,7 +50,7 @@ impl<'c> Ctx<'c, '_> {
                 b.if_else(whole, || self.largest(&line, false), || self.largest(&line, true))
             }
         };
-        let scalar = Ty::scalar(plan.scalar);
+        let scalar = Ty::scalar(plan.vectors.scalar);
         let across = |reducer: Reducer, v: V<'c>| {
             Reduction { reducer, dtype: self.online.accumulator }.across(b, &[v])[0]
         };
@@ -64,9 +64,9 @@ impl<'c> Ctx<'c, '_> {
         let grows = b.cmp(Cmp::Gt, now, before);
         let most = b.select(grows, now, before);
         let relative = shift(b, most);
-        let zero = b.float(Ty::vector(plan.scalar, plan.lanes as u32), 0.0);
-        let sum = b.for_carried(from, end, plan.lanes as i64, &[zero], |at, sum| {
-            let place = b.address(scores, plan.scalar, at);
+        let zero = b.float(plan.vectors.ty(), 0.0);
+        let sum = b.for_carried(from, end, plan.vectors.lanes as i64, &[zero], |at, sum| {
+            let place = b.address(scores, plan.vectors.scalar, at);
             let exponential = math::exp_weight(b, b.sub(b.load(zero.ty, place), relative));
             if plan.columns > 0 {
                 b.store(exponential, place);
@@ -82,9 +82,9 @@ impl<'c> Ctx<'c, '_> {
                 b.for_each(
                     b.index(0),
                     b.index(plan.sum_stride() as i64),
-                    plan.lanes as i64,
+                    plan.vectors.lanes as i64,
                     |at| {
-                        let place = b.address(state.sums, plan.scalar, at);
+                        let place = b.address(state.sums, plan.vectors.scalar, at);
                         b.store(b.mul(b.load(zero.ty, place), factor), place);
                     },
                 );
@@ -95,7 +95,7 @@ impl<'c> Ctx<'c, '_> {
 
     /// Whether every key of every block is a point of every row.
     fn always_whole(&self) -> bool {
-        self.online.guard.is_none() && self.plan.keys.is_multiple_of(self.plan.lanes)
+        self.online.guard.is_none() && self.plan.keys.is_multiple_of(self.plan.vectors.lanes)
     }
 
     /// Evaluates a row's scores in place, −∞ where there is no point; returns the largest per lane, and, where
@@ -103,18 +103,22 @@ impl<'c> Ctx<'c, '_> {
     fn largest(&self, line: &Line<'c, '_, '_>, masked: bool) -> Vec<V<'c>> {
         let plan = self.plan;
         let b = line.env.b;
-        let vector = Ty::vector(plan.scalar, plan.lanes as u32);
+        let vector = plan.vectors.ty();
         let lowest = b.float(vector, f64::NEG_INFINITY);
         let notes = !self.conditions.points.is_empty();
         let mut initial = vec![lowest];
         if notes {
             initial.push(b.float(vector, 0.0));
         }
-        b.for_carried(line.from, line.end, plan.lanes as i64, &initial, |at, carried| {
-            let place = b.address(line.scores, plan.scalar, at);
+        b.for_carried(line.from, line.end, plan.vectors.lanes as i64, &initial, |at, carried| {
+            let place = b.address(line.scores, plan.vectors.scalar, at);
             let first = b.add(line.block, at);
-            let mut env =
-                line.env.with_flat(Flat::of(line.env, &[self.online.n], first, Some(plan.lanes)));
+            let mut env = line.env.with_flat(Flat::of(
+                line.env,
+                &[self.online.n],
+                first,
+                Some(plan.vectors.lanes),
+            ));
             let mut mask = None;
             if masked {
                 let from_low = b.convert(b.sub(line.low, first), Scalar::I32);
@@ -135,7 +139,7 @@ impl<'c> Ctx<'c, '_> {
             let product = Val { v: b.load(vector, place), dtype: self.online.accumulator };
             env.sources[self.online.acc.0 as usize] = Source::Register(product);
             let score = cast(b, env.eval(&self.online.score), self.online.accumulator).v;
-            let mut score = b.broadcast(score, plan.lanes as u32);
+            let mut score = b.broadcast(score, plan.vectors.lanes as u32);
             if let Some(mask) = mask {
                 score = b.select(mask, score, lowest);
             }
@@ -178,7 +182,7 @@ impl<'c> State<'c> {
     fn at(ctx: &Ctx<'c, '_>, env: &Env<'c, '_>, state: V<'c>, row: V<'c>) -> State<'c> {
         let b = env.b;
         let at = |array: u64, offset: V<'c>| {
-            b.address(b.byte_offset(state, array as i64), ctx.plan.scalar, offset)
+            b.address(b.byte_offset(state, array as i64), ctx.plan.vectors.scalar, offset)
         };
         State {
             top: at(ctx.layout.top, row),
@@ -203,15 +207,4 @@ fn highest<'c>(b: &Builder<'c>, mut v: V<'c>) -> V<'c> {
         width = half;
     }
     b.extract(v, 0)
-}
-
-/// Moves what does not depend on the key or the product out of the loop over keys.
-fn hoist(env: &mut Env<'_, '_>, expr: &Expr, n: einmesh_ir::IndexId, acc: einmesh_ir::ValueId) {
-    if !expr.loads().iter().any(|l| l.value == acc) {
-        // Nothing is written that an expression reads.
-        return env.hoist(expr, &[n], acc);
-    }
-    for child in expr.children() {
-        hoist(env, child, n, acc);
-    }
 }

@@ -3,7 +3,7 @@
 use super::reference::{Number, write};
 use einmesh_ir::{BinaryOp, DType, Expr, IndexId, Reducer, UnaryOp, ValueId};
 use einmesh_schedule::kernel::{
-    Body, Contraction, Kernel, Memory, Nest, Online, Range, Role, Stage, Target,
+    Body, Contraction, Kernel, Memory, Nest, Online, Range, Role, Stage, Sweep, Target,
 };
 
 /// A kernel under construction.
@@ -84,6 +84,11 @@ impl Make {
 
     pub fn online(mut self, online: Online) -> Kernel {
         self.kernel.body = Body::Online(online);
+        self.kernel
+    }
+
+    pub fn sweep(mut self, sweep: Sweep) -> Kernel {
+        self.kernel.body = Body::Sweep(sweep);
         self.kernel
     }
 

@@ -3,7 +3,9 @@
 use einmesh_ir::{
     BinaryOp, Bounds, DType, Expr, IndexId, Literal, Reducer, UnaryOp, ValueId, integer, rng,
 };
-use einmesh_schedule::kernel::{Body, Contraction, Kernel, Nest, Online, Role, Stage, Target};
+use einmesh_schedule::kernel::{
+    Body, Contraction, Kernel, Nest, Online, PointSum, Role, Stage, Sweep, Target,
+};
 
 /// A number of any dtype.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,6 +95,7 @@ pub fn run(kernel: &Kernel, operands: &mut [Vec<u8>], ints: &[i64]) {
         Body::Contraction(contraction) => ctx.contraction(contraction),
         Body::Siblings(siblings) => siblings.iter().for_each(|c| ctx.contraction(c)),
         Body::Online(online) => ctx.online(online),
+        Body::Sweep(sweep) => ctx.sweep(sweep),
         Body::Argsort { input, output, position } => ctx.argsort(*input, *output, *position),
     }
     let outside = kernel.values.iter().zip(ctx.memory).filter(|(v, _)| v.role != Role::Local);
@@ -213,6 +216,57 @@ impl Ctx<'_> {
                     ctx.put(&result.target, value, ctx.dtype(&result.value));
                 }
             });
+        });
+    }
+
+    fn sweep(&mut self, s: &Sweep) {
+        let wide = s.accumulator;
+        let set = |ctx: &mut Self, local: ValueId, value: f64| {
+            ctx.memory[local.0 as usize] = write(wide, Float(value));
+        };
+        self.each(&s.batch, &mut |ctx| {
+            // The weights of each sum at the points of m and n, row-major; none where the guard is false.
+            let mut weights: Vec<Option<Vec<f64>>> = Vec::new();
+            ctx.each(&[&s.m[..], &[s.n]].concat(), &mut |ctx| {
+                if !s.guard.as_ref().is_none_or(|g| ctx.eval(g).truth()) {
+                    return weights.push(None);
+                }
+                for product in &s.products {
+                    let mut sum = 0.0;
+                    ctx.each(&product.k, &mut |ctx| {
+                        sum += ctx.eval(&product.lhs).float() * ctx.eval(&product.rhs).float();
+                    });
+                    set(ctx, product.acc, sum);
+                }
+                for point in &s.points {
+                    let value = ctx.eval(&point.value).float();
+                    set(ctx, point.local, value);
+                }
+                let of = |sum: &PointSum| ctx.eval(&Expr::load(sum.weight, [])).float();
+                weights.push(Some(s.sums.iter().map(of).collect()));
+            });
+            let keys = ctx.extent(s.n) as usize;
+            for (number, sum) in s.sums.iter().enumerate() {
+                let (own, summed) = match sum.of_columns {
+                    true => (vec![s.n], s.m.clone()),
+                    false => (s.m.clone(), vec![s.n]),
+                };
+                ctx.each(&[own, sum.v.clone()].concat(), &mut |ctx| {
+                    let mut total = 0.0;
+                    ctx.each(&summed, &mut |ctx| {
+                        let row = s.m.iter().fold(0, |at, i| {
+                            at * ctx.extent(*i) as usize + ctx.at[i.0 as usize] as usize
+                        });
+                        let at = row * keys + ctx.at[s.n.0 as usize] as usize;
+                        if let Some(weights) = &weights[at] {
+                            total += weights[number] * ctx.eval(&sum.value).float();
+                        }
+                    });
+                    set(ctx, sum.acc, total);
+                    let value = ctx.eval(&sum.result);
+                    ctx.put(&sum.target, value, ctx.dtype(&sum.result));
+                });
+            }
         });
     }
 

@@ -1,12 +1,10 @@
 //! The range of keys of each row: what the guard's comparisons with the key amount to.
 
-use super::packed::at_row;
-use super::{Plan, drive::Ctx};
 use crate::build::{Cmp, Scalar, Ty, V};
-use crate::cpu::env::Env;
+use crate::cpu::env::{Env, Flat};
 use crate::cpu::nest::guard::conjuncts;
+use crate::cpu::phase::ALIGN;
 use einmesh_ir::{Affine, Atom, BinaryOp, Expr, IndexId};
-use einmesh_schedule::kernel::Online;
 
 /// A guard, taken apart.
 #[derive(Default)]
@@ -32,11 +30,11 @@ enum Limit<'e> {
 }
 
 impl<'e> Conditions<'e> {
-    /// Those of a kernel.
-    pub fn of(env: &Env<'_, '_>, online: &'e Online) -> Conditions<'e> {
+    /// Those of a guard on the keys, which `n` counts.
+    pub fn of(env: &Env<'_, '_>, guard: Option<&'e Expr>, n: IndexId) -> Conditions<'e> {
         let mut found = Conditions::default();
-        for condition in conjuncts(online.guard.as_ref()) {
-            match range_of(env, condition, online.n) {
+        for condition in conjuncts(guard) {
+            match range_of(env, condition, n) {
                 Some(range) => found.ranges.push(range),
                 None => found.points.push(condition),
             }
@@ -83,6 +81,29 @@ fn turned(op: BinaryOp) -> BinaryOp {
     }
 }
 
+/// The rows of a chunk, in groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'p> {
+    /// What counts the rows.
+    pub m: &'p [IndexId],
+    /// How many there are in all chunks.
+    pub all: u64,
+    /// Rows of a group.
+    pub of_group: u64,
+    /// Groups of a chunk.
+    pub groups: u64,
+    /// How many keys there are.
+    pub keys: u64,
+}
+
+impl Rows<'_> {
+    /// A row; rows beyond the last are at it.
+    pub fn at<'c, 'k>(&self, env: &Env<'c, 'k>, row: V<'c>) -> Env<'c, 'k> {
+        let last = env.b.index(self.all as i64 - 1);
+        env.with_flat(Flat::of(env, self.m, env.b.smin(row, last), None))
+    }
+}
+
 /// The ranges of a chunk's rows, in scratch memory: i32, of each row and of each group of rows.
 pub struct Bounds<'c> {
     /// Per row, the first key.
@@ -97,9 +118,9 @@ pub struct Bounds<'c> {
 
 impl Bounds<'_> {
     /// Bytes of each array.
-    pub fn bytes(plan: &Plan) -> [u64; 4] {
-        let size = |count: u64| (count * 4).next_multiple_of(super::ALIGN);
-        let (rows, groups) = (size(plan.padded_rows()), size(plan.groups()));
+    pub fn bytes(rows: Rows<'_>) -> [u64; 4] {
+        let size = |count: u64| (count * 4).next_multiple_of(ALIGN);
+        let (rows, groups) = (size(rows.groups * rows.of_group), size(rows.groups));
         [rows, rows, groups, groups]
     }
 }
@@ -121,23 +142,23 @@ impl<'c> Bounds<'c> {
     pub fn fill(
         &self,
         env: &Env<'c, '_>,
-        ctx: &Ctx<'c, '_>,
+        (rows, conditions): (Rows<'_>, &Conditions<'_>),
         first_row: V<'c>,
         part: (V<'c>, V<'c>),
     ) -> (V<'c>, V<'c>) {
-        let (b, plan) = (env.b, ctx.plan);
+        let b = env.b;
         let zero = b.index(0);
-        let none = [b.index(plan.keys as i64), zero];
+        let none = [b.index(rows.keys as i64), zero];
         let widest = |carried: &[V<'c>], low: V<'c>, high: V<'c>| {
             vec![b.smin(carried[0], low), b.smax(carried[1], high)]
         };
-        let all = b.for_carried(zero, b.index(plan.groups() as i64), 1, &none, |group, all| {
-            let size = plan.tile_rows as i64;
+        let all = b.for_carried(zero, b.index(rows.groups as i64), 1, &none, |group, all| {
+            let size = rows.of_group as i64;
             let top = b.mul(group, b.index(size));
             let of_group = b.for_carried(zero, b.index(size), 1, &none, |r, carried| {
                 let row = b.add(top, r);
-                let place = at_row(env, ctx.online, plan, b.add(first_row, row));
-                let (low, high) = range(&place, ctx, part);
+                let place = rows.at(env, b.add(first_row, row));
+                let (low, high) = range(&place, conditions, part);
                 // An empty range must not widen the group's.
                 let empty = b.cmp(Cmp::Ge, low, high);
                 let (low, high) = (b.select(empty, none[0], low), b.select(empty, none[1], high));
@@ -154,10 +175,14 @@ impl<'c> Bounds<'c> {
 }
 
 /// The keys of a row.
-fn range<'c>(env: &Env<'c, '_>, ctx: &Ctx<'c, '_>, part: (V<'c>, V<'c>)) -> (V<'c>, V<'c>) {
+fn range<'c>(
+    env: &Env<'c, '_>,
+    conditions: &Conditions<'_>,
+    part: (V<'c>, V<'c>),
+) -> (V<'c>, V<'c>) {
     let b = env.b;
     let (mut low, mut high) = part;
-    for condition in &ctx.conditions.ranges {
+    for condition in &conditions.ranges {
         let (op, limit) = match condition {
             Range::Row(condition) => {
                 high = b.select(env.eval(condition).v, high, b.index(0));
