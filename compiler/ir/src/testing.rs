@@ -14,6 +14,7 @@ mod attention;
 mod block;
 mod body;
 mod compute;
+mod gradient;
 mod random;
 mod siblings;
 #[cfg(test)]

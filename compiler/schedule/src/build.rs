@@ -6,6 +6,7 @@ use crate::kernel::{
     self, Body, Context, Contraction, Kernel, Memory, Nest, Range, Role, RowResult, Stage, Target,
 };
 use crate::online::{ACC, CONTEXT, LSE, Online, TOP, TOTAL};
+use crate::sweep::{self, Sweep};
 use crate::usage::Usage;
 use einmesh_ir::{
     Argsort, BinaryOp, Comprehension, DType, DimId, Expr, Id, IndexId, LoopVarId, MeshAxisId,
@@ -128,6 +129,66 @@ pub fn online(program: &Program, found: &Online) -> Launch {
         lse: LSE,
         context,
         results,
+    });
+    ctx.finish(name, body)
+}
+
+/// Sums over the points of matrix products as a kernel.
+pub fn sweep(program: &Program, found: &Sweep) -> Launch {
+    let mut ctx = Ctx::new(program);
+    for sum in &found.sums {
+        ctx.operand(sum.target.value, Role::Write);
+    }
+    let own: Vec<IndexId> = found
+        .indices
+        .iter()
+        .map(|index| {
+            let id = ctx.range(program, index.dim);
+            ctx.indices[id.index()].name.clone_from(&index.name);
+            id
+        })
+        .collect();
+    let accumulator = found.accumulator;
+    let products = found.products.iter().map(|p| p.acc);
+    for local in products.chain(found.points.iter().map(|p| p.local)).chain([sweep::SUM]) {
+        ctx.local(local, Memory { dtype: accumulator, extents: vec![], role: Role::Local });
+    }
+    let group = |ids: &[IndexId]| -> Vec<IndexId> { ids.iter().map(|i| own[i.index()]).collect() };
+    let products = found.products.iter().map(|p| kernel::Factors {
+        k: group(&p.k),
+        lhs: ctx.localise(&p.lhs, &own),
+        rhs: ctx.localise(&p.rhs, &own),
+        acc: p.acc,
+    });
+    let products = products.collect();
+    let points = found
+        .points
+        .iter()
+        .map(|p| kernel::Point { local: p.local, value: ctx.localise(&p.value, &own) });
+    let points = points.collect();
+    let sums = found.sums.iter().map(|s| kernel::PointSum {
+        v: group(&s.v),
+        value: ctx.localise(&s.value, &own),
+        result: ctx.localise(&s.result, &own),
+        target: Target {
+            subs: s.target.subs.iter().map(|e| ctx.localise(e, &own)).collect(),
+            ..s.target.clone()
+        },
+        ..s.clone()
+    });
+    let sums: Vec<kernel::PointSum> = sums.collect();
+    let names: Vec<&str> =
+        sums.iter().map(|s| program.values[s.target.value].name.as_str()).collect();
+    let name = joined(&names);
+    let body = Body::Sweep(kernel::Sweep {
+        batch: group(&found.batch),
+        m: group(&found.m),
+        n: own[found.n.index()],
+        accumulator,
+        products,
+        guard: found.guard.as_ref().map(|g| ctx.localise(g, &own)),
+        points,
+        sums,
     });
     ctx.finish(name, body)
 }

@@ -78,6 +78,19 @@ pub fn classify(program: &Program, c: &Comprehension) -> Option<Product> {
     Some(Product { batch, m, n, k, lhs, rhs, coefficients, dtype })
 }
 
+/// As [`classify`], of a comprehension whose guard may exclude whole sums: then the product has all of them, and the guard
+/// is told, where the sum is not 0.
+pub fn excluding(program: &Program, c: &Comprehension) -> Option<(Product, Option<Expr>)> {
+    let guard = c.guard.clone().filter(|g| !c.reduced_indices().any(|i| g.mentions(i)));
+    if guard.is_none() {
+        return Some((classify(program, c)?, None));
+    }
+    let product = classify(program, &Comprehension { guard: None, ..c.clone() })?;
+    // Factors are evaluated where the guard is false, too.
+    let anywhere = inline::in_range_everywhere([&product.lhs, &product.rhs].into_iter());
+    anywhere.then_some((product, guard))
+}
+
 /// The factors of the body that have indices, and those that have none.
 pub fn split(program: &Program, c: &Comprehension) -> (Vec<Expr>, Vec<Expr>) {
     let mut factors = Vec::new();

@@ -1,7 +1,7 @@
 //! Fusion into kernels: which comprehensions of a block run together.
 //!
-//! Three shapes are formed. Reductions over a matrix product that need not be stored take the whole of it
-//! ([`online`]). A matrix product takes the elementwise work on its result as its epilogue. A
+//! Four shapes are formed. Reductions over a matrix product that need not be stored take the whole of it
+//! ([`online`]), and so do sums that its points weigh ([`sweep`]). A matrix product takes the elementwise work on its result as its epilogue. A
 //! nest takes comprehensions that share outer indices and pass values along them: the passes of a
 //! softmax or a layer norm over one row, or the elementwise steps of an optimizer ([`pointwise`]).
 //!
@@ -12,6 +12,7 @@ mod pointwise;
 
 use crate::contraction::{self, Product};
 use crate::online::{self, Online};
+use crate::sweep::{self, Sweep};
 use crate::usage::{Usage, distinct_indices};
 use einmesh_ir::{Block, Comprehension, DimId, Expr, Op, Program, Reducer, ValueId};
 use std::collections::BTreeSet;
@@ -32,6 +33,8 @@ pub enum Unit {
     Products(Vec<Multiply>),
     /// Reductions over the rows of a matrix product.
     Online(Box<Online>),
+    /// Sums over the points of matrix products.
+    Sweep(Box<Sweep>),
     /// Comprehensions that share outer dims.
     Nest {
         /// The dims that all members have as free indices, in order; `None` if nothing asked for an
@@ -67,10 +70,10 @@ pub fn fuse(program: &Program, usage: &Usage, block: &Block) -> Vec<Unit> {
     let mut ctx =
         Ctx { program, usage, ops: &block.ops, taken: BTreeSet::new(), groups: Vec::new() };
     for found in online::find(program, usage, &block.ops) {
-        let at = |end: Option<&usize>| *end.expect("a match has members");
-        let (first, last) = (at(found.members.first()), at(found.members.last()));
-        ctx.taken.extend(&found.members);
-        ctx.groups.push(Group { first, last, unit: Unit::Online(Box::new(found)) });
+        ctx.take(&found.members.clone(), Unit::Online(Box::new(found)));
+    }
+    for found in sweep::find(program, usage, &block.ops) {
+        ctx.take(&found.members.clone(), Unit::Sweep(Box::new(found)));
     }
     for position in 0..block.ops.len() {
         if !ctx.taken.contains(&position) {
@@ -98,6 +101,17 @@ struct Ctx<'a> {
 }
 
 impl Ctx<'_> {
+    /// Makes a group of a match, unless another has one of its members.
+    fn take(&mut self, members: &[usize], unit: Unit) {
+        let ends = members.first().zip(members.last());
+        let Some((first, last)) = ends.filter(|_| !members.iter().any(|m| self.taken.contains(m)))
+        else {
+            return;
+        };
+        self.taken.extend(members);
+        self.groups.push(Group { first: *first, last: *last, unit });
+    }
+
     fn place(&mut self, position: usize) {
         let unit = match &self.ops[position] {
             Op::Compute(c) => {

@@ -1,7 +1,7 @@
 //! Scheduling: from a device's program to kernels, an order, and a static memory plan.
 //!
 //! The passes, in order: elementwise work is substituted into its readers ([`inline`]), comprehensions
-//! are grouped into kernels ([`online`], [`fuse`], [`siblings`], [`build`]), operations get an order ([`order`]), results
+//! are grouped into kernels ([`online`], [`sweep`], [`fuse`], [`siblings`], [`build`]), operations get an order ([`order`]), results
 //! go where they are wanted ([`place`]), values get memory ([`memory`]), and all of it becomes the manifest's steps ([`steps`]).
 //!
 //! Nothing here knows the target: a [`Kernel`] says what is computed on which memory,
@@ -20,6 +20,7 @@ mod panels;
 mod place;
 mod siblings;
 mod steps;
+mod sweep;
 mod text;
 mod usage;
 
@@ -60,6 +61,7 @@ pub fn schedule(spmd: &SpmdProgram) -> KernelGraph {
     let mut program = spmd.program.clone();
     inline::inline(&mut program);
     online::separate(&mut program);
+    online::recompute(&mut program);
     let panels = panels::pack(&mut program);
     let order = order::order(&mut program);
     let memory = memory::plan(&program, &order);

@@ -15,6 +15,8 @@
 //! values would have to be stored after all. Scores and weights that a program rounds to half precision stay
 //! in the accumulator's precision.
 
+mod again;
+mod delta;
 mod member;
 mod pick;
 mod wide;
@@ -22,12 +24,15 @@ mod wide;
 use crate::contraction::{self, Product};
 use crate::kernel::{self, RowResult};
 use crate::usage::Usage;
+pub use again::recompute;
 use einmesh_ir::{
     BinaryOp, Comprehension, DType, Expr, Id, Index, IndexId, Literal, Op, Program, ValueId,
 };
 use member::Known;
+pub use member::{conjuncts, is_zero};
 pub use pick::separate;
 use std::collections::BTreeMap;
+pub use wide::widened;
 
 /// Stand for the locals of the kernel: they are no values of the program.
 pub const ACC: ValueId = ValueId(u32::MAX - 1);
@@ -81,6 +86,7 @@ pub fn find(program: &Program, usage: &Usage, ops: &[Op]) -> Vec<Online> {
 }
 
 /// A match as it grows.
+#[derive(Clone)]
 struct Match<'a> {
     program: &'a Program,
     sum: &'a Comprehension,
@@ -98,6 +104,7 @@ struct Match<'a> {
 }
 
 /// What all reductions of a match share.
+#[derive(Clone)]
 struct Rows {
     n: IndexId,
     score: Expr,
@@ -105,14 +112,13 @@ struct Rows {
 }
 
 impl<'a> Match<'a> {
-    fn run(
+    /// The match of a product alone.
+    fn new(
         program: &'a Program,
-        usage: &Usage,
-        ops: &[Op],
         position: usize,
         sum: &'a Comprehension,
-        product: Product,
-    ) -> Option<Online> {
+        product: &Product,
+    ) -> Option<Match<'a>> {
         let wide = product.dtype.accumulator();
         let mut score = Expr::load(ACC, []);
         let mut this = Match {
@@ -132,6 +138,18 @@ impl<'a> Match<'a> {
         }
         let order: Vec<IndexId> = sum.free_indices().collect();
         this.known.insert(sum.out, Known::Score { order, score });
+        Some(this)
+    }
+
+    fn run(
+        program: &'a Program,
+        usage: &Usage,
+        ops: &[Op],
+        position: usize,
+        sum: &'a Comprehension,
+        product: Product,
+    ) -> Option<Online> {
+        let mut this = Match::new(program, position, sum, &product)?;
         let mut outside: Vec<(ValueId, usize)> = Vec::new();
         for (at, op) in ops.iter().enumerate().skip(position + 1) {
             let reads = crate::fuse::reads(op);
@@ -241,7 +259,7 @@ fn oriented(mut product: Product, n: IndexId) -> Option<Product> {
 }
 
 /// A number of a float dtype.
-fn float(dtype: DType, value: f64) -> Expr {
+pub fn float(dtype: DType, value: f64) -> Expr {
     Expr::Literal(Literal::Float(dtype, value))
 }
 

@@ -126,6 +126,10 @@ impl Ctx<'_> {
                     let launch = build::online(self.program, &online);
                     actions.push(self.launch(launch));
                 }
+                Unit::Sweep(sweep) => {
+                    let launch = build::sweep(self.program, &sweep);
+                    actions.push(self.launch(launch));
+                }
                 Unit::Nest { outer, members } => {
                     for store in members.iter().filter_map(|m| Some((m.store.as_ref()?, m.out))) {
                         actions.push(Action::Copy { from: store.0.base, to: store.1 });

@@ -90,7 +90,7 @@ impl Readings<'_> {
                     }
                 }
                 Unit::Nest { members, .. } => others.extend(members.iter().map(|c| c.out)),
-                Unit::Online(_) | Unit::Other(_) => {}
+                Unit::Online(_) | Unit::Sweep(_) | Unit::Other(_) => {}
             }
         }
         for op in &block.ops {

@@ -107,6 +107,7 @@ fn produces(unit: &Unit) -> Vec<ValueId> {
     match unit {
         Unit::Products(products) => products.iter().map(|p| p.writer().out).collect(),
         Unit::Online(online) => online.results.iter().map(|r| r.target.value).collect(),
+        Unit::Sweep(sweep) => sweep.sums.iter().map(|s| s.target.value).collect(),
         Unit::Nest { members, .. } => members.iter().map(|m| m.out).collect(),
         Unit::Other(Op::Compute(c)) => vec![c.out],
         Unit::Other(Op::Argsort(sort)) => vec![sort.out],

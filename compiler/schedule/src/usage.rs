@@ -34,6 +34,11 @@ impl Usage {
         self.uses[value]
     }
 
+    /// The reads of a value, if it was there when they were counted.
+    pub fn find(&self, value: ValueId) -> Option<Uses> {
+        self.uses.get(value).copied()
+    }
+
     fn block(&mut self, block: &Block) {
         for op in &block.ops {
             match op {

@@ -3,6 +3,7 @@
 use super::block::{Gen, Known};
 use super::body::Space;
 use super::compute::Draft;
+use super::gradient::Attention;
 use crate::arena::Id;
 use crate::dtype::DType;
 use crate::expr::*;
@@ -108,6 +109,27 @@ impl Gen<'_> {
             self.known.truncate(before);
         }
         self.known.retain(|k| k.value != context);
+        if total.is_none() && self.random.chance(40) {
+            let between = self.known.len();
+            self.attention_gradient(&Attention {
+                batch,
+                group,
+                rows,
+                all,
+                guard: guard.clone(),
+                weight,
+                q,
+                key,
+                val,
+                dtype,
+            });
+            let sums = ["d_q", "d_key", "d_val"];
+            let own = self.known.split_off(between.min(self.known.len()));
+            let name = |k: &Known| self.program.values[k.value].name.clone();
+            let own: Vec<Known> =
+                own.into_iter().filter(|k| sums.contains(&name(k).as_str())).collect();
+            self.known.extend(own);
+        }
         // An empty row divides by 0.
         let bound = if guard.is_none() { 2.0 } else { f64::INFINITY };
         let known = Known { value: context, dtype: DType::F32, dims: out, exact: false, bound };
@@ -189,7 +211,7 @@ impl Gen<'_> {
     }
 
     /// A comprehension over these dims.
-    fn member(
+    pub(super) fn member(
         &mut self,
         name: &str,
         free: &[DimId],

@@ -48,7 +48,8 @@ impl Known {
         matches!(self, Known::Score { .. } | Known::Weight { .. })
     }
 
-    fn order(&self) -> &[IndexId] {
+    /// The product's index of each dim.
+    pub fn order(&self) -> &[IndexId] {
         match self {
             Known::Score { order, .. }
             | Known::Weight { order, .. }
@@ -59,7 +60,7 @@ impl Known {
 }
 
 /// A comprehension's indices in the product's coordinates.
-struct Places(Vec<Option<IndexId>>);
+pub struct Places(pub Vec<Option<IndexId>>);
 
 impl Match<'_> {
     /// Takes in a comprehension that reads values with the product's points.
@@ -218,7 +219,7 @@ impl Match<'_> {
     }
 
     /// Where a comprehension's indices are, told by its loads of values with all points.
-    fn places(&self, c: &Comprehension) -> Option<Places> {
+    pub(super) fn places(&self, c: &Comprehension) -> Option<Places> {
         self.places_of(c, Known::has_all_points)
     }
 
@@ -294,7 +295,7 @@ impl Match<'_> {
     }
 
     /// An expression that reads nothing the match computes.
-    fn apart(&self, expr: &Expr, places: &Places) -> Option<Expr> {
+    pub(super) fn apart(&self, expr: &Expr, places: &Places) -> Option<Expr> {
         self.translated(expr.clone(), places, |_, _| None)
     }
 
@@ -331,7 +332,7 @@ impl Match<'_> {
         same.then_some(())
     }
 
-    fn is_guard(&self, guard: Option<&Expr>) -> bool {
+    pub(super) fn is_guard(&self, guard: Option<&Expr>) -> bool {
         let ours = self.rows.as_ref().map(|r| conjuncts(r.guard.as_ref()));
         ours.is_some_and(|ours| {
             let theirs = conjuncts(guard);
@@ -384,7 +385,8 @@ impl Match<'_> {
     }
 }
 
-fn is_zero(expr: &Expr) -> bool {
+/// Whether an expression is the constant 0 of a float type.
+pub fn is_zero(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(l) if match l {
         einmesh_ir::Literal::Float(_, x) => *x == 0.0,
         _ => false,
@@ -392,7 +394,7 @@ fn is_zero(expr: &Expr) -> bool {
 }
 
 /// The conditions of a guard, all of which must hold.
-fn conjuncts(guard: Option<&Expr>) -> Vec<&Expr> {
+pub fn conjuncts(guard: Option<&Expr>) -> Vec<&Expr> {
     match guard {
         None => vec![],
         Some(Expr::Binary(BinaryOp::And, a, b)) => {

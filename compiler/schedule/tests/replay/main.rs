@@ -31,6 +31,19 @@ fn attention_occurs() {
     assert!((0..300).filter(online).count() > 20);
 }
 
+/// What the generator makes of attention's gradients is scheduled as sums over points.
+#[test]
+fn gradients_of_attention_occur() {
+    let options = GenerateOptions { mode: Mode::Float, ..GenerateOptions::default() };
+    let sweep = |seed: &u64| {
+        let (program, _) = generate(*seed, &options);
+        let graph = schedule(&SpmdProgram::whole(program));
+        graph.kernels.iter().any(|k| matches!(k.body, Body::Sweep(_)))
+    };
+    let found = (0..1000).filter(sweep).count();
+    assert!(found > 2, "{found}");
+}
+
 /// What the generator makes of products with one factor is scheduled as siblings.
 #[test]
 fn siblings_occur() {
