@@ -1,10 +1,10 @@
 //! Evaluation of the IR's expressions, for one point or for a point per lane.
 
-use super::env::Env;
+use super::env::{Env, Source};
 use super::math;
 use super::value::{Val, cast, literal, register, round};
 use crate::build::{Cmp, Scalar, Ty, V};
-use einmesh_ir::{BinaryOp, DType, Expr, Literal, UnaryOp, rng};
+use einmesh_ir::{BinaryOp, Bounds, DType, Expr, Literal, Load, UnaryOp, rng};
 
 impl<'c> Env<'c, '_> {
     /// The number that an expression has here.
@@ -152,12 +152,14 @@ impl<'c> Env<'c, '_> {
     }
 
     /// Evaluates the largest parts of `expr` that mention none of `inner`, and remembers them. Done before
-    /// a loop over `inner`, it moves them out of the loop. Nothing that reads `written` is moved.
+    /// a loop over `inner`, it moves them out of the loop. Nothing that reads `written` is moved, and nothing that
+    /// is in range only where a guard holds (`guarded`): outside of the loop that is not known yet.
     pub fn hoist(
         &mut self,
         expr: &Expr,
         inner: &[einmesh_ir::IndexId],
         written: einmesh_ir::ValueId,
+        guarded: bool,
     ) {
         let trivial =
             matches!(expr, Expr::Literal(_) | Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_));
@@ -165,15 +167,36 @@ impl<'c> Env<'c, '_> {
             return;
         }
         let moves = !inner.iter().any(|i| expr.mentions(*i))
-            && !expr.loads().iter().any(|l| l.value == written);
+            && !expr.loads().iter().any(|l| l.value == written)
+            && !(guarded && !self.reads_in_range(expr));
         if moves {
             let value = self.eval(expr);
             self.known.push((expr, value));
             return;
         }
         for child in expr.children() {
-            self.hoist(child, inner, written);
+            self.hoist(child, inner, written, guarded);
         }
+    }
+
+    /// Whether an expression can be evaluated at every point of the kernel's indices, whatever guards say.
+    pub fn reads_in_range(&self, expr: &Expr) -> bool {
+        expr.loads().iter().all(|load| self.is_in_range(load))
+    }
+
+    fn is_in_range(&self, load: &Load) -> bool {
+        let Source::Memory { extents, .. } = &self.sources[load.value.0 as usize] else {
+            return true;
+        };
+        let fits = |sub: &Expr, extent: u64| match sub {
+            // Counters and coordinates are the same at all points.
+            Expr::Literal(_) | Expr::LoopVar(_) | Expr::Coord(_) => true,
+            sub => self.affine(sub).and_then(|form| self.range(&form)).is_some_and(|range| {
+                *range.start() >= 0 && u64::try_from(*range.end()).is_ok_and(|end| end < extent)
+            }),
+        };
+        load.bounds != Bounds::Proven
+            || load.subs.iter().zip(extents).all(|(sub, extent)| fits(sub, *extent))
     }
 }
 

@@ -102,6 +102,29 @@ fn softmax_with_a_causal_guard() {
     check_all(&[(causal_softmax(5), tolerance), (causal_softmax(67), tolerance)]);
 }
 
+/// What a guard keeps in range is not read where the guard does not hold, even if it could be read before a loop.
+#[test]
+fn a_guarded_load_is_not_read_too_early() {
+    let mut cases = Vec::new();
+    for (rows, columns) in [(3, 130), (64, 3), (33, 50), (1, 40)] {
+        for store in [false, true] {
+            let mut m = make(&format!("guarded load {rows}x{columns} {store}"));
+            let (x, y) = (m.read(DType::F32, &[rows - 1]), m.read(DType::F32, &[columns]));
+            let flags = m.read(DType::Bool, &[rows - 1]);
+            let out =
+                if store { m.update(DType::F32, &[rows]) } else { m.write(DType::F32, &[rows]) };
+            let (i, j) = (m.index(rows), m.index(columns));
+            let before = || vec![sub(idx(i), Expr::int(1))];
+            let body = mul(Expr::load(x, before()), load(y, &[j]));
+            let guard = and(le(Expr::int(1), idx(i)), Expr::load(flags, before()));
+            let mut stage = guarded(guard, reduce(Reducer::Sum, &[i], &[j], body, to(out, &[i])));
+            stage.target.store = store;
+            cases.push((m.nest(&[], vec![stage]), SUM));
+        }
+    }
+    check_all(&cases);
+}
+
 /// Arrays turned by squares of vectors: whole ones and rests, in several types, with arithmetic on the way.
 #[test]
 fn turned_arrays() {

@@ -54,18 +54,19 @@ pub fn round_down<'c>(b: &Builder<'c>, value: V<'c>, unit: u64) -> V<'c> {
     b.mul(b.udiv(value, unit), unit)
 }
 
-/// Moves what does not depend on a key or on numbers of its points, the locals, out of the loop over keys.
-pub fn hoist(env: &mut Env<'_, '_>, expr: &Expr, n: IndexId, locals: &[ValueId]) {
+/// Moves what does not depend on a key or on numbers of its points, the locals, out of the loop over keys; nothing that
+/// is in range only where a guard holds, if `guarded`.
+pub fn hoist(env: &mut Env<'_, '_>, expr: &Expr, n: IndexId, locals: &[ValueId], guarded: bool) {
     match expr.loads().iter().find(|l| locals.contains(&l.value)) {
         Some(_) => {
             for child in expr.children() {
-                hoist(env, child, n, locals);
+                hoist(env, child, n, locals, guarded);
             }
         }
         // Nothing is written that the expression reads.
         None => {
             if let Some(local) = locals.first() {
-                env.hoist(expr, &[n], *local);
+                env.hoist(expr, &[n], *local, guarded);
             }
         }
     }

@@ -84,7 +84,7 @@ pub fn hoist_without_acc(
     written: ValueId,
 ) {
     if !expr.loads().iter().any(|l| l.value == acc) {
-        return env.hoist(expr, inner, written);
+        return env.hoist(expr, inner, written, false);
     }
     for child in expr.children() {
         hoist_without_acc(env, child, acc, inner, written);

@@ -198,9 +198,10 @@ impl Ctx<'_> {
     }
 
     fn hoist(&self, env: &mut Env<'_, '_>, inner: &[IndexId]) {
-        env.hoist(&self.stage.body, inner, self.stage.target.value);
+        let guarded = !self.conditions.is_empty();
+        env.hoist(&self.stage.body, inner, self.stage.target.value, guarded);
         for condition in &self.conditions {
-            env.hoist(condition, inner, self.stage.target.value);
+            env.hoist(condition, inner, self.stage.target.value, guarded);
         }
     }
 
@@ -280,11 +281,15 @@ impl Ctx<'_> {
         let mut all: Option<V<'c>> = None;
         for condition in conditions {
             // What is to the right of a condition may rely on it.
-            let place = match (all, env.lanes) {
-                (Some(mask), Some(_)) => env.masked(mask),
-                _ => env.clone(),
-            };
-            all = Some(env.conjunction(all, place.eval(condition).v));
+            all = Some(match (all, env.lanes) {
+                (Some(before), None) if !env.reads_in_range(condition) => {
+                    let b = env.b;
+                    let no = || vec![b.int(Ty::scalar(Scalar::I1), 0)];
+                    b.if_else(before, || vec![env.eval(condition).v], no)[0]
+                }
+                (Some(mask), Some(_)) => env.conjunction(all, env.masked(mask).eval(condition).v),
+                _ => env.conjunction(all, env.eval(condition).v),
+            });
         }
         all
     }

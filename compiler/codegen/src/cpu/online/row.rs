@@ -26,9 +26,10 @@ impl<'c> Ctx<'c, '_> {
         let mut env = plan.rows_of(self.online).at(env, b.add(first_row, of_chunk));
         env.lanes = Some(plan.vectors.lanes as u32);
         let (n, acc) = (self.online.n, self.online.acc);
-        hoist(&mut env, &self.online.score, n, &[acc]);
+        let guarded = self.online.guard.is_some();
+        hoist(&mut env, &self.online.score, n, &[acc], guarded);
         for condition in &self.conditions.points {
-            hoist(&mut env, condition, n, &[acc]);
+            hoist(&mut env, condition, n, &[acc], guarded);
         }
         let low = self.bounds.get(&env, self.bounds.low, of_chunk);
         let high = self.bounds.get(&env, self.bounds.high, of_chunk);

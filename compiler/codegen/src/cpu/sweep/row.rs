@@ -25,7 +25,7 @@ impl<'c> Ctx<'c, '_> {
             products.chain(self.sweep.points.iter().map(|p| p.local)).collect();
         let points = self.sweep.points.iter().map(|p| &p.value);
         for expr in points.chain(self.conditions.points.iter().copied()) {
-            hoist(&mut env, expr, self.sweep.n, &locals);
+            hoist(&mut env, expr, self.sweep.n, &locals, self.sweep.guard.is_some());
         }
         let low = self.bounds.get(&env, self.bounds.low, of_block);
         let high = self.bounds.get(&env, self.bounds.high, of_block);
