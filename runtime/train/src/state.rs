@@ -6,7 +6,7 @@ use einmesh_artifact::{DType, Manifest, Tensor};
 /// The roles of a step's arguments and results.
 ///
 /// The *state* are the `inout` arguments. The part of it that is the model, an argument or field named `p` or
-/// `params`, is saved under the names that its tensors have in checkpoints.
+/// `params`, is saved under the names that its tensors have in checkpoints. So is an average of it, named `ema`.
 #[derive(Clone, Debug)]
 pub struct Roles {
     /// The leaves of the `inout` arguments.
@@ -24,8 +24,21 @@ pub struct Leaf {
     pub input: usize,
     /// Where its new value is in [`Manifest::outputs`].
     pub output: usize,
-    /// For leaves of the model, the name in a checkpoint, one `{}` per stacked dim.
+    /// What it is a part of.
+    pub kind: Kind,
+    /// For leaves of the model and its average, the name in a checkpoint, one `{}` per stacked dim.
     pub tensor: Option<String>,
+}
+
+/// What a leaf of the state belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The parameters.
+    Model,
+    /// An average of them.
+    Average,
+    /// The rest.
+    Other,
 }
 
 /// The arguments of a step that training feeds.
@@ -48,11 +61,10 @@ impl Roles {
         let mut roles = Roles { state: Vec::new(), batch: Vec::new(), numbers: Vec::new() };
         for (input, output) in updated.iter().enumerate() {
             match output {
-                Some(output) => roles.state.push(Leaf {
-                    input,
-                    output: *output,
-                    tensor: model_tensor(&manifest.inputs[input]),
-                }),
+                Some(output) => {
+                    let (kind, tensor) = kind_of(&manifest.inputs[input]);
+                    roles.state.push(Leaf { input, output: *output, kind, tensor });
+                }
                 None => roles.batch.push(input),
             }
         }
@@ -121,19 +133,26 @@ impl Roles {
     }
 }
 
-/// The checkpoint's name of a leaf of the model: without the name of the field that holds the model.
-fn model_tensor(leaf: &Tensor) -> Option<String> {
-    let is_model = |name: &str| ["p", "params"].contains(&name);
-    let (argument, rest) = leaf.path.split_once('.')?;
-    if is_model(argument) {
-        return Some(leaf.tensor.clone());
+/// What a leaf belongs to, and its name in a checkpoint: without the name of the field that holds the model.
+fn kind_of(leaf: &Tensor) -> (Kind, Option<String>) {
+    let named = |name: &str| match name {
+        "p" | "params" => Kind::Model,
+        "ema" => Kind::Average,
+        _ => Kind::Other,
+    };
+    let Some((argument, rest)) = leaf.path.split_once('.') else {
+        return (Kind::Other, None);
+    };
+    if named(argument) != Kind::Other {
+        return (named(argument), Some(leaf.tensor.clone()));
     }
-    let (field, _) = rest.split_once('.')?;
-    if !is_model(field) {
-        return None;
+    match rest.split_once('.').map(|(field, _)| (field, named(field))) {
+        None | Some((_, Kind::Other)) => (Kind::Other, None),
+        Some((field, kind)) => {
+            let tensor = leaf.tensor.strip_prefix(field).and_then(|rest| rest.strip_prefix('.'));
+            (kind, Some(tensor.unwrap_or(&leaf.tensor).to_owned()))
+        }
     }
-    let tensor = leaf.tensor.strip_prefix(field).and_then(|rest| rest.strip_prefix('.'));
-    Some(tensor.unwrap_or(&leaf.tensor).to_owned())
 }
 
 #[cfg(test)]
@@ -155,12 +174,14 @@ mod tests {
 
     #[test]
     fn the_model_is_named_as_in_its_own_checkpoint() {
-        let of = |path, tensor| model_tensor(&leaf(path, tensor));
+        let of = |path, tensor| kind_of(&leaf(path, tensor)).1;
         assert_eq!(of("s.p.h.w", "p.h.{}.w").as_deref(), Some("h.{}.w"));
         assert_eq!(of("p.wte", "wte.weight").as_deref(), Some("wte.weight"));
         assert_eq!(of("s.params.wte", "params.wte.weight").as_deref(), Some("wte.weight"));
         assert_eq!(of("s.m.wte", "m.wte.weight"), None);
         assert_eq!(of("s.step", "step"), None);
         assert_eq!(of("p", "p"), None);
+        assert_eq!(of("s.ema.wte", "ema.wte.weight").as_deref(), Some("wte.weight"));
+        assert_eq!(kind_of(&leaf("s.ema.wte", "ema.wte.weight")).0, Kind::Average);
     }
 }

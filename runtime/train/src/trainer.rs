@@ -3,7 +3,7 @@
 use crate::checkpoint::{self, Directory, Loaded, Saved};
 use crate::data::Batch;
 use crate::error::TrainError;
-use crate::state::{Roles, Rows};
+use crate::state::{Kind, Roles, Rows};
 use einmesh_artifact::Manifest;
 use einmesh_exec::tensors::{self, ElementType, SafeTensors, Tensor, Value};
 use einmesh_exec::{Module, Options, Results, Session, StepTime};
@@ -52,7 +52,7 @@ impl Trainer {
 
     /// How many numbers the model has.
     pub fn parameters(&self) -> u64 {
-        let model = self.roles.state.iter().filter(|leaf| leaf.tensor.is_some());
+        let model = self.roles.state.iter().filter(|leaf| leaf.kind == Kind::Model);
         model.map(|leaf| self.manifest().inputs[leaf.input].shape().iter().product::<u64>()).sum()
     }
 

@@ -268,6 +268,99 @@ fn recipes_train_gpt2_alike_on_every_mesh() {
     }
 }
 
+/// Adafactor's moments, the average, the scale and what was accumulated are kept in checkpoints, and do not depend on
+/// the mesh but for rounding.
+#[test]
+fn a_recipe_of_everything_resumes_bitwise() {
+    let d = Directory::with_text("everything");
+    let run = |directory: &str, steps: &str, more: &[&str]| {
+        let checkpoint = format!("--checkpoint={directory}");
+        let recipe = [
+            "train",
+            "bigram.ein",
+            "--loss=loss",
+            "--optimizer=adafactor",
+            "--loss-scale=dynamic",
+            "--ema=0.9",
+            "--accumulate=3",
+            "--weight-decay=0.01",
+            "--validate-every=2",
+            "--metrics=m.jsonl",
+            &checkpoint,
+            steps,
+        ];
+        d.einmesh(&[&recipe, &TEXT, more]).data();
+    };
+    let bytes = |directory: &str| {
+        let files = ["model", "average", "state"];
+        files.map(|name| d.bytes(&format!("{directory}/step-00000006/{name}.safetensors")))
+    };
+    run("unbroken", "--steps=6", &[]);
+    let whole = d.losses("m.jsonl");
+    assert!(whole.windows(2).all(|w| w[1] < w[0] - 1e-3), "{whole:?}");
+    run("broken", "--steps=3", &[]);
+    run("broken", "--steps=6", &["--resume"]);
+    assert!(bytes("unbroken") == bytes("broken"));
+    let open = |name: &str| SafeTensors::open(&d.path(name)).expect("tensors");
+    let average = open("unbroken/step-00000006/average.safetensors");
+    assert_eq!(average.names().collect::<Vec<&str>>(), ["table.weight"]);
+    let state = open("unbroken/step-00000006/state.safetensors");
+    let names: Vec<&str> = state.names().collect();
+    assert_eq!(names, ["s.c.table", "s.good", "s.n", "s.r.table", "s.scale"]);
+    run("parted", "--steps=6", &["--mesh=data=2", "--shard=data=B", "--fsdp=data=Params"]);
+    for (a, b) in whole.iter().zip(d.losses("m.jsonl")) {
+        assert!((a - b).abs() <= 1e-5 * a, "{a} on one device, {b} on two");
+    }
+}
+
+/// A scale that is a power of two changes no bit; one that is too large is halved, by steps that learn nothing.
+#[test]
+fn losses_are_scaled_as_far_as_gradients_are_finite() {
+    let d = Directory::with_text("scaled");
+    let losses = |file: &str, more: &[&str]| {
+        let run = ["train", file, "--loss=loss", "--steps=8", "--metrics=m.jsonl", "--clip=1"];
+        d.einmesh(&[&run, &TEXT, more]).data();
+        d.losses("m.jsonl")
+    };
+    let plain = losses("bigram.ein", &[]);
+    assert_eq!(plain, losses("bigram.ein", &["--loss-scale=1024"]));
+    assert_eq!(plain, losses("bigram.ein", &["--loss-scale=dynamic"]));
+    d.write(
+        "half.ein",
+        "dim B = 4, T = 16, V = 256
+record Params { w: f32[V] = zeros }
+export fn loss(p: Params, tokens: i32[B,T], targets: i32[B,T]) -> f32 {
+  e[b,t] = f16(p.w[tokens[b,t]])
+  out    = 8 * f32(mean[b,t]((e[b,t] - 1)^2))
+}
+",
+    );
+    let found = losses("half.ein", &["--loss-scale=dynamic", "--optimizer=lion", "--lr=0.1"]);
+    let scales: Vec<f64> = d
+        .text("m.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str::<Json>(line).expect("JSON")["loss_scale"].as_f64())
+        .map(|scale| scale.expect("a number"))
+        .collect();
+    // The largest f16 is 65504, and the mean's adjoint is 8 times the scale.
+    assert_eq!(scales, [65536.0, 32768.0, 16384.0, 8192.0, 4096.0, 4096.0, 4096.0, 4096.0]);
+    assert_eq!(found[..5], [8.0; 5]);
+    assert!(found[5..].windows(2).all(|w| w[1] < w[0]) && found[5] < 8.0, "{found:?}");
+}
+
+#[test]
+fn options_that_mean_nothing_are_refused() {
+    let d = Directory::with_text("meaningless");
+    let refused = |more: &[&str], says: &[&str]| {
+        let run = ["train", "bigram.ein", "--loss=loss", "--steps=1"];
+        d.einmesh(&[&run, &TEXT, more]).fails(2, says);
+    };
+    refused(&["--optimizer=adafactor", "--betas=0.9,0.9"], &["--betas", "no effect"]);
+    refused(&["--ema=1"], &["--ema 1", "from 0 to below 1"]);
+    refused(&["--loss-scale=-2"], &["--loss-scale", "above 0, or `dynamic`"]);
+    refused(&["--loss-scale=often"], &["above 0, or `dynamic`"]);
+}
+
 #[test]
 fn what_cannot_be_trained_is_refused_with_a_way_out() {
     let d = Directory::with_text("refused");

@@ -3,6 +3,7 @@
 use crate::args::CompileOptions;
 use clap::{Args as ClapArgs, ValueEnum};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Arguments of `train`.
 #[derive(ClapArgs, Clone, Debug)]
@@ -93,7 +94,7 @@ pub struct Recipe {
     /// What makes new parameters of gradients [default: adamw].
     #[arg(long, value_name = "NAME", conflicts_with = "step")]
     pub optimizer: Option<Optimizer>,
-    /// The learning rate, at its peak [default: 1e-3].
+    /// The learning rate, at its peak; of adafactor the most it can be, times a leaf's size [default: 1e-3; adafactor: 1e-2].
     #[arg(long, value_name = "X", conflicts_with = "step")]
     pub lr: Option<f64>,
     /// How the two averages of adamw and lion forget [default: 0.9,0.95; lion: 0.9,0.99].
@@ -105,10 +106,10 @@ pub struct Recipe {
         conflicts_with = "step"
     )]
     pub betas: Option<Vec<f64>>,
-    /// What adamw adds to its divisor [default: 1e-8].
+    /// What adamw adds to its divisor, and adafactor to squares [default: 1e-8; adafactor: 1e-30].
     #[arg(long, value_name = "X", conflicts_with = "step")]
     pub eps: Option<f64>,
-    /// How matrices shrink, times the rate [default: 0.1; sgd: 0].
+    /// How leaves with two axes or more shrink, times the rate; biases and norms do not [default: 0.1; sgd, adafactor: 0].
     #[arg(long, value_name = "X", conflicts_with = "step")]
     pub weight_decay: Option<f64>,
     /// How the average of sgd forgets [default: 0.9].
@@ -129,6 +130,34 @@ pub struct Recipe {
     /// Add the gradients of M batches up before each update.
     #[arg(long, value_name = "M", conflicts_with = "step", value_parser = clap::value_parser!(u64).range(1..))]
     pub accumulate: Option<u64>,
+    /// Take gradients of the loss times S, so that small ones are not lost in half precision; a step whose gradients
+    /// are not finite changes nothing. `dynamic`: from 65536, halved by such a step, doubled after 2000 others.
+    #[arg(long, value_name = "S|dynamic", conflicts_with = "step")]
+    pub loss_scale: Option<LossScale>,
+    /// Keep an average of the parameters that forgets like this, 0.999; validation is of the average.
+    #[arg(long, value_name = "DECAY", conflicts_with = "step")]
+    pub ema: Option<f64>,
+}
+
+/// What the loss is multiplied by before gradients are taken.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum LossScale {
+    /// The same at each step.
+    Fixed(f64),
+    /// As large as gradients allow.
+    Dynamic,
+}
+
+impl FromStr for LossScale {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<LossScale, String> {
+        match (text, text.parse()) {
+            ("dynamic", _) => Ok(LossScale::Dynamic),
+            (_, Ok(scale)) if f64::is_finite(scale) && scale > 0.0 => Ok(LossScale::Fixed(scale)),
+            _ => Err("expected a number above 0, or `dynamic`".to_owned()),
+        }
+    }
 }
 
 /// The optimizers of models/std/optimizers.ein.
@@ -140,6 +169,8 @@ pub enum Optimizer {
     Sgd,
     /// The sign of an interpolated momentum.
     Lion,
+    /// Moments by rows and columns, steps relative to the parameters.
+    Adafactor,
 }
 
 /// The schedules of models/std/optimizers.ein.

@@ -3,7 +3,7 @@
 //! A made step is a program like any other: text that imports the model and the optimizers, which
 //! `--emit` shows and diagnostics quote.
 
-use super::options::{Optimizer, Recipe, Schedule, Train};
+use super::options::{LossScale, Optimizer, Recipe, Schedule, Train};
 use crate::commands::Stop;
 use einmesh_diagnostics::SourceMap;
 use einmesh_driver::Source;
@@ -156,18 +156,27 @@ struct Made<'a> {
     decorators: Vec<String>,
 }
 
+/// What an optimizer keeps besides the parameters, and how it makes new ones.
+struct Update {
+    /// Its fields of the state: names and types.
+    moments: Vec<(&'static str, String)>,
+    /// Binds `p1`, and each moment with a 1 after its name.
+    statement: String,
+}
+
 impl Made<'_> {
     fn text(&self) -> Result<String, Stop> {
-        let (optimizer, update) = self.update()?;
-        let params = &self.params;
-        let micro = self.recipe.accumulate;
-        let moments: &[&str] = if optimizer == Optimizer::Adamw { &["m", "v"] } else { &["m"] };
-        let fields: Vec<String> = moments.iter().map(|m| format!("{m}: {params}")).collect();
-        let zeros: Vec<String> = moments.iter().map(|m| format!("{m}: zero")).collect();
-        let (fields, zeros) = (fields.join(", "), zeros.join(", "));
-        let (given, step_given) = (self.arguments(None), self.arguments(micro));
-        let (passed, step_passed) = (self.passed(""), self.passed("[micro]"));
-        let Made { file, loss, .. } = self;
+        let update = self.update()?;
+        let Made { file, loss, params, recipe, .. } = self;
+        let micro = recipe.accumulate;
+        let average = self.average()?;
+        let dynamic = recipe.loss_scale == Some(LossScale::Dynamic);
+        let mut state: Vec<(&str, &str, &str)> =
+            update.moments.iter().map(|(name, ty)| (*name, ty.as_str(), "0")).collect();
+        state.extend(average.map(|_| ("ema", params.as_str(), "p")));
+        if dynamic {
+            state.extend([("scale", "f32", "65536.0"), ("good", "i32", "0")]);
+        }
         let mut text = format!(
             "// The training step that `einmesh train` makes of `{loss}` in {file}.\n\
              use \"{file}\": *\nuse \"std/optimizers.ein\": *\n"
@@ -175,26 +184,89 @@ impl Made<'_> {
         if let Some(micro) = micro {
             let _ = writeln!(text, "dim Micro = {micro}");
         }
+        let list = |each: fn(&(&str, &str, &str)) -> String| -> String {
+            state.iter().map(each).collect()
+        };
+        let fields = list(|(name, ty, _)| format!("{name}: {ty}, "));
+        let starts = list(|(name, ty, start)| format!("  {name}0: {ty} = {start}\n"));
+        let started = list(|(name, ..)| format!("{name}: {name}0, "));
+        let (given, step_given) = (self.arguments(None), self.arguments(micro));
+        let passed = self.passed("");
+        // What is validated is what the run is for.
+        let model = if average.is_some() { "s.ema" } else { "s.p" };
+        let also = if dynamic { ", loss_scale: f32" } else { "" };
         let _ = write!(
             text,
-            "\nrecord TrainState {{ p: {params}, {fields}, n: i32 }}\n\n\
-             export fn train_start(p: {params}) -> (s: TrainState) {{\n  \
-               zero: {params} = 0\n  \
-               s = TrainState(p: p, {zeros}, n: 0)\n}}\n\n\
+            "\nrecord TrainState {{ p: {params}, {fields}n: i32 }}\n\n\
+             export fn train_start(p: {params}) -> (s: TrainState) {{\n\
+               {starts}  s = TrainState(p: p, {started}n: 0)\n}}\n\n\
              export fn train_init(r: rng) -> (s: TrainState) {{\n  \
                p: {params} = initial(r)\n  \
                s = train_start(p)\n}}\n\n\
              export fn train_validate(inout s: TrainState{given}) -> (loss: f32) {{\n  \
-               loss = f32({loss}(s.p{passed}))\n}}\n\n\
-             export fn train_step(inout s: TrainState{step_given}) -> (loss: f32, grad_norm: f32, lr: f32) {{\n"
+               loss = f32({loss}({model}{passed}))\n}}\n\n\
+             export fn train_step(inout s: TrainState{step_given}) -> (loss: f32, grad_norm: f32, lr: f32{also}) {{\n"
         );
-        match micro {
+        self.gradients(&mut text);
+        match recipe.clip {
+            Some(most) => {
+                let _ = writeln!(text, "  (g, grad_norm) = clip_by_norm(raw, {})", number(most));
+            }
+            None => text.push_str("  g         = raw\n  grad_norm = global_norm(raw)\n"),
+        }
+        let _ = write!(text, "  n  = s.n + 1\n  lr = {}\n{}", self.rate(), update.statement);
+        let mut new: Vec<(&str, String)> = vec![("p", "p1".to_owned())];
+        new.extend(update.moments.iter().map(|(name, _)| (*name, format!("{name}1"))));
+        new.extend(average.map(|rate| ("ema", format!("ema(s.ema, p1, {})", number(rate)))));
+        new.push(("n", "n".to_owned()));
+        if recipe.loss_scale.is_some() {
+            text.push_str("  ok = isfinite(grad_norm)\n");
+        }
+        if dynamic {
+            text.push_str(
+                "  loss_scale = s.scale\n  \
+                   good    = where(ok, s.good + 1, 0)\n  \
+                   s.scale = where(ok, where(good == 2000, 2.0, 1.0), 0.5) * s.scale\n  \
+                   s.good  = where(good == 2000, 0, good)\n",
+            );
+        }
+        for (name, value) in new {
+            let _ = match recipe.loss_scale {
+                Some(_) => writeln!(text, "  s.{name} = where(ok, {value}, s.{name})"),
+                None => writeln!(text, "  s.{name} = {value}"),
+            };
+        }
+        text.push_str("}\n");
+        self.plans(&mut text);
+        Ok(text)
+    }
+
+    /// How the average of parameters forgets.
+    fn average(&self) -> Result<Option<f64>, Stop> {
+        match self.recipe.ema {
+            Some(rate) if !(0.0..1.0).contains(&rate) => {
+                Err(Stop::Usage(format!("`--ema {rate}` is not from 0 to below 1")))
+            }
+            rate => Ok(rate),
+        }
+    }
+
+    /// The statements that bind `loss` and, of one batch or the sum over several, `raw`.
+    fn gradients(&self, text: &mut String) {
+        let Made { loss, params, .. } = self;
+        let scale = self.recipe.loss_scale.map(|scale| match scale {
+            LossScale::Fixed(scale) => number(scale),
+            LossScale::Dynamic => "s.scale".to_owned(),
+        });
+        let scaled = scale.as_ref().map(|scale| format!(" * {scale}")).unwrap_or_default();
+        match self.recipe.accumulate {
             None => {
                 let _ = write!(
                     text,
-                    "  value = f32({loss}(s.p{passed}))\n  \
-                       raw   = grad[s.p](value)\n  \
-                       loss  = value\n"
+                    "  value = f32({loss}(s.p{}))\n  \
+                       raw   = grad[s.p](value{scaled})\n  \
+                       loss  = value\n",
+                    self.passed("")
                 );
             }
             Some(_) => {
@@ -203,31 +275,29 @@ impl Made<'_> {
                     "  raw: {params} = 0\n  \
                        loss = 0.0\n  \
                        for micro in Micro {{\n    \
-                         value = f32({loss}(s.p{step_passed})) / Micro\n    \
-                         raw   = raw + grad[s.p](value)\n    \
-                         loss  = loss + value\n  }}\n"
+                         value = f32({loss}(s.p{})) / Micro\n    \
+                         raw   = raw + grad[s.p](value{scaled})\n    \
+                         loss  = loss + value\n  }}\n",
+                    self.passed("[micro]")
                 );
             }
         }
-        match self.recipe.clip {
-            Some(most) => {
-                let _ = writeln!(text, "  (g, grad_norm) = clip_by_norm(raw, {})", number(most));
-            }
-            None => text.push_str("  g         = raw\n  grad_norm = global_norm(raw)\n"),
+        if let Some(scale) = scale {
+            let _ = writeln!(text, "  raw   = raw / {scale}");
         }
-        let _ = write!(text, "  n  = s.n + 1\n  lr = {}\n{update}  s.n = n\n}}\n", self.rate());
-        self.plans(&mut text);
-        Ok(text)
     }
 
-    /// The optimizer and the statements that update the state.
-    fn update(&self) -> Result<(Optimizer, String), Stop> {
+    /// The optimizer.
+    fn update(&self) -> Result<Update, Stop> {
         let r = self.recipe;
         let optimizer = r.optimizer.unwrap_or(Optimizer::Adamw);
-        let unused = match optimizer {
-            Optimizer::Adamw => [("--momentum", r.momentum.is_some()), ("", false)],
-            Optimizer::Sgd => [("--betas", r.betas.is_some()), ("--eps", r.eps.is_some())],
-            Optimizer::Lion => [("--momentum", r.momentum.is_some()), ("--eps", r.eps.is_some())],
+        let (betas, eps) = (("--betas", r.betas.is_some()), ("--eps", r.eps.is_some()));
+        let momentum = ("--momentum", r.momentum.is_some());
+        let unused: &[(&str, bool)] = match optimizer {
+            Optimizer::Adamw => &[momentum],
+            Optimizer::Sgd => &[betas, eps],
+            Optimizer::Lion => &[momentum, eps],
+            Optimizer::Adafactor => &[momentum, betas],
         };
         if let Some((name, _)) = unused.iter().find(|(_, given)| *given) {
             return Err(Stop::Usage(format!(
@@ -240,30 +310,41 @@ impl Made<'_> {
             Some(_) => Err(Stop::Usage("`--betas` takes two numbers: 0.9,0.95".to_owned())),
         };
         let decay = |default: f64| number(r.weight_decay.unwrap_or(default));
-        let call = match optimizer {
+        let eps = |default: f64| number(r.eps.unwrap_or(default));
+        let whole = |name: &'static str| (name, self.params.clone());
+        let part = |name: &'static str, part: &str| (name, format!("{part}({})", self.params));
+        let (moments, call) = match optimizer {
             Optimizer::Adamw => {
                 let [b1, b2] = betas([0.9, 0.95])?;
-                let (eps, wd) = (number(r.eps.unwrap_or(1e-8)), decay(0.1));
-                format!(
-                    "  (p1, m1, v1) = adamw(s.p, g, s.m, s.v, n, lr, {b1}, {b2}, {eps}, {wd})\n  s.v = v1\n"
-                )
+                let rest = format!("{b1}, {b2}, {}, {}", eps(1e-8), decay(0.1));
+                (vec![whole("m"), whole("v")], format!("adamw(s.p, g, s.m, s.v, n, lr, {rest})"))
             }
             Optimizer::Sgd => {
                 let (momentum, wd) = (number(r.momentum.unwrap_or(0.9)), decay(0.0));
-                format!("  (p1, m1) = sgd(s.p, g, s.m, lr, {momentum}, {wd})\n")
+                (vec![whole("m")], format!("sgd(s.p, g, s.m, lr, {momentum}, {wd})"))
             }
             Optimizer::Lion => {
                 let [b1, b2] = betas([0.9, 0.99])?;
-                format!("  (p1, m1) = lion(s.p, g, s.m, lr, {b1}, {b2}, {})\n", decay(0.1))
+                (vec![whole("m")], format!("lion(s.p, g, s.m, lr, {b1}, {b2}, {})", decay(0.1)))
+            }
+            Optimizer::Adafactor => {
+                let rest = format!("eps: {}, wd: {}", eps(1e-30), decay(0.0));
+                let moments = vec![part("r", "rows"), part("c", "columns")];
+                (moments, format!("adafactor(s.p, g, s.r, s.c, n, lr, {rest})"))
             }
         };
-        Ok((optimizer, format!("{call}  s.p = p1\n  s.m = m1\n")))
+        let results: String = moments.iter().map(|(name, _)| format!(", {name}1")).collect();
+        Ok(Update { moments, statement: format!("  (p1{results}) = {call}\n") })
     }
 
     /// The learning rate at step `n`.
     fn rate(&self) -> String {
         let r = self.recipe;
-        let peak = number(r.lr.unwrap_or(1e-3));
+        let peak = match r.optimizer {
+            Some(Optimizer::Adafactor) => 1e-2,
+            _ => 1e-3,
+        };
+        let peak = number(r.lr.unwrap_or(peak));
         let (warm, steps) = (number(r.warmup.unwrap_or(0) as f64), number(self.steps as f64));
         let least = |default: f64| number(r.least_lr.unwrap_or(default));
         match r.schedule.unwrap_or(Schedule::Constant) {

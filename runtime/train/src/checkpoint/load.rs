@@ -1,9 +1,9 @@
 //! Reading checkpoints.
 
 use super::directory::check_format;
-use super::{MANIFEST, MODEL, STATE, Saved};
+use super::{AVERAGE, MANIFEST, MODEL, STATE, Saved};
 use crate::error::TrainError;
-use crate::state::Roles;
+use crate::state::{Kind, Leaf, Roles};
 use einmesh_artifact::{Manifest, hex};
 use einmesh_exec::Session;
 use einmesh_exec::tensors::{self, SafeTensors, Value};
@@ -20,6 +20,8 @@ pub struct Loaded {
     /// What the run had come to.
     pub saved: Saved,
     model: SafeTensors,
+    /// Those written before there was a file of its own have the average in the state.
+    average: Option<SafeTensors>,
     state: SafeTensors,
 }
 
@@ -45,28 +47,39 @@ impl Loaded {
             }
         }
         let open = |name: &str| SafeTensors::open(&path.join(name));
-        Ok(Loaded { saved, model: open(MODEL)?, state: open(STATE)? })
+        let average = saved.files.iter().any(|file| file.name == AVERAGE);
+        let average = average.then(|| open(AVERAGE)).transpose()?;
+        Ok(Loaded { average, model: open(MODEL)?, state: open(STATE)?, saved })
     }
 
     /// Gives a session the state. The mesh and the placement may be others than those that saved it.
     pub fn bind(&self, session: &mut Session, roles: &Roles) -> Result<Vec<String>, TrainError> {
-        let leaves = roles.state.iter().map(|leaf| {
-            let mut input = session.manifest().inputs[leaf.input].clone();
-            input.tensor = leaf.tensor.clone().unwrap_or(input.tensor);
-            input
-        });
-        let some = Manifest { inputs: leaves.collect(), ..Manifest::default() };
-        let files = std::slice::from_ref(&self.state);
-        let bindings = tensors::bind(&some, Some(&self.model), files)?;
-        let inputs = roles.state.iter().map(|leaf| leaf.input);
-        let values: Vec<(usize, &Value)> = inputs.zip(&bindings.values).collect();
-        for some in parts(&values) {
-            session.bind_all(some)?;
-            // What has been copied need not be in memory twice.
-            self.model.release();
-            self.state.release();
+        let own_file = |kind: Kind| kind == Kind::Average && self.average.is_some();
+        let (average, others): (Vec<&Leaf>, Vec<&Leaf>) =
+            roles.state.iter().partition(|leaf| own_file(leaf.kind));
+        let mut notes = Vec::new();
+        for (named, leaves) in [(Some(&self.model), others), (self.average.as_ref(), average)] {
+            let inputs = leaves.iter().map(|leaf| {
+                let mut input = session.manifest().inputs[leaf.input].clone();
+                if leaf.kind == Kind::Model || own_file(leaf.kind) {
+                    input.tensor = leaf.tensor.clone().unwrap_or(input.tensor);
+                }
+                input
+            });
+            let some = Manifest { inputs: inputs.collect(), ..Manifest::default() };
+            let files = std::slice::from_ref(&self.state);
+            let bindings = tensors::bind(&some, named, files)?;
+            let inputs = leaves.iter().map(|leaf| leaf.input);
+            let values: Vec<(usize, &Value)> = inputs.zip(&bindings.values).collect();
+            for some in parts(&values) {
+                session.bind_all(some)?;
+                // What has been copied need not be in memory twice.
+                named.into_iter().for_each(SafeTensors::release);
+                self.state.release();
+            }
+            notes.extend(bindings.notes);
         }
-        Ok(bindings.notes)
+        Ok(notes)
     }
 }
 

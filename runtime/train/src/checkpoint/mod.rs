@@ -3,6 +3,7 @@
 //! A run's directory holds one directory per checkpoint, `step-00000100`, in which are
 //!
 //! * `model.safetensors`: the parameters under the names that models have in checkpoints, one tensor a layer;
+//! * `average.safetensors`, if the state has a field `ema`: the average of the parameters, under the same names;
 //! * `state.safetensors`: the rest of the state under its paths, `s.m.wte`;
 //! * `manifest.json`: the step, the position in the data, and the other files' sizes and hashes ([`Saved`]).
 //!
@@ -29,6 +30,8 @@ pub const KEPT: usize = 2;
 
 /// The name of the file with the parameters.
 pub const MODEL: &str = "model.safetensors";
+/// The name of the file with the average of the parameters.
+pub const AVERAGE: &str = "average.safetensors";
 /// The name of the file with the rest of the state.
 pub const STATE: &str = "state.safetensors";
 /// The name of the file that says what the others are.

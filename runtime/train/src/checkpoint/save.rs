@@ -1,8 +1,8 @@
 //! Writing checkpoints.
 
-use super::{Directory, MANIFEST, MODEL, STATE, Saved, SavedFile};
+use super::{AVERAGE, Directory, MANIFEST, MODEL, STATE, Saved, SavedFile};
 use crate::error::TrainError;
-use crate::state::{Leaf, Roles};
+use crate::state::{Kind, Leaf, Roles};
 use einmesh_artifact::{hex, write_atomically};
 use einmesh_exec::Session;
 use einmesh_exec::tensors::{ElementType, Header, Tensor};
@@ -18,11 +18,12 @@ pub fn save(
     saved: &Saved,
 ) -> Result<(), TrainError> {
     let unfinished = directory.unfinished(saved.step)?;
-    let (model, state): (Vec<&Leaf>, Vec<&Leaf>) =
-        roles.state.iter().partition(|leaf| leaf.tensor.is_some());
     let mut files = Vec::new();
-    for (name, leaves) in [(MODEL, model), (STATE, state)] {
-        files.push(write_tensors(&unfinished.join(name), name, session, &leaves)?);
+    for (name, kind) in [(MODEL, Kind::Model), (AVERAGE, Kind::Average), (STATE, Kind::Other)] {
+        let leaves: Vec<&Leaf> = roles.state.iter().filter(|leaf| leaf.kind == kind).collect();
+        if kind != Kind::Average || !leaves.is_empty() {
+            files.push(write_tensors(&unfinished.join(name), name, session, &leaves)?);
+        }
     }
     let saved = Saved { files, ..saved.clone() };
     let manifest = unfinished.join(MANIFEST);
