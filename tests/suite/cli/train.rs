@@ -280,6 +280,8 @@ fn a_recipe_of_everything_resumes_bitwise() {
             "bigram.ein",
             "--loss=loss",
             "--optimizer=adafactor",
+            // Relative to the size of the parameters, which is taken to be 1e-3 while they are zeros.
+            "--lr=10",
             "--loss-scale=dynamic",
             "--ema=0.9",
             "--accumulate=3",

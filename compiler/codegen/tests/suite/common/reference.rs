@@ -379,6 +379,8 @@ impl Ctx<'_> {
                     (_, x) => Float(round(dtype, unary(*op, x.float()))),
                 }
             }
+            // What stands to the right of a condition may rely on it.
+            Expr::Binary(BinaryOp::And, a, _) if !self.eval(a).truth() => Bool(false),
             Expr::Binary(op, a, b) => self.binary(*op, dtype, self.eval(a), self.eval(b)),
             Expr::Select(c, a, b) => match self.eval(c).truth() {
                 true => self.eval(a),
