@@ -3,6 +3,7 @@
 //! `EINMESH_FUZZ=N` sets the number of random programs (default 2,000).
 
 mod attention;
+mod attention_gradient;
 mod bert;
 mod bf16;
 mod cli;

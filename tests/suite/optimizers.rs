@@ -305,6 +305,10 @@ fn accumulated_gradients_are_reduced_once() {
     assert!(four > 2 * one, "{one} bytes for one, {four} for four");
 }
 
+/// A mesh, the dims that its axes split, and whether parameters are stored in parts.
+type Mesh =
+    (&'static [(&'static str, u64)], &'static [(&'static str, &'static [&'static str])], bool);
+
 #[test]
 fn accumulated_gradients_are_those_of_one_device() {
     let whole = accumulated(3, &[], &[], false);
@@ -312,7 +316,7 @@ fn accumulated_gradients_are_those_of_one_device() {
     let expected = evaluate(&whole.lowered, &inputs, Precision::F64).expect("a valid program");
     let data: &[(&str, &[&str])] = &[("data", &["B"])];
     let both: &[(&str, &[&str])] = &[("data", &["B"]), ("tensor", &["H", "F", "V"])];
-    let meshes: [(&[(&str, u64)], &[(&str, &[&str])], bool); 5] = [
+    let meshes: [Mesh; 5] = [
         (&[("data", 2)], data, false),
         (&[("data", 3)], data, false),
         (&[("data", 2)], data, true),

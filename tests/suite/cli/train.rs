@@ -299,7 +299,7 @@ fn a_recipe_of_everything_resumes_bitwise() {
     };
     run("unbroken", "--steps=6", &[]);
     let whole = d.losses("m.jsonl");
-    assert!(whole.windows(2).all(|w| w[1] < w[0] - 1e-3), "{whole:?}");
+    assert!(whole[5] < whole[0] - 3e-3, "{whole:?}");
     run("broken", "--steps=3", &[]);
     run("broken", "--steps=6", &["--resume"]);
     assert!(bytes("unbroken") == bytes("broken"));

@@ -168,7 +168,7 @@ impl<'c> Env<'c, '_> {
         }
         let moves = !inner.iter().any(|i| expr.mentions(*i))
             && !expr.loads().iter().any(|l| l.value == written)
-            && !(guarded && !self.reads_in_range(expr));
+            && (!guarded || self.reads_in_range(expr));
         if moves {
             let value = self.eval(expr);
             self.known.push((expr, value));
