@@ -26,7 +26,7 @@ use crate::kernel::{self, RowResult};
 use crate::usage::Usage;
 pub use again::recompute;
 use einmesh_ir::{
-    BinaryOp, Comprehension, DType, Expr, Id, Index, IndexId, Literal, Op, Program, ValueId,
+    BinaryOp, Block, Comprehension, DType, Expr, Id, Index, IndexId, Literal, Op, Program, ValueId,
 };
 use member::Known;
 pub use member::{conjuncts, is_zero};
@@ -64,6 +64,22 @@ pub struct Online {
     pub results: Vec<RowResult>,
     /// The positions of the comprehensions that it replaces, in the block.
     pub members: Vec<usize>,
+}
+
+/// Changes each block, those of loops before the one that they stand in.
+fn each_block(program: &mut Program, change: impl Fn(&mut Program, &Usage, &mut Block)) {
+    fn walk(block: &mut Block, change: &mut dyn FnMut(&mut Block)) {
+        for op in &mut block.ops {
+            if let Op::Loop(l) = op {
+                walk(&mut l.body, change);
+            }
+        }
+        change(block);
+    }
+    let usage = Usage::of(program);
+    let mut body = std::mem::take(&mut program.body);
+    walk(&mut body, &mut |block| change(program, &usage, block));
+    program.body = body;
 }
 
 /// The matches in a block; no operation is in two.

@@ -1,6 +1,7 @@
 //! Online softmax against the plain evaluator: attention and row reductions, every kind of guard, sizes that
 //! are multiples of nothing, rows without points, and special values.
 
+use crate::common::attention::*;
 use crate::common::make::*;
 use crate::common::{Tolerance, check_all, check_special, check_with};
 use einmesh_codegen::Tuning;
@@ -13,38 +14,11 @@ const F64: Tolerance = Tolerance { relative: 1e-11, absolute: 1e-12 };
 /// Half a unit of bf16's last place, on top.
 const BF16: Tolerance = Tolerance { relative: 0.01, absolute: 2e-3 };
 
-/// Attention in the layout of a transformer: `q[b,t,g,r,k]`, `key[b,u,g,k]`, `val[b,u,g,v]`, `o[b,t,g,r,v]`.
-#[derive(Clone, Copy)]
-struct Shape {
-    dtype: DType,
-    b: u64,
-    t: u64,
-    u: u64,
-    g: u64,
-    r: u64,
-    k: u64,
-    v: u64,
-}
+/// Makes what is added to scores, of the head's index and slope.
+type Bias = fn(&Names, IndexId, ValueId) -> Expr;
 
-const SMALL: Shape = Shape { dtype: DType::F32, b: 2, t: 19, u: 45, g: 2, r: 3, k: 13, v: 21 };
-
-/// What guards and scores may mention.
-struct Names {
-    b: IndexId,
-    t: IndexId,
-    u: IndexId,
-    g: IndexId,
-    /// `bool[b,u]`.
-    keep: ValueId,
-    /// `i32[b]`.
-    start: ValueId,
-    /// `f32[g]`.
-    slope: ValueId,
-}
-
-type Make1 = fn(&Names) -> Expr;
-
-fn attention(name: &str, s: Shape, guard: Option<Make1>, bias: Option<Make1>) -> Kernel {
+/// Attention in the layout of a transformer.
+fn attention(name: &str, s: Shape, guard: Option<Guard>, bias: Option<Bias>) -> Kernel {
     let mut m = make(name);
     let wide = s.dtype.accumulator();
     let q = m.read(s.dtype, &[s.b, s.t, s.g, s.r, s.k]);
@@ -60,11 +34,11 @@ fn attention(name: &str, s: Shape, guard: Option<Make1>, bias: Option<Make1>) ->
     m.ints(1);
     let (b, g, r, t) = (m.index(s.b), m.index(s.g), m.index(s.r), m.index(s.t));
     let (u, k, v) = (m.index(s.u), m.index(s.k), m.index(s.v));
-    let names = Names { b, t, u, g, keep, start, slope };
+    let names = Names { b, t, u, keep, start };
     let number = |x: f64| Expr::float(wide, x);
     let mut score = mul(load(acc, &[]), number(0.3));
     if let Some(bias) = bias {
-        score = add(score, bias(&names));
+        score = add(score, bias(&names, g, slope));
     }
     let empty = Expr::binary(BinaryOp::Eq, load(total, &[]), number(0.0));
     let normal = Expr::select(empty, number(0.0), div(load(context, &[]), load(total, &[])));
@@ -92,54 +66,9 @@ fn attention(name: &str, s: Shape, guard: Option<Make1>, bias: Option<Make1>) ->
     })
 }
 
-fn causal(n: &Names) -> Expr {
-    le(idx(n.u), idx(n.t))
+fn alibi(n: &Names, head: IndexId, slope: ValueId) -> Expr {
+    mul(load(slope, &[head]), Expr::cast(DType::F32, sub(idx(n.u), idx(n.t))))
 }
-
-fn window(n: &Names) -> Expr {
-    and(causal(n), lt(sub(idx(n.t), idx(n.u)), Expr::int(7)))
-}
-
-/// Shifted by a launch number, which is 1.
-fn shifted(n: &Names) -> Expr {
-    let number = Expr::LoopVar(einmesh_ir::LoopVarId(0));
-    lt(add(idx(n.u), mul(number, Expr::int(5))), idx(n.t))
-}
-
-fn keep(n: &Names) -> Expr {
-    and(load(n.keep, &[n.b, n.u]), causal(n))
-}
-
-/// `start` is between −4 and 18: some rows have no point.
-fn ragged(n: &Names) -> Expr {
-    le(idx(n.u), add(load(n.start, &[n.b]), idx(n.t)))
-}
-
-/// Depends on the row alone.
-fn rows(n: &Names) -> Expr {
-    lt(Expr::int(3), load(n.start, &[n.b]))
-}
-
-/// Every second key: a condition that is no range.
-fn even(n: &Names) -> Expr {
-    let rest = Expr::binary(BinaryOp::Rem, idx(n.u), Expr::int(2));
-    Expr::binary(BinaryOp::Eq, rest, Expr::int(0))
-}
-
-fn alibi(n: &Names) -> Expr {
-    mul(load(n.slope, &[n.g]), Expr::cast(DType::F32, sub(idx(n.u), idx(n.t))))
-}
-
-const GUARDS: [(&str, Option<Make1>); 8] = [
-    ("all", None),
-    ("causal", Some(causal)),
-    ("window", Some(window)),
-    ("shifted", Some(shifted)),
-    ("keep", Some(keep)),
-    ("ragged", Some(ragged)),
-    ("rows", Some(rows)),
-    ("even", Some(even)),
-];
 
 #[test]
 fn every_guard() {

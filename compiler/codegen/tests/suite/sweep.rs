@@ -1,9 +1,10 @@
 //! Sums over the points of products against the plain evaluator: the gradients of attention with every kind of guard,
 //! sizes that are multiples of nothing, rows without points, keys in parts, and special values.
 
+use crate::common::attention::*;
 use crate::common::make::*;
 use crate::common::{Tolerance, check_all, check_special};
-use einmesh_ir::{BinaryOp, DType, Expr, IndexId, UnaryOp, ValueId};
+use einmesh_ir::{DType, Expr, UnaryOp, ValueId};
 use einmesh_schedule::kernel::{Factors, Kernel, Point, PointSum, Sweep};
 
 /// Scores of a few dozen products below 4 are off by some 1e-6, and so are their exponentials, relative to themselves;
@@ -13,36 +14,8 @@ const F64: Tolerance = Tolerance { relative: 1e-11, absolute: 1e-11 };
 /// Half a unit of bf16's last place, on top.
 const BF16: Tolerance = Tolerance { relative: 0.01, absolute: 2e-2 };
 
-/// `q[b,t,g,r,k]`, `key[b,u,g,k]`, `val[b,u,g,v]`, the context's gradient `d[b,t,g,r,v]`.
-#[derive(Clone, Copy)]
-struct Shape {
-    dtype: DType,
-    b: u64,
-    t: u64,
-    u: u64,
-    g: u64,
-    r: u64,
-    k: u64,
-    v: u64,
-}
-
-const SMALL: Shape = Shape { dtype: DType::F32, b: 2, t: 19, u: 45, g: 2, r: 3, k: 13, v: 21 };
-
-/// What guards and scores may mention.
-struct Names {
-    b: IndexId,
-    t: IndexId,
-    u: IndexId,
-    /// `bool[b,u]`.
-    keep: ValueId,
-    /// `i32[b]`.
-    start: ValueId,
-}
-
-type Make1 = fn(&Names) -> Expr;
-
 /// The gradients of attention, `dq`, `dkey` and `dval`, from row numbers `shift` and `delta`.
-fn gradients(name: &str, s: Shape, guard: Option<Make1>) -> Kernel {
+fn gradients(name: &str, s: Shape, guard: Option<Guard>) -> Kernel {
     let mut m = make(name);
     let wide = s.dtype.accumulator();
     let q = m.read(s.dtype, &[s.b, s.t, s.g, s.r, s.k]);
@@ -124,51 +97,6 @@ fn gradients(name: &str, s: Shape, guard: Option<Make1>) -> Kernel {
         ],
     })
 }
-
-fn causal(n: &Names) -> Expr {
-    le(idx(n.u), idx(n.t))
-}
-
-fn window(n: &Names) -> Expr {
-    and(causal(n), lt(sub(idx(n.t), idx(n.u)), Expr::int(7)))
-}
-
-/// Shifted by a launch number, which is 1.
-fn shifted(n: &Names) -> Expr {
-    let number = Expr::LoopVar(einmesh_ir::LoopVarId(0));
-    lt(add(idx(n.u), mul(number, Expr::int(5))), idx(n.t))
-}
-
-fn keep(n: &Names) -> Expr {
-    and(load(n.keep, &[n.b, n.u]), causal(n))
-}
-
-/// `start` is between −4 and 18: some rows have no point.
-fn ragged(n: &Names) -> Expr {
-    le(idx(n.u), add(load(n.start, &[n.b]), idx(n.t)))
-}
-
-/// Depends on the row alone.
-fn rows(n: &Names) -> Expr {
-    lt(Expr::int(3), load(n.start, &[n.b]))
-}
-
-/// Every second key: a condition that is no range.
-fn even(n: &Names) -> Expr {
-    let rest = Expr::binary(BinaryOp::Rem, idx(n.u), Expr::int(2));
-    Expr::binary(BinaryOp::Eq, rest, Expr::int(0))
-}
-
-const GUARDS: [(&str, Option<Make1>); 8] = [
-    ("all", None),
-    ("causal", Some(causal)),
-    ("window", Some(window)),
-    ("shifted", Some(shifted)),
-    ("keep", Some(keep)),
-    ("ragged", Some(ragged)),
-    ("rows", Some(rows)),
-    ("even", Some(even)),
-];
 
 #[test]
 fn every_guard() {

@@ -3,7 +3,7 @@
 //! what the copies are summed to then needs the points in memory: the first is a match of [`super`], the second one
 //! of [`crate::sweep`].
 
-use super::{Match, delta, oriented};
+use super::{Match, delta, each_block, oriented};
 use crate::contraction::{self, Product};
 use crate::fuse::reads;
 use crate::sweep;
@@ -13,18 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Computes points again wherever that lets both the softmax and its readers do without an array of them.
 pub fn recompute(program: &mut Program) {
-    let usage = Usage::of(program);
-    let mut body = std::mem::take(&mut program.body);
-    block(program, &usage, &mut body);
-    program.body = body;
+    each_block(program, block);
 }
 
 fn block(program: &mut Program, usage: &Usage, block: &mut Block) {
-    for op in &mut block.ops {
-        if let Op::Loop(l) = op {
-            self::block(program, usage, &mut l.body);
-        }
-    }
     let computed = block.ops.iter().filter_map(|op| match op {
         Op::Compute(c) => contraction::classify(program, c).map(|_| c.out),
         _ => None,

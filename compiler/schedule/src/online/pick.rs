@@ -1,6 +1,7 @@
 //! Products of which single elements are read besides their rows, as cross-entropy does: the elements are computed
 //! again, one sum each, so that the product need not be stored for their sake.
 
+use super::each_block;
 use crate::contraction;
 use crate::inline::{clamp, in_range_everywhere, position};
 use crate::usage::{Usage, distinct_indices};
@@ -11,18 +12,10 @@ use einmesh_ir::{
 
 /// Computes elements again wherever that lets the rows of a product be reduced as it is computed.
 pub fn separate(program: &mut Program) {
-    let usage = Usage::of(program);
-    let mut body = std::mem::take(&mut program.body);
-    block(program, &usage, &mut body);
-    program.body = body;
+    each_block(program, block);
 }
 
 fn block(program: &mut Program, usage: &Usage, block: &mut Block) {
-    for op in &mut block.ops {
-        if let Op::Loop(l) = op {
-            self::block(program, usage, &mut l.body);
-        }
-    }
     let products: Vec<ValueId> = block.ops.iter().filter_map(|op| product(program, op)).collect();
     for value in products {
         let reads = |op: &&Op| matches!(op, Op::Compute(c) if c.loaded().contains(&value));

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod amx;
+pub mod attention;
 pub mod make;
 pub mod reference;
 
