@@ -52,6 +52,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("einmesh-artifact", &[]),
     ("einmesh-exec", &["artifact"]),
     ("einmesh-train", &["artifact", "exec"]),
+    ("einmesh", &["artifact", "exec"]),
     ("einmesh-models", &[]),
     ("einmesh-examples", &["models"]),
 ];
@@ -96,7 +97,7 @@ fn crates_depend_only_on_those_above_them() {
     for package in metadata["packages"].as_array().expect("packages") {
         let name = text(package, "name");
         let Some((_, allowed)) = EDGES.iter().find(|(n, _)| *n == name) else {
-            let ours = name.starts_with("einmesh-");
+            let ours = name == "einmesh" || name.starts_with("einmesh-");
             if ours && !["einmesh-tests", "einmesh-benches"].contains(&name) {
                 wrong.push(format!("{name} has no place in the house's plan"));
             }
@@ -105,7 +106,8 @@ fn crates_depend_only_on_those_above_them() {
         for dependency in package["dependencies"].as_array().expect("dependencies") {
             let is_normal = dependency["kind"].is_null();
             let of = text(dependency, "name");
-            if let Some(short) = of.strip_prefix("einmesh-")
+            let of_ours = if of == "einmesh" { Some(of) } else { of.strip_prefix("einmesh-") };
+            if let Some(short) = of_ours
                 && is_normal
                 && !allowed.contains(&short)
             {

@@ -333,6 +333,20 @@ pub struct CollectiveRow {
 }
 
 impl DType {
+    /// The name in the language.
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::F64 => "f64",
+            DType::F32 => "f32",
+            DType::Bf16 => "bf16",
+            DType::F16 => "f16",
+            DType::I64 => "i64",
+            DType::I32 => "i32",
+            DType::Bool => "bool",
+            DType::Rng => "rng",
+        }
+    }
+
     /// Bytes of one element.
     pub fn bytes(self) -> u64 {
         match self {

@@ -15,6 +15,7 @@
 //! devices run in lock-step.
 
 mod collective;
+#[cfg(feature = "command")]
 pub mod command;
 mod cpu;
 mod error;

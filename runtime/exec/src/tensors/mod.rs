@@ -12,6 +12,7 @@ mod safetensors;
 
 pub use binding::{BindingError, Bindings, bind};
 pub use convert::{convert, convertible, lossless};
+#[cfg(feature = "command")]
 pub(crate) use convert::{load_float, load_integer};
 pub use element::ElementType;
 pub use safetensors::{Header, SafeTensors, View, parse_header, write_safetensors};
