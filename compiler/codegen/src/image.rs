@@ -72,6 +72,7 @@ pub fn link(level: &str, objects: &[Vec<u8>]) -> Result<Image, CompilerBug> {
         text: text as u64,
         rodata: (layout.bytes.len() - text) as u64,
         imports: layout.imports,
+        stubs: layout.stubs as u64,
         sha256: hash.concat(),
     };
     Ok(Image { code, bytes: layout.bytes, entries })

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of the format that this crate reads and writes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The description of a compiled program, identical for all devices.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -294,6 +294,9 @@ pub struct CodeImage {
     pub rodata: u64,
     /// The C library's functions it calls: only `memcpy`, `memmove`, `memset`.
     pub imports: Vec<String>,
+    /// Where in the text the imports' stubs begin: 8 bytes each, a jump to where its slot leads. Who puts the code into a
+    /// program at link time puts jumps to the functions there instead.
+    pub stubs: u64,
     /// The SHA-256 of the blob, in hexadecimal.
     pub sha256: String,
 }

@@ -62,6 +62,13 @@ fn images_and_kernels() {
         "it imports a function other than memcpy",
     );
     check(|m| m.images[1].imports = vec!["memset".to_owned(); 2], "it imports a function twice");
+    for stubs in [4, u64::MAX - 7] {
+        check(
+            |m| m.images[0].stubs = stubs,
+            "images[0]: the stubs of its imports are not in its text",
+        );
+    }
+    check(|m| m.images[0].stubs = m.images[0].text, "the stubs of its imports are not in its text");
     check(|m| m.images[1].sha256 = "00".to_owned(), "images[1]: its SHA-256 is not the manifest's");
     check(|m| m.images[0].level = "avx9000".to_owned(), "its CPU level is not one of");
     check(|m| m.images[0].level = "x86-64-v3".to_owned(), "not in order, most demanding first");

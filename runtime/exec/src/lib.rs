@@ -18,6 +18,7 @@ mod collective;
 #[cfg(feature = "command")]
 pub mod command;
 mod cpu;
+pub mod embedded;
 mod error;
 mod memory;
 mod module;

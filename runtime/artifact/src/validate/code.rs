@@ -5,6 +5,8 @@ use crate::container::sha256_hex;
 use crate::manifest::{CodeImage, Phase};
 
 const PAGE: u64 = 4096;
+/// Bytes of an import's stub.
+const STUB: u64 = 8;
 /// The only functions that code may call.
 const IMPORTS: [&str; 3] = ["memcpy", "memmove", "memset"];
 
@@ -56,6 +58,9 @@ fn check_image(ctx: &mut Ctx, image: &CodeImage, blob: &[u8], place: &str) {
     });
     let unique = image.imports.len() <= IMPORTS.len() && distinct(&image.imports);
     ctx.check(unique, place, || "it imports a function twice".to_owned());
+    let end = image.stubs.checked_add(STUB * image.imports.len() as u64);
+    let inside = image.stubs.is_multiple_of(STUB) && end.is_some_and(|end| end <= image.text);
+    ctx.check(inside, place, || "the stubs of its imports are not in its text".to_owned());
     ctx.check(sha256_hex(blob) == image.sha256, place, || {
         "its SHA-256 is not the manifest's".to_owned()
     });

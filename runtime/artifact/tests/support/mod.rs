@@ -146,6 +146,7 @@ fn image(level: &str, text: u64, rodata: u64, blob: &[u8]) -> CodeImage {
         text,
         rodata,
         imports: vec!["memcpy".to_owned()],
+        stubs: 0,
         sha256: sha256_hex(blob),
     }
 }

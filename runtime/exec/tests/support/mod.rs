@@ -126,6 +126,7 @@ impl Builder {
                 text: blob.len() as u64,
                 rodata: 0,
                 imports: imports.iter().map(|i| (*i).to_owned()).collect(),
+                stubs: 0,
                 sha256: sha256_hex(&blob),
             });
             images.push(blob);

@@ -1,0 +1,117 @@
+//! `einsum!`: from what the user wrote to code and the call of it.
+//!
+//! [`input`] reads the macro's tokens, [`program`] writes the program in the language, the compiler compiles
+//! it, [`describe`] writes the description that the runtime calls. What does not depend on the operands' expressions is
+//! kept from one build to the next.
+
+mod describe;
+mod input;
+mod program;
+mod text;
+
+use crate::report;
+use crate::{cache, image};
+use describe::Description;
+use einmesh_driver::{Failure, Request, Source};
+use input::Input;
+use proc_macro2::{Span, TokenStream};
+use program::{ElementType, Program};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+
+/// What diagnostics call the program's text.
+pub const NAME: &str = "einsum!";
+
+/// Expands one use of the macro.
+pub fn expand(tokens: TokenStream) -> syn::Result<TokenStream> {
+    let input: Input = syn::parse2(tokens)?;
+    let program = Program::of(&input)?;
+    let code = cache::get(&program.key(), || compile(&program))?;
+    let code: TokenStream = code.parse()?;
+    Ok(call(&input, &program, &code))
+}
+
+/// The machine code and its description, as items.
+fn compile(program: &Program) -> syn::Result<String> {
+    let source = Source::Text { name: NAME.to_owned(), text: program.text.clone() };
+    let request = Request::new(source, "einsum");
+    let (session, result) = einmesh_driver::compile(&request);
+    let products = match result {
+        Ok(products) => products,
+        Err(Failure::Diagnosed) => {
+            return Err(report::errors(
+                session.diagnostics.iter(),
+                &session.sources,
+                &program.places,
+            ));
+        }
+        Err(Failure::Unreadable { path, why }) => {
+            return Err(syn::Error::new(
+                program.places.whole,
+                format!("cannot read `{path}`: {why}"),
+            ));
+        }
+        Err(Failure::Bug(bug)) => {
+            let message = format!("{bug}\n{}", program.text);
+            return Err(syn::Error::new(program.places.whole, message));
+        }
+    };
+    let artifact = products.artifact.expect("the goal is an artifact");
+    let images = artifact.manifest.images.iter().zip(&artifact.images);
+    let images: Vec<image::Embedded> =
+        images.map(|(code, bytes)| image::embed(code, bytes)).collect();
+    let kernels = products.graph.iter().flat_map(|graph| &graph.kernels);
+    let points = kernels.map(|k| k.indices.iter().map(|i| i.extent).fold(1, u64::saturating_mul));
+    let description = Description {
+        program,
+        manifest: &artifact.manifest,
+        points: points.collect(),
+        images: &images,
+    };
+    description.items().map_err(|why| syn::Error::new(program.places.whole, why))
+}
+
+/// The expression that the macro becomes.
+fn call(input: &Input, program: &Program, code: &TokenStream) -> TokenStream {
+    let expressions: Vec<&syn::Expr> = input.operands.iter().map(|o| &o.expression).collect();
+    let names: Vec<syn::Ident> = (0..expressions.len())
+        .map(|n| format_ident!("operand{n}", span = Span::mixed_site()))
+        .collect();
+    let operands = program.operands.iter().zip(&names).zip(&expressions).map(
+        |((operand, name), expression)| {
+            let (element, rank) = (rust_type(operand.element), operand.dims.len());
+            // An operand of another type is an error at the operand.
+            let span = expression.span();
+            quote_spanned!(span=> ::einmesh::__private::operand::<#element, #rank>(#name))
+        },
+    );
+    let (element, rank) = (rust_type(program.result.element), program.result.dims.len());
+    quote! {
+        // Temporaries in the operands live until the call has ended.
+        match (#(&#expressions,)*) {
+            (#(#names,)*) => {
+                #code
+                // SAFETY: the description is that of code that was compiled for it, and operands are
+                // checked against it.
+                unsafe {
+                    ::einmesh::__private::einsum::<#element, #rank>(
+                        &EINMESH_EINSUM,
+                        &[#(&#operands as &dyn ::einmesh::__private::Operand,)*],
+                    )
+                }
+            }
+        }
+    }
+}
+
+fn rust_type(element: ElementType) -> TokenStream {
+    match element {
+        ElementType::F64 => quote!(f64),
+        ElementType::F32 => quote!(f32),
+        ElementType::Bf16 => quote!(::einmesh::bf16),
+        ElementType::F16 => quote!(::einmesh::f16),
+        ElementType::I64 => quote!(i64),
+        ElementType::I32 => quote!(i32),
+        ElementType::Bool => quote!(bool),
+    }
+}
