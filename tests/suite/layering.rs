@@ -52,7 +52,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("einmesh-artifact", &[]),
     ("einmesh-exec", &["artifact"]),
     ("einmesh-train", &["artifact", "exec"]),
-    ("einmesh", &["artifact", "exec"]),
+    ("einmesh-macros", &["artifact", "diagnostics", "driver", "syntax"]),
+    ("einmesh", &["artifact", "exec", "macros"]),
     ("einmesh-models", &[]),
     ("einmesh-examples", &["models"]),
 ];

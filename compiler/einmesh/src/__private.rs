@@ -2,6 +2,12 @@
 
 use crate::{AsView, Element, Error, Tensor, TensorView};
 
+pub use crate::einsum::{Operand, call};
+pub use einmesh_exec::embedded::{
+    Blocks, Chosen, Code, Einsum, Extent, Image, Operand as Described, Phase, Place, Step,
+    Temporary,
+};
+
 /// An argument's view, with the element type and the number of dims that the macro knows.
 #[inline]
 pub fn view<T: Element, const N: usize>(
@@ -23,24 +29,4 @@ pub unsafe fn filled<T: Element, const N: usize>(
 ) -> Result<Tensor<T, N>, Error> {
     // SAFETY: the caller's promise.
     unsafe { Tensor::filled(shape, fill) }
-}
-
-/// The error of an operand one of whose extents differs from what it must be.
-#[cold]
-pub fn extent_error(
-    operand: &str,
-    axis: usize,
-    index: &str,
-    expected: usize,
-    because: &str,
-    got: usize,
-) -> Error {
-    Error::Extent {
-        operand: operand.to_owned(),
-        axis,
-        index: index.to_owned(),
-        expected,
-        because: because.to_owned(),
-        got,
-    }
 }

@@ -2,6 +2,7 @@
 
 use einmesh_artifact::ArtifactError;
 use einmesh_exec::RunError;
+use einmesh_exec::embedded::{CallError, Mismatch};
 use einmesh_exec::tensors::FileError;
 
 /// Why something could not be done. The message names what it is about, what was expected and what was given.
@@ -31,24 +32,6 @@ pub enum Error {
     TooLarge {
         /// The shape.
         shape: Vec<usize>,
-    },
-    /// An operand of an einsum has an extent that does not fit the others.
-    #[error(
-        "`{operand}` has extent {got} in axis {axis}, its index `{index}`, but {expected} is expected: {because}"
-    )]
-    Extent {
-        /// The operand, as it is written.
-        operand: String,
-        /// Which axis, counted from 0.
-        axis: usize,
-        /// The index of that axis.
-        index: String,
-        /// The extent it must have.
-        expected: usize,
-        /// Why, such as "`w` has it in axis 0".
-        because: String,
-        /// The extent it has.
-        got: usize,
     },
     /// An argument has another shape than the program was compiled for.
     #[error("`{argument}` has the shape {got:?}, but `{entry}` is compiled for {expected}")]
@@ -82,6 +65,9 @@ pub enum Error {
         /// What there is.
         known: String,
     },
+    /// The operands of an einsum do not fit each other, or its extents.
+    #[error(transparent)]
+    Operands(#[from] Mismatch),
     /// A file could not be read or written, or does not have what is expected of it.
     #[error(transparent)]
     File(#[from] FileError),
@@ -91,4 +77,13 @@ pub enum Error {
     /// A program could not be loaded or run.
     #[error(transparent)]
     Run(#[from] RunError),
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Error {
+        match error {
+            CallError::Mismatch(mismatch) => Error::Operands(mismatch),
+            CallError::Cpu(error) => Error::Run(error),
+        }
+    }
 }

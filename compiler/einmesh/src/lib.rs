@@ -27,6 +27,7 @@
 //!
 //! * `ndarray`: arrays of the crate `ndarray` as arguments, and [`From`] both ways.
 
+mod einsum;
 mod element;
 mod error;
 mod files;
@@ -37,6 +38,8 @@ mod tensor;
 mod view;
 
 pub use einmesh_artifact::DType;
+#[cfg(feature = "macros")]
+pub use einsum::einsum;
 pub use element::Element;
 pub use error::Error;
 pub use files::{SafeTensors, save};
@@ -46,6 +49,8 @@ pub use view::{AsView, TensorView};
 
 /// The names that most programs need: `use einmesh::prelude::*`.
 pub mod prelude {
+    #[cfg(feature = "macros")]
+    pub use crate::einsum;
     pub use crate::{AsView, Element, Error, SafeTensors, Tensor, TensorView, bf16, f16};
 }
 

@@ -39,6 +39,11 @@ impl<'a, T: Element, const N: usize> TensorView<'a, T, N> {
         self.shape
     }
 
+    #[inline]
+    pub(crate) fn extents_ref(&self) -> &[usize] {
+        &self.shape
+    }
+
     /// The elements, in row-major order.
     #[inline]
     pub fn as_slice(&self) -> &[T] {

@@ -1,4 +1,5 @@
 //! The facade from outside, as a user's crate sees it.
 
+mod einsum;
 mod tensor;
 mod view;

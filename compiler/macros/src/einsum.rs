@@ -82,7 +82,7 @@ fn call(input: &Input, program: &Program, code: &TokenStream) -> TokenStream {
             let (element, rank) = (rust_type(operand.element), operand.dims.len());
             // An operand of another type is an error at the operand.
             let span = expression.span();
-            quote_spanned!(span=> ::einmesh::__private::operand::<#element, #rank>(#name))
+            quote_spanned!(span=> ::einmesh::__private::view::<#element, #rank>(#name))
         },
     );
     let (element, rank) = (rust_type(program.result.element), program.result.dims.len());
@@ -94,7 +94,7 @@ fn call(input: &Input, program: &Program, code: &TokenStream) -> TokenStream {
                 // SAFETY: the description is that of code that was compiled for it, and operands are
                 // checked against it.
                 unsafe {
-                    ::einmesh::__private::einsum::<#element, #rank>(
+                    ::einmesh::__private::call::<#element, #rank>(
                         &EINMESH_EINSUM,
                         &[#(&#operands as &dyn ::einmesh::__private::Operand,)*],
                     )

@@ -56,7 +56,7 @@ fn write_bytes(text: &mut String, bytes: &[u8]) {
         };
         let number = u64::from_le_bytes(eight);
         if same > LINE {
-            let _ = writeln!(text, ".fill {same}, 8, {number:#x}");
+            let _ = writeln!(text, ".rept {same}\n.quad {number:#x}\n.endr");
             continue;
         }
         for _ in 0..same {

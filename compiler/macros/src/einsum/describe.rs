@@ -50,7 +50,7 @@ impl Description<'_> {
         let operands =
             list(self.program.operands.iter().zip(&self.manifest.inputs), |(array, input)| {
                 format!(
-                    "e::Operand {{ name: {:?}, indices: &{:?}, extents: {} }}",
+                    "e::Described {{ name: {:?}, indices: &{:?}, extents: {} }}",
                     array.name,
                     array.dims,
                     list(input.dims.iter().map(|d| &d.global), fixed)
