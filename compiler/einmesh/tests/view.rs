@@ -17,7 +17,7 @@ fn many_things_are_arrays() {
     assert_eq!(seen(&flat[1..]), ([2], vec![2.0, 3.0]));
     assert_eq!(seen([1, 2]), ([2], vec![1, 2]));
     let nested = [[1, 2, 3], [4, 5, 6]];
-    assert_eq!(seen(&nested), ([2, 3], vec![1, 2, 3, 4, 5, 6]));
+    assert_eq!(seen(nested), ([2, 3], vec![1, 2, 3, 4, 5, 6]));
     assert_eq!(seen([[[1.0], [2.0]]]), ([1, 2, 1], vec![1.0, 2.0]));
     assert_eq!(seen([[[[true; 2]; 1]; 3]; 1]), ([1, 3, 1, 2], vec![true; 6]));
     assert_eq!(seen(0.5_f64), ([], vec![0.5]));
