@@ -24,6 +24,7 @@ pub mod target;
 pub mod tuning;
 
 pub use cpu::Level;
+pub use cpu::symbolic::{Blocks, Phase as SymbolicPhase, SymbolicEmitted, emit as emit_symbolic};
 pub use error::CompilerBug;
 pub use pipeline::Wanted;
 pub use target::{Listing, Options, TargetKind, Timing};

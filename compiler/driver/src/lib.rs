@@ -10,6 +10,7 @@ mod request;
 mod session;
 mod sources;
 mod stage;
+mod symbolic;
 
 pub use einmesh_codegen::{Level, Sizes, Tuning};
 pub use pipeline::{assemble, compile, interface};
@@ -18,3 +19,4 @@ pub use request::{Goal, Request, Source};
 pub use session::{CompilerBug, Failure, Session};
 pub use sources::{PRELUDE, check, read};
 pub use stage::Stage;
+pub use symbolic::{SymbolicProducts, compile_symbolic};

@@ -6,7 +6,7 @@ use crate::session::{CompilerBug, Failure, Inspect, Session};
 use crate::sources;
 use crate::stage::Stage;
 use einmesh_artifact::{Artifact, CollectiveRow, FORMAT, Manifest, MeshAxis, Report};
-use einmesh_codegen::{Emitted, TargetKind, Wanted};
+use einmesh_codegen::{Emitted, Listing, TargetKind, Wanted};
 use einmesh_diagnostics::{SourceMap, Span};
 use einmesh_ir::{Mesh, Program, SpmdProgram, text, verify};
 use einmesh_lower::{Lowered, Modules};
@@ -157,7 +157,7 @@ pub fn assemble(
     Artifact { manifest, images: blobs }
 }
 
-fn codegen_options(request: &Request) -> einmesh_codegen::Options {
+pub(crate) fn codegen_options(request: &Request) -> einmesh_codegen::Options {
     let dump = request.emit.contains(&Stage::Codegen);
     einmesh_codegen::Options {
         target: TargetKind::Cpu(request.levels.clone()),
@@ -178,6 +178,11 @@ pub fn interface(entry: &str, products: &Products) -> Manifest {
 struct Planned<'a> {
     plan: Plan,
     program: &'a Program,
+}
+
+/// The texts of code generation, one after the other.
+pub(crate) fn listed(listings: &[Listing]) -> String {
+    listings.iter().map(|l| format!("// {} for {}\n{}", l.form, l.level, l.text)).collect()
 }
 
 fn texts(violations: Vec<verify::Violation>) -> Vec<String> {
@@ -236,8 +241,7 @@ impl Inspect for KernelGraph {
 
 impl Inspect for Emitted {
     fn dump(&self) -> String {
-        let texts = self.listings.iter();
-        texts.map(|l| format!("// {} for {}\n{}", l.form, l.level, l.text)).collect()
+        listed(&self.listings)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::arena::Arena;
 use crate::dtype::DType;
 use crate::expr::{BinaryOp, Expr, IndexId, Literal, UnaryOp};
 use crate::mesh::{Mesh, MeshAxisId};
-use crate::program::{Comprehension, Index, LoopVarId, Program};
+use crate::program::{Comprehension, DimId, Index, LoopVarId, Program};
 use std::ops::RangeInclusive;
 
 /// A variable of an affine form; each takes the values from 0 to its extent − 1.
@@ -53,14 +53,23 @@ impl<'a> Scope<'a> {
         Scope { mesh, ..self }
     }
 
-    /// The number of values an atom takes, or `None` if it is not of this scope.
+    /// The number of values an atom takes, at most if it counts a symbolic dim, or `None` if it is not of this scope.
     pub fn extent(&self, atom: Atom) -> Option<u64> {
         let dim = match atom {
             Atom::Index(index) => self.indices.get(index)?.dim,
             Atom::LoopVar(var) => self.program.loop_vars.get(var)?.dim,
             Atom::Coord(axis) => return Some(self.mesh?.axes.get(axis)?.size),
         };
-        Some(self.program.dims.get(dim)?.extent)
+        let dim = self.program.dims.get(dim)?;
+        Some(if dim.symbolic { i32::MAX as u64 } else { dim.extent })
+    }
+
+    /// Whether an index is at a position of a dim at every point, however many positions that has.
+    pub fn is_position(&self, index: IndexId, of: DimId) -> bool {
+        let Some(index) = self.indices.get(index) else { return false };
+        let dims = &self.program.dims;
+        let roles = std::iter::successors(Some(index.dim), |dim| dims.get(*dim)?.role_of);
+        roles.take(dims.len()).any(|dim| dim == of)
     }
 }
 

@@ -22,7 +22,12 @@ impl Builder {
 
     /// Declares a dim.
     pub fn dim(&mut self, name: &str, extent: u64) -> DimId {
-        self.program.dims.push(Dim { name: name.to_owned(), extent, role_of: None })
+        self.program.dims.push(Dim {
+            name: name.to_owned(),
+            extent,
+            role_of: None,
+            symbolic: false,
+        })
     }
 
     /// Declares a value without defining it.

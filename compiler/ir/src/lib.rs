@@ -13,7 +13,7 @@
 //! * every value is assigned once, before its uses, in the block that defines it or an enclosing one;
 //! * a value's type never names the same [`Dim`] twice, and product axes are stored as their
 //!   components (`[D,(3,H,K)]` is the four dims `D 3 H K`, row-major);
-//! * every extent is a known number;
+//! * every extent is a known number, unless its dim is symbolic ([`Dim::symbolic`]);
 //! * the number of operations grows with distinct layers, never with depth: layers stay a [`Loop`].
 //!
 //! What this crate must not know: syntax trees, placements' costs, targets, files.

@@ -52,6 +52,9 @@ pub struct Dim {
     pub extent: u64,
     /// For `dim U: T`, the dim whose role or subrange this is.
     pub role_of: Option<DimId>,
+    /// Whether the number of positions is known only when the program runs. `extent` is then an example to weigh
+    /// costs by, from which nothing may be concluded: there may be any number, also none.
+    pub symbolic: bool,
 }
 
 /// What is known of a value.
@@ -334,6 +337,11 @@ impl Op {
 }
 
 impl Program {
+    /// Whether some extent of a value is known only when the program runs.
+    pub fn is_symbolic(&self, value: ValueId) -> bool {
+        self.values[value].dims.iter().any(|d| self.dims[*d].symbolic)
+    }
+
     /// The extents of a value's dims.
     pub fn extents(&self, value: ValueId) -> Vec<u64> {
         self.values[value].dims.iter().map(|d| self.dims[*d].extent).collect()

@@ -8,7 +8,7 @@ use crate::affine::{Affine, Scope};
 use crate::dtype::DType;
 use crate::expr::{BinaryOp, Bounds, Expr, Literal, Load, UnaryOp};
 use crate::integer;
-use crate::program::{Comprehension, Program};
+use crate::program::{Comprehension, Dim, Program};
 
 /// Simplifies an expression of a program.
 pub fn simplify(program: &Program, expr: Expr) -> Expr {
@@ -263,8 +263,11 @@ impl Ctx<'_> {
         let Some(scope) = self.scope else {
             return false;
         };
-        let extents = self.program.extents(load.value);
-        load.subs.iter().zip(extents).all(|(sub, extent)| {
+        load.subs.iter().zip(&self.program.values[load.value].dims).all(|(sub, dim)| {
+            let Dim { extent, symbolic, .. } = self.program.dims[*dim];
+            if symbolic {
+                return matches!(sub, Expr::Index(index) if scope.is_position(*index, *dim));
+            }
             let range = Affine::of(sub).and_then(|a| a.range(scope));
             range.is_some_and(|r| *r.start() >= 0 && (*r.end() as i128) < i128::from(extent))
         })

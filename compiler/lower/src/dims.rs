@@ -3,10 +3,10 @@
 use crate::ctx::{Ctx, DimRef};
 use crate::names::{Def, suggest};
 use crate::show;
-use crate::values::Val;
+use crate::values::{Array, Elem, Val};
 use einmesh_diagnostics::codes::language as codes;
 use einmesh_diagnostics::{Diagnostic, Span};
-use einmesh_ir::{DimId, Literal};
+use einmesh_ir::{DType, DimId, Expr, IndexId, Literal, Reducer};
 use einmesh_syntax::ast::{self, BinaryOp, ExprKind};
 
 /// One axis of a type: a dim, or a product of dims, row-major.
@@ -51,6 +51,8 @@ pub(crate) struct Resolved {
     pub extent: u64,
     /// Whether the extent is only a stand-in for a missing one.
     pub stand_in: bool,
+    /// Whether the extent is only an example of what it may be when the program runs.
+    pub symbolic: bool,
     pub role_of: Option<DimId>,
     /// The factors of a product dim.
     pub parts: Vec<DimId>,
@@ -62,6 +64,18 @@ struct Ratio {
     num: i128,
     den: i128,
     stand_in: bool,
+}
+
+impl Resolved {
+    /// An extent without a name.
+    pub fn fixed(extent: u64) -> Resolved {
+        Resolved { extent, stand_in: false, symbolic: false, role_of: None, parts: vec![] }
+    }
+
+    fn stand_in(dim: DimId, role_of: Option<DimId>, parts: Vec<DimId>) -> Resolved {
+        let fixed = Resolved::fixed(stand_in_extent(dim));
+        Resolved { stand_in: true, role_of, parts, ..fixed }
+    }
 }
 
 impl<'a> DimInfo<'a> {
@@ -121,6 +135,29 @@ impl<'a> Ctx<'a> {
         extents.into_iter().fold(1, u64::saturating_mul)
     }
 
+    /// The number of points of dims together, as a number: one that is counted when the program runs, if some extent
+    /// is not known before.
+    pub fn points_number(&mut self, dims: &[DimId]) -> Expr {
+        match dims.iter().any(|d| self.resolve_dim(*d).symbolic) {
+            true => self.count_points(dims),
+            false => Expr::int(self.points(dims) as i64),
+        }
+    }
+
+    /// As [`Ctx::points_number`], as an array of a dtype still to be found.
+    pub fn points_array(&mut self, dims: &[DimId]) -> Array {
+        match dims.iter().any(|d| self.resolve_dim(*d).symbolic) {
+            true => Array::scalar(Elem::WeakInt, self.count_points(dims)),
+            false => Array::weak_int(self.points(dims) as i64),
+        }
+    }
+
+    fn count_points(&mut self, dims: &[DimId]) -> Expr {
+        let axes: Vec<Axis> = dims.iter().map(|d| Axis::one(*d)).collect();
+        let ids: Vec<IndexId> = self.fresh_params(&axes);
+        self.reduce(DType::I32, ids, Reducer::Sum, None, Expr::int(1))
+    }
+
     pub fn dim_name(&self, dim: DimId) -> &str {
         &self.dims[dim].name
     }
@@ -141,8 +178,7 @@ impl<'a> Ctx<'a> {
         if let Some(resolved) = info.resolved {
             return resolved;
         }
-        let fallback =
-            Resolved { extent: stand_in_extent(dim), stand_in: true, role_of: None, parts: vec![] };
+        let fallback = Resolved::stand_in(dim, None, vec![]);
         let Some(decl) = info.decl else {
             return fallback;
         };
@@ -173,7 +209,9 @@ impl<'a> Ctx<'a> {
             axis.dims.first().copied()
         });
         let mut parts = Vec::new();
+        let mut symbolic = false;
         let (extent, stand_in) = if let Some(given) = info.given {
+            symbolic = self.options.symbolic.contains(&info.name);
             (given, false)
         } else if let Some((from, value)) = info.bound {
             self.in_module(from, |ctx| ctx.dim_extent(value))
@@ -185,13 +223,17 @@ impl<'a> Ctx<'a> {
                         parts.extend(axis.dims);
                     }
                 }
-                let stand_in = parts.iter().any(|p| self.resolve_dim(*p).stand_in);
-                (self.points(&parts), stand_in)
+                let factors: Vec<Resolved> = parts.iter().map(|p| self.resolve_dim(*p)).collect();
+                if factors.iter().any(|f| f.symbolic) {
+                    self.follows_from_symbolic(extent);
+                }
+                (self.points(&parts), factors.iter().any(|f| f.stand_in))
             } else {
                 self.dim_extent(extent).unwrap_or((stand_in_extent(dim), true))
             }
         } else if let Some(parent) = role_of {
             let parent = self.resolve_dim(parent);
+            symbolic = parent.symbolic;
             (parent.extent, parent.stand_in)
         } else {
             self.missing.insert(info.name.clone(), info.span);
@@ -208,12 +250,13 @@ impl<'a> Ctx<'a> {
                     .at(decl.name.span, format!("must have 1 to {MAX_EXTENT}"))
                     .help(format!("give it another extent: `-D {}=8`", info.name)),
                 );
-                return Resolved { extent: stand_in_extent(dim), stand_in: true, role_of, parts };
+                return Resolved::stand_in(dim, role_of, parts);
             }
         };
         if let Some(parent) = role_of {
             let outer = self.resolve_dim(parent);
-            if extent > outer.extent && !stand_in && !outer.stand_in {
+            let known = !stand_in && !outer.stand_in && !symbolic && !outer.symbolic;
+            if extent > outer.extent && known {
                 let (name, within) = (info.name.clone(), self.dim_name(parent).to_owned());
                 let mut error = Diagnostic::error(
                     codes::ROLE_TOO_LARGE,
@@ -228,7 +271,22 @@ impl<'a> Ctx<'a> {
                 );
             }
         }
-        Resolved { extent, stand_in, role_of, parts }
+        Resolved { extent, stand_in, symbolic, role_of, parts }
+    }
+
+    /// An extent would follow from one that is known only when the program runs.
+    fn follows_from_symbolic(&mut self, e: &ast::Expr) {
+        let text = show::expr(e);
+        self.report(
+            Diagnostic::error(
+                codes::NOT_CONSTANT,
+                format!(
+                    "the extent `{text}` follows from one that is known only when the program runs"
+                ),
+            )
+            .at(e.span, "not known when compiling")
+            .help("give the extents"),
+        );
     }
 
     /// The extent that an expression gives.
@@ -265,6 +323,10 @@ impl<'a> Ctx<'a> {
                 Some(DimLike::Axis(axis)) => {
                     let resolved: Vec<Resolved> =
                         axis.dims.iter().map(|d| self.resolve_dim(*d)).collect();
+                    if resolved.iter().any(|r| r.symbolic) {
+                        self.follows_from_symbolic(e);
+                        return None;
+                    }
                     let num = resolved
                         .iter()
                         .try_fold(1_i128, |n, r| n.checked_mul(i128::from(r.extent)))?;
@@ -278,6 +340,10 @@ impl<'a> Ctx<'a> {
             },
             ExprKind::Field(..) if self.module_dim(e).is_some() => {
                 let resolved = self.resolve_dim(self.module_dim(e)?);
+                if resolved.symbolic {
+                    self.follows_from_symbolic(e);
+                    return None;
+                }
                 let num = i128::from(resolved.extent);
                 Some(Ratio { num, den: 1, stand_in: resolved.stand_in })
             }
@@ -434,7 +500,7 @@ impl<'a> Ctx<'a> {
         if let Some(dim) = self.literals.get(&(extent, nth)) {
             return Axis::one(*dim);
         }
-        let resolved = Resolved { extent, stand_in: false, role_of: None, parts: vec![] };
+        let resolved = Resolved::fixed(extent);
         let mut info = DimInfo::known(&extent.to_string(), Some(resolved));
         info.anonymous = true;
         let dim = self.dims.push(info);

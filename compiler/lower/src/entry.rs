@@ -79,8 +79,12 @@ impl<'a> Ctx<'a> {
                     [9, 6, 10, 14, 18][self.dims.len() % 5]
                 }
             };
-            let resolved =
-                Resolved { extent, stand_in: given.is_none(), role_of: of, parts: vec![] };
+            let symbolic = match (given, &outer) {
+                (None, Some(outer)) => outer.symbolic,
+                _ => self.options.symbolic.contains(&name.text),
+            };
+            let stand_in = given.is_none();
+            let resolved = Resolved { stand_in, symbolic, role_of: of, ..Resolved::fixed(extent) };
             let mut info = DimInfo::known(&name.text, Some(resolved));
             info.span = Some(name.span);
             let dim = self.dims.push(info);
@@ -252,8 +256,9 @@ impl<'a> Ctx<'a> {
         let ids: Vec<DimId> = self.dims.ids().collect();
         let each = ids.into_iter().map(|id| {
             let resolved = self.dims[id].resolved.clone();
-            let (extent, role_of) = resolved.map_or((1, None), |r| (r.extent, r.role_of));
-            einmesh_ir::Dim { name: self.dims[id].name.clone(), extent, role_of }
+            let (extent, role_of, symbolic) =
+                resolved.map_or((1, None, false), |r| (r.extent, r.role_of, r.symbolic));
+            einmesh_ir::Dim { name: self.dims[id].name.clone(), extent, role_of, symbolic }
         });
         each.collect()
     }

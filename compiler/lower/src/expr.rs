@@ -196,8 +196,7 @@ impl<'a> Ctx<'a> {
         guard: Option<(Vec<einmesh_ir::IndexId>, Expr)>,
     ) -> Val {
         let Some((params, guard)) = guard else {
-            let extent: u64 = self.points(&axis.dims);
-            return Val::Array(Array::weak_int(extent as i64));
+            return Val::Array(self.points_array(&axis.dims));
         };
         let fresh = self.fresh_params(std::slice::from_ref(axis));
         let map = params.into_iter().zip(fresh.iter().map(|i| Expr::Index(*i))).collect();

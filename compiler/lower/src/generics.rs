@@ -297,7 +297,8 @@ impl<'a> Ctx<'a> {
                 continue;
             };
             let (a, b) = (self.resolve_dim(*inner), self.resolve_dim(*outer));
-            if a.extent > b.extent && !a.stand_in && !b.stand_in {
+            let known = !a.stand_in && !b.stand_in && !a.symbolic && !b.symbolic;
+            if a.extent > b.extent && known {
                 let (x, y) = (self.dim_name(*inner).to_owned(), self.dim_name(*outer).to_owned());
                 self.report(
                     Diagnostic::error(

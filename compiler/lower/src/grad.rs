@@ -207,6 +207,7 @@ impl<'a> Ctx<'a> {
             let resolved = Resolved {
                 extent: dim.extent,
                 stand_in: false,
+                symbolic: dim.symbolic,
                 role_of: dim.role_of,
                 parts: vec![],
             };

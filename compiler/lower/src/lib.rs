@@ -220,7 +220,7 @@ impl<'a> Ctx<'a> {
         let record = self.records[id].1;
         let args = record.generics.iter().map(|g| {
             let extent = [9, 6, 10, 14][self.dims.len() % 4];
-            let resolved = dims::Resolved { extent, stand_in: true, role_of: None, parts: vec![] };
+            let resolved = dims::Resolved { stand_in: true, ..dims::Resolved::fixed(extent) };
             dims::Axis::one(self.dims.push(dims::DimInfo::known(&g.text, Some(resolved))))
         });
         let args: Vec<dims::Axis> = args.collect();

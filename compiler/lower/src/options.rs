@@ -1,7 +1,7 @@
 //! What the command line says about a build, and what lowering returns.
 
 use einmesh_ir::{DType, Directives, Program};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What to compile, and what replaces the files' own declarations.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +10,8 @@ pub struct Options {
     pub entry: String,
     /// `-D B=4`: extents of dims. Also the values of integer constants of that name.
     pub dims: BTreeMap<String, u64>,
+    /// The dims, among those above, whose extents are known only when the program runs: see [`einmesh_ir::Dim::symbolic`].
+    pub symbolic: BTreeSet<String>,
     /// `-D W=f64`: the dtypes that `type` names stand for.
     pub types: BTreeMap<String, DType>,
     /// `-D eps=1e-6`: values of `const`s, and of the entry's parameters that have a default.

@@ -260,8 +260,7 @@ impl<'a> Ctx<'a> {
     fn count(&mut self, ids: Vec<IndexId>, guard: Option<Expr>) -> Array {
         if guard.is_none() && self.guards(&ids).is_none() {
             let dims: Vec<_> = ids.iter().map(|i| self.index_vars[*i].dim).collect();
-            let points: u64 = self.points(&dims);
-            return Array::weak_int(points as i64);
+            return self.points_array(&dims);
         }
         let count = self.reduce(DType::I32, ids, Reducer::Sum, both(guard, None), Expr::int(1));
         Array::strong(DType::I32, count)

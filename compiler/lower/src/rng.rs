@@ -68,12 +68,12 @@ impl<'a> Ctx<'a> {
     pub fn flat_position(&mut self, ids: &[IndexId]) -> Expr {
         let mut position: Option<Expr> = None;
         for id in ids {
-            let extent = self.extent(self.index_vars[*id].dim);
+            let extent = self.points_number(&[self.index_vars[*id].dim]);
             let index = wide(Expr::Index(*id));
             position = Some(match position {
                 None => index,
                 Some(outer) => {
-                    let factor = wide(Expr::int(extent as i64));
+                    let factor = wide(extent);
                     Expr::binary(BinaryOp::Add, Expr::binary(BinaryOp::Mul, outer, factor), index)
                 }
             });

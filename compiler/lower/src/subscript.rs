@@ -1,7 +1,7 @@
 //! Loads: what subscripts select, and the proof that they stay inside.
 
 use crate::ctx::{Binding, Ctx};
-use crate::dims::Axis;
+use crate::dims::{Axis, MAX_EXTENT};
 use crate::index::bare;
 use crate::scalar::short;
 use crate::values::{Array, Elem, RecordVal, Val};
@@ -141,12 +141,15 @@ impl<'a> Ctx<'a> {
                 if load.bounds == Bounds::Clamp {
                     let dims = self.program.values[load.value].dims.clone();
                     for (sub, dim) in load.subs.iter_mut().zip(dims) {
-                        let last = self.extent(dim) as i64 - 1;
+                        let extent = self.points_number(&[dim]);
+                        let last = Expr::binary(BinaryOp::Sub, extent, Expr::int(1));
+                        let last =
+                            Affine::of(&last).map_or(last.clone(), |l| l.to_expr(DType::I32));
                         if !matches!(sub, Expr::Index(_) | Expr::LoopVar(_))
                             && !subs.exprs.contains(sub)
                         {
                             let low = Expr::binary(BinaryOp::Max, sub.clone(), Expr::int(0));
-                            *sub = Expr::binary(BinaryOp::Min, low, Expr::int(last));
+                            *sub = Expr::binary(BinaryOp::Min, low, last);
                         }
                     }
                 }
@@ -362,7 +365,6 @@ impl<'a> Ctx<'a> {
         axis: &Axis,
         into: &mut Subs,
     ) -> Option<()> {
-        let extents = self.extents(&axis.dims);
         let whole = self.points(&axis.dims);
         let (proven, escapes) = self.in_range(&number, whole, e, axis);
         into.escapes = into.escapes.take().or(escapes);
@@ -371,15 +373,14 @@ impl<'a> Ctx<'a> {
             into.proven.push(proven);
             return Some(());
         }
-        let mut stride = whole;
-        for (position, extent) in extents.iter().enumerate() {
-            stride /= extent;
+        for (position, dim) in axis.dims.iter().enumerate() {
+            let stride = self.points_number(&axis.dims[position + 1..]);
             let mut part = number.clone();
-            if stride > 1 {
-                part = Expr::binary(BinaryOp::FloorDiv, part, Expr::int(stride as i64));
+            if stride != Expr::int(1) {
+                part = Expr::binary(BinaryOp::FloorDiv, part, stride);
             }
             if position > 0 {
-                part = Expr::binary(BinaryOp::Rem, part, Expr::int(*extent as i64));
+                part = Expr::binary(BinaryOp::Rem, part, self.points_number(&[*dim]));
             }
             into.exprs.push(part);
             into.proven.push(proven);
@@ -389,13 +390,13 @@ impl<'a> Ctx<'a> {
 
     /// The row-major position of a tuple of subscripts.
     pub fn row_major(&mut self, subs: &[Expr], dims: &[DimId]) -> Expr {
-        let extents = self.extents(dims);
         let mut position: Option<Expr> = None;
-        for (sub, extent) in subs.iter().zip(extents) {
+        for (sub, dim) in subs.iter().zip(dims) {
             position = Some(match position {
                 None => sub.clone(),
                 Some(outer) => {
-                    let scaled = Expr::binary(BinaryOp::Mul, outer, Expr::int(extent as i64));
+                    let extent = self.points_number(&[*dim]);
+                    let scaled = Expr::binary(BinaryOp::Mul, outer, extent);
                     Expr::binary(BinaryOp::Add, scaled, sub.clone())
                 }
             });
@@ -412,9 +413,18 @@ impl<'a> Ctx<'a> {
         axis: &Axis,
     ) -> (bool, Option<Diagnostic>) {
         let range = self.range(number);
+        let symbolic = axis.dims.iter().any(|d| self.resolve_dim(*d).symbolic);
         if let Some((low, high)) = range
             && low >= 0
             && high < extent as i64
+            && !symbolic
+        {
+            return (true, None);
+        }
+        if symbolic
+            && let [dim] = axis.dims[..]
+            && let Expr::Index(index) = number
+            && self.fits(self.index_vars[*index].dim, dim)
         {
             return (true, None);
         }
@@ -437,7 +447,10 @@ impl<'a> Ctx<'a> {
         let text = short(e);
         let wanted = self.axis_name(axis);
         let constant = low == high;
-        let message = if constant {
+        let unknown = symbolic || high >= i64::from(i32::MAX) - 1;
+        let message = if unknown {
+            format!("the subscript `{text}` can leave {wanted}, for some extents")
+        } else if constant {
             format!(
                 "the subscript `{text}` is {low}, but {wanted} has the positions 0 to {}",
                 extent - 1
@@ -453,7 +466,7 @@ impl<'a> Ctx<'a> {
         if let Some(span) = axis.dims.first().and_then(|d| self.dims[*d].span) {
             error = error.also(span, format!("{wanted} is declared here"));
         }
-        error = error.help(match constant {
+        error = error.help(match constant && !unknown {
             true => format!("the last position is {}", extent - 1),
             false => format!("say what is outside: `({} else 0)`", self.quoted_load(e.span)),
         });
@@ -474,8 +487,12 @@ impl<'a> Ctx<'a> {
                     },
                 ));
             }
-            let extents: Vec<(Atom, u64)> =
-                dims.into_iter().map(|(a, d)| (a, self.extent(d))).collect();
+            // There may be any number of positions of a symbolic dim.
+            let mut extent = |dim| match self.resolve_dim(dim) {
+                dim if dim.symbolic => MAX_EXTENT,
+                dim => dim.extent,
+            };
+            let extents: Vec<(Atom, u64)> = dims.into_iter().map(|(a, d)| (a, extent(d))).collect();
             let range = affine
                 .range_with(|atom| extents.iter().find(|(a, _)| *a == atom).map(|(_, e)| *e))?;
             return Some((*range.start(), *range.end()));

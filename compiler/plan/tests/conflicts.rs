@@ -161,8 +161,12 @@ fn fsdp_of_leaves_that_are_split_already_has_no_effect() {
 #[test]
 fn decorators_without_effect_are_never_silent() {
     let mut program = program();
-    let unused =
-        program.dims.push(einmesh_ir::Dim { name: "E".to_owned(), extent: 8, role_of: None });
+    let unused = program.dims.push(einmesh_ir::Dim {
+        name: "E".to_owned(),
+        extent: 8,
+        role_of: None,
+        symbolic: false,
+    });
     assert_eq!(program.dims[unused].name, "E");
     let mut directives = mesh(&[("tensor", 2)]);
     directives.shard.push(shard(&program, "tensor", &["E"], 10));

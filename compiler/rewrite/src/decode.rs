@@ -180,7 +180,7 @@ impl Ctx<'_> {
 
     /// A type names no dim twice: a second axis of a dim has a role of that dim.
     fn role(&mut self, of: DimId, used: &[DimId]) -> DimId {
-        let Dim { name, extent, .. } = self.program.dims[of].clone();
+        let Dim { name, extent, symbolic, .. } = self.program.dims[of].clone();
         let is_role = |(id, d): &(DimId, &Dim)| {
             d.role_of == Some(of)
                 && d.extent == extent
@@ -191,7 +191,7 @@ impl Ctx<'_> {
             return id;
         }
         let name = format!("{name}_{}", self.program.dims.len());
-        self.program.dims.push(Dim { name, extent, role_of: Some(of) })
+        self.program.dims.push(Dim { name, extent, role_of: Some(of), symbolic })
     }
 
     /// The axes of a new value, in the order of its operands' axes.

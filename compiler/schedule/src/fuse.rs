@@ -138,9 +138,6 @@ impl Ctx<'_> {
 
     /// Makes an elementwise reader of a sum its epilogue.
     fn join_epilogue(&mut self, position: usize, c: &Comprehension) -> bool {
-        if c.reducer != Reducer::None || c.store.is_some() || c.guard.is_some() {
-            return false;
-        }
         let (program, usage) = (self.program, self.usage);
         for group in self.groups.iter_mut().rev() {
             let Unit::Products(products) = &mut group.unit else {
@@ -149,9 +146,7 @@ impl Ctx<'_> {
             let [Multiply { sum, epilogue: epilogue @ None, .. }] = &mut products[..] else {
                 continue;
             };
-            let uses = usage.get(sum.out);
-            let only_reader = uses.comprehensions == 1 && uses.other == 0;
-            if only_reader && reads_same_points(program, c, sum.out) {
+            if is_epilogue(program, usage, c, sum.out) {
                 *epilogue = Some(c.clone());
                 group.last = position;
                 return true;
@@ -271,6 +266,14 @@ pub fn reads(op: &Op) -> Vec<ValueId> {
         Op::Argsort(a) => vec![a.input],
         Op::Collective(c) => vec![c.input],
     }
+}
+
+/// Whether `c` is elementwise work on a value that nobody else reads.
+pub fn is_epilogue(program: &Program, usage: &Usage, c: &Comprehension, value: ValueId) -> bool {
+    let elementwise = c.reducer == Reducer::None && c.store.is_none() && c.guard.is_none();
+    let uses = usage.get(value);
+    let only_reader = uses.comprehensions == 1 && uses.other == 0;
+    elementwise && only_reader && reads_same_points(program, c, value)
 }
 
 /// Whether `c` has the points of `value` as its own, and reads it only there.

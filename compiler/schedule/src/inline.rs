@@ -83,7 +83,11 @@ fn disappears(
     }
     // Where its guard is false, or a reader's load is out of range, the producer is not evaluated. As a
     // selection it would be, and its own loads must then be in range all the same.
+    // Confined to an extent that is not known, a subscript cannot be written as an expression.
+    let clamped = |l: &Load| l.value == producer.out && l.bounds == Bounds::Clamp;
     if reads_with_default(here, producer.out)
+        || program.is_symbolic(producer.out)
+            && here.iter().flat_map(|r| r.exprs()).flat_map(Expr::loads).any(clamped)
         || (producer.guard.is_some() && !in_range_everywhere(producer.exprs()))
     {
         return false;

@@ -21,6 +21,7 @@ mod place;
 mod siblings;
 mod steps;
 mod sweep;
+pub mod symbolic;
 mod text;
 mod usage;
 
@@ -32,6 +33,7 @@ use einmesh_ir::SpmdProgram;
 use kernel::Kernel;
 
 pub use steps::stored;
+pub use symbolic::symbolic;
 
 /// What a device does: kernels, and the steps that launch them on buffers.
 #[derive(Clone, PartialEq, Debug, Default)]

@@ -298,7 +298,7 @@ fn change_dims(program: &mut Program, value: ValueId, panels: &Panels) {
     let names =
         [format!("{columns}/{}", panels.width), depths, format!("{columns}%{}", panels.width)];
     for (name, extent) in names.into_iter().zip(&memory[new.len()..]) {
-        new.push(program.dims.push(Dim { name, extent: *extent, role_of: None }));
+        new.push(program.dims.push(Dim { name, extent: *extent, role_of: None, symbolic: false }));
     }
     debug_assert_eq!(new.len(), memory.len());
     program.values[value].dims = new;

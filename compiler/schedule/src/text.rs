@@ -112,7 +112,12 @@ impl Names {
         let mut program = Program::default();
         let mut indices: Arena<IndexId, Index> = Arena::new();
         for range in &kernel.indices {
-            let dim = Dim { name: range.name.to_uppercase(), extent: range.extent, role_of: None };
+            let dim = Dim {
+                name: range.name.to_uppercase(),
+                extent: range.extent,
+                role_of: None,
+                symbolic: false,
+            };
             let dim = program.dims.push(dim);
             indices.push(Index { name: range.name.clone(), dim });
         }

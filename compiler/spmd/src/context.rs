@@ -124,7 +124,7 @@ impl Ctx {
         *self
             .dims
             .entry((dim, extent))
-            .or_insert_with(|| dims.push(Dim { name, extent, role_of: None }))
+            .or_insert_with(|| dims.push(Dim { name, extent, role_of: None, symbolic: false }))
     }
 
     /// The local dims of a value with these global dims and this split.

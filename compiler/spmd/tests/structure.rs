@@ -303,6 +303,7 @@ fn inconsistent_collectives_are_found() {
             name: "odd".to_owned(),
             extent: 3,
             role_of: None,
+            symbolic: false,
         });
         spmd.program.values[ValueId(0)].dims[0] = dim;
         for op in &mut spmd.program.body.ops {

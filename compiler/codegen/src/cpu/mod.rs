@@ -17,8 +17,10 @@ mod nest;
 mod online;
 mod phase;
 mod reduce;
+mod scalar;
 mod spread;
 mod sweep;
+pub mod symbolic;
 mod value;
 
 pub use level::Level;

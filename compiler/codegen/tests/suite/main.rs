@@ -17,4 +17,5 @@ mod semantics;
 mod siblings;
 mod special;
 mod sweep;
+mod symbolic;
 mod tuning;

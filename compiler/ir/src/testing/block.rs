@@ -58,14 +58,19 @@ impl<'o> Gen<'o> {
         for name in ["B", "T", "D", "H", "K", "L"] {
             // Extents of 1 are where broadcasting and slicing go wrong.
             let extent = if self.random.chance(12) { 1 } else { 1 + self.random.below(max) };
-            let dim = Dim { name: name.to_owned(), extent, role_of: None };
+            let dim = Dim { name: name.to_owned(), extent, role_of: None, symbolic: false };
             self.program.dims.push(dim);
         }
         let role_of = Some(DimId(1));
         let extent = self.extent(DimId(1));
-        self.program.dims.push(Dim { name: "U".to_owned(), extent, role_of });
+        self.program.dims.push(Dim { name: "U".to_owned(), extent, role_of, symbolic: false });
         let extent = 1 + self.random.below(3);
-        self.program.dims.push(Dim { name: extent.to_string(), extent, role_of: None });
+        self.program.dims.push(Dim {
+            name: extent.to_string(),
+            extent,
+            role_of: None,
+            symbolic: false,
+        });
     }
 
     /// Up to `most` distinct dims that together have not too many elements.

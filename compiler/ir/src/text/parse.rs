@@ -226,7 +226,8 @@ impl Parser {
             }
             self.expect("=")?;
             let extent = self.number()?;
-            self.program.dims.push(Dim { name, extent, role_of: None });
+            let symbolic = self.eat_word("symbolic");
+            self.program.dims.push(Dim { name, extent, role_of: None, symbolic });
             if !self.eat(",") {
                 break;
             }

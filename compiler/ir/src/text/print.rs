@@ -97,7 +97,8 @@ impl<'a> Printer<'a> {
             let role = dim
                 .role_of
                 .map_or(String::new(), |of| format!(": {}", self.program.name_of_dim(of)));
-            let next = format!("{name}{role} = {}", dim.extent);
+            let unknown = if dim.symbolic { " symbolic" } else { "" };
+            let next = format!("{name}{role} = {}{unknown}", dim.extent);
             if line.is_empty() {
                 line = format!("dim {next}");
             } else if line.len() + next.len() + 2 + 2 * self.depth < WIDTH {

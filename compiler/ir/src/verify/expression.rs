@@ -132,7 +132,13 @@ impl Ctx<'_> {
             return;
         }
         let extents = self.program.extents(load.value);
+        let dims = &self.program.dims;
         for (position, (sub, extent)) in load.subs.iter().zip(extents).enumerate() {
+            let counts = |(_, index): (_, &Index)| dims[index.dim].symbolic;
+            let of = &self.program.values[load.value].dims[position];
+            if dims[*of].symbolic || c.indices.iter().any(|i| sub.mentions(i.0) && counts(i)) {
+                continue;
+            }
             let Some(affine) = Affine::of(sub) else {
                 continue;
             };

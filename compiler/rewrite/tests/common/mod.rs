@@ -27,7 +27,10 @@ impl Maker {
         let mut map = BTreeMap::new();
         for (c, extent) in dims {
             let name = c.to_uppercase().to_string();
-            map.insert(*c, program.dims.push(Dim { name, extent: *extent, role_of: None }));
+            map.insert(
+                *c,
+                program.dims.push(Dim { name, extent: *extent, role_of: None, symbolic: false }),
+            );
         }
         let blocks = vec![Block::default()];
         Maker { program, dims: map, values: BTreeMap::new(), dtype, blocks, var: None }

@@ -7,6 +7,7 @@ use crate::build::{Builder, Cmp, Scalar, Ty, V};
 use crate::cpu::phase::Phases;
 use crate::cpu::value::{from_memory, memory};
 use einmesh_ir::DType;
+use std::collections::BTreeSet;
 
 /// The sums that a micro-kernel holds: one function for all kernels of a module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,10 +77,14 @@ impl Tile {
 
     /// Adds the micro-kernel to the module, once.
     pub fn define(&self, phases: &mut Phases<'_, '_>) {
-        if !phases.shared.insert(self.name()) {
+        self.define_once(phases.b, phases.shared);
+    }
+
+    /// Adds the micro-kernel to a module, unless it is among its functions.
+    pub fn define_once(&self, b: &Builder<'_>, functions: &mut BTreeSet<String>) {
+        if !functions.insert(self.name()) {
             return;
         }
-        let b = phases.b;
         let (pointer, number) = (Ty::PTR, Ty::I64);
         let arguments = [
             pointer, number, number, pointer, number, number, number, pointer, number, number,

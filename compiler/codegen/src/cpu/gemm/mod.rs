@@ -12,7 +12,7 @@ pub mod access;
 mod drive;
 mod epilogue;
 mod few;
-mod micro;
+pub mod micro;
 pub mod pack;
 mod transpose;
 

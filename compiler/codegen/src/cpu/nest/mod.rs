@@ -187,7 +187,7 @@ fn lanes_are_free(_kernel: &Kernel, stage: &Stage, serial: bool, index: IndexId)
 
 /// Lanes per vector: as many as the widest numbers that are computed with allow, so that a vector is
 /// one register for those.
-fn lanes(kernel: &Kernel, nest: &Nest, level: Level) -> u32 {
+pub fn lanes(kernel: &Kernel, nest: &Nest, level: Level) -> u32 {
     let mut bytes = 4;
     for stage in &nest.stages {
         let exprs = std::iter::once(&stage.body).chain(&stage.guard);

@@ -318,7 +318,7 @@ pub fn check(kernel: Kernel, tolerance: Tolerance) {
     check_all(&[(kernel, tolerance)]);
 }
 
-fn compare(
+pub fn compare(
     kernel: &Kernel,
     level: &str,
     expected: &[Vec<u8>],
