@@ -143,3 +143,26 @@ fn elementwise_work_and_reductions() {
          output %o.9 path \"o\"",
     );
 }
+
+/// Products of every form: rows and columns in any order, several indices of each kind, epilogues, dtypes.
+#[test]
+fn matrix_products() {
+    check(
+        "dim M = 9 symbolic, K = 9 symbolic, N = 9 symbolic
+         input %x.0: f32[M,K]
+         input %y.1: f32[K,N]
+         input %z.2: f32[N,K]
+         input %b.3: f32[N]
+         %p.4: f32[M,N] = sum[k](%x.0[m,k] * %y.1[k,n])
+         %q.5: f32[M,N] = sum[k](%x.0[m,k] * %z.2[n,k])
+         %r.6: f32[N,M] = sum[k](%x.0[m,k] * %y.1[k,n])
+         %s.7: f32[M,N] = max(%p.4[m,n] * 0.5 + %b.3[n], 0.0)
+         %t.8: f32[M,N] = sum[k](exp(%x.0[m,k]) * %y.1[k,n])
+         %w.9: f32[K,N] = sum[m](%x.0[m,k] * %q.5[m,n])
+         output %q.5 path \"q\"
+         output %r.6 path \"r\"
+         output %s.7 path \"s\"
+         output %t.8 path \"t\"
+         output %w.9 path \"w\"",
+    );
+}

@@ -210,8 +210,7 @@ fn units(program: &Program) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
     for op in &program.body.ops {
         let Op::Compute(c) = op else { continue };
-        // Until matrix products are generated, sums of products are nests, too.
-        let product = contraction::classify(program, c).filter(|_| false);
+        let product = contraction::classify(program, c);
         if let Some(product) = product {
             let multiply = Multiply { sum: c.clone(), product, epilogue: None };
             units.push(Unit::Product(Box::new(multiply)));

@@ -7,7 +7,7 @@ use super::place::{Memory, Place, Source};
 use super::shape::Shape;
 use crate::build::{Cmp, Scalar, Ty, V};
 use crate::cpu::value::{Val, cast, from_memory, memory, to_memory};
-use einmesh_ir::{Affine, Atom, Bounds, DType, Expr, Load, ValueId};
+use einmesh_ir::{Affine, Atom, Bounds, DType, Expr, IndexId, Load, ValueId};
 use einmesh_schedule::kernel::Target;
 
 /// An offset into an array, in elements.
@@ -103,6 +103,16 @@ impl<'c> Place<'c, '_> {
         };
         let offset = self.offset(of, value, subs, Outside::Any);
         self.b.address(of.pointer, memory(self.dtype(value)), offset.uniform)
+    }
+
+    /// The distance of elements for consecutive positions of an index that is a subscript itself.
+    pub fn stride(&self, value: ValueId, subs: &[Expr], index: IndexId) -> V<'c> {
+        let Source::Memory(of) = &self.sources[value.0 as usize] else {
+            unreachable!("registers have no address");
+        };
+        let own = subs.iter().zip(&of.strides).filter(|(sub, _)| **sub == Expr::Index(index));
+        let distance = own.map(|(_, stride)| *stride).reduce(|a, b| self.b.add(a, b));
+        distance.unwrap_or_else(|| self.b.index(0))
     }
 
     fn offset(

@@ -3,11 +3,11 @@
 //! As everywhere, a function computes tiles that are independent of each other; here their number is a product of
 //! extents divided by blocks ([`Phase`]). What a tile computes, and in which order, depends on extents only.
 
-#![allow(dead_code)]
-
 mod address;
 mod nest;
+mod pack;
 mod place;
+mod product;
 mod shape;
 mod tiles;
 
@@ -19,6 +19,7 @@ use crate::error::CompilerBug;
 use crate::image;
 use crate::pipeline;
 use crate::target::{Listing, Options, TargetKind, Timing};
+use crate::tuning::Sizes;
 use einmesh_artifact::CodeImage;
 use einmesh_ir::ValueId;
 use einmesh_schedule::kernel::{Body, Role};
@@ -26,6 +27,7 @@ use einmesh_schedule::symbolic::{Extent, SymbolicGraph};
 use melior::ir::{Location, Module};
 use place::{Binding, Memory, Place, Source};
 use shape::Shape;
+use std::collections::BTreeSet;
 use tiles::Split;
 
 /// The machine code of a graph.
@@ -103,12 +105,15 @@ fn compile(
     let module = Module::new(Location::unknown(&mlir.context));
     let builder = Builder::new(&mlir.context, &module);
     let mut functions = Vec::new();
+    let mut shared = BTreeSet::new();
     for (number, kernel) in graph.kernels.iter().enumerate() {
         let shape = Shape::of(kernel, &graph.within);
         let symbol = phase_symbol(&format!("k{number}"), 0);
-        let function = function(&builder, &symbol, &shape, level).map_err(|bug| {
-            bug.note(format!("at level {} in kernel {}", level.name(), kernel.kernel))
-        })?;
+        let sizes = options.tuning.of(level);
+        let function =
+            function(&builder, &symbol, &shape, (level, &sizes), &mut shared).map_err(|bug| {
+                bug.note(format!("at level {} in kernel {}", level.name(), kernel.kernel))
+            })?;
         functions.push((symbol, function));
     }
     let compiled = pipeline::compile(&mlir, module, level.machine(), options.wanted)
@@ -138,22 +143,39 @@ fn compile(
     Ok(())
 }
 
-/// Adds a kernel's function; returns its tiles and the bytes of scratch memory it needs.
+/// Adds a kernel's function, and those that it shares with others; returns its tiles and the bytes of scratch memory it needs.
 fn function(
     b: &Builder<'_>,
     symbol: &str,
     shape: &Shape,
-    level: Level,
+    (level, sizes): (Level, &Sizes),
+    functions: &mut BTreeSet<String>,
 ) -> Result<(Vec<Split>, u64), CompilerBug> {
+    let loops = |plan: nest::Plan<'_>| {
+        define(b, symbol, shape, |place, _, begin, end| plan.emit(place, begin, end));
+        (plan.tiles, ALIGN)
+    };
     match &shape.kernel.body {
         Body::Nest(nest) => {
             let [stage] = &nest.stages[..] else {
                 return Err(CompilerBug::new("a symbolic nest of several stages"));
             };
-            let plan = nest::plan(shape, nest, stage, level);
-            define(b, symbol, shape, |place, _, begin, end| plan.emit(place, begin, end));
-            Ok((plan.tiles, ALIGN))
+            Ok(loops(nest::plan(shape, (&nest.outer, stage), None, level)))
         }
+        Body::Contraction(c) => match product::plan(shape, c, level, sizes) {
+            Some(plan) => {
+                plan.define(b, functions);
+                define(b, symbol, shape, |place, scratch, begin, end| {
+                    plan.emit(place, scratch, begin, end);
+                });
+                let scratch = ALIGN + plan.scratch_bytes();
+                Ok((plan.tiles, scratch))
+            }
+            None => {
+                let sum = nest::sum_of_products(shape, c);
+                Ok(loops(nest::plan(shape, (&[], &sum), Some((c.acc, &c.epilogue)), level)))
+            }
+        },
         _ => Err(CompilerBug::new("a symbolic kernel that is neither a nest nor a product")),
     }
 }

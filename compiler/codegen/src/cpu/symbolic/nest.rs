@@ -4,17 +4,18 @@
 //! free index, or along a reduced one if that is how the operands lie. The order in which points are combined depends on
 //! extents only.
 
-use super::place::{Binding, Place};
+use super::place::{Binding, Place, Source};
 use super::shape::Shape;
 use super::tiles::{self, Split};
 use crate::build::{Scalar, Ty, V};
 use crate::cpu::cost::{self, Lane};
+use crate::cpu::env::dtype_of;
 use crate::cpu::level::Level;
 use crate::cpu::nest::guard::conjuncts;
 use crate::cpu::reduce::Reduction;
 use crate::cpu::value::{Val, cast, register};
-use einmesh_ir::{BinaryOp, Expr, IndexId, Reducer};
-use einmesh_schedule::kernel::{Nest, Stage};
+use einmesh_ir::{BinaryOp, Expr, IndexId, Reducer, ValueId};
+use einmesh_schedule::kernel::{Contraction, Nest, Stage};
 
 /// Positions along the lanes in a tile.
 const CHUNK: u64 = 2048;
@@ -34,16 +35,45 @@ pub struct Plan<'s> {
     unroll: u32,
     conditions: Vec<&'s Expr>,
     reduction: Reduction,
+    /// What is stored instead of the reduction, an expression of it.
+    finish: Option<(ValueId, &'s Expr)>,
     /// How points are shared out.
     pub tiles: Vec<Split>,
 }
 
-/// How a nest is computed at a level.
-pub fn plan<'s>(shape: &Shape, nest: &'s Nest, stage: &'s Stage, level: Level) -> Plan<'s> {
+/// A sum of products as a stage.
+pub fn sum_of_products(shape: &Shape, c: &Contraction) -> Stage {
+    let factor = |e: &Expr| match dtype_of(&shape.kernel, e) == c.accumulator {
+        true => e.clone(),
+        false => Expr::cast(c.accumulator, e.clone()),
+    };
+    let all = [&c.batch[..], &c.m, &c.n].concat();
+    let place = |index: &IndexId| c.target.subs.iter().position(|s| *s == Expr::Index(*index));
+    let mut free = all;
+    free.sort_by_key(place);
+    Stage {
+        free,
+        reduced: c.k.clone(),
+        reducer: Reducer::Sum,
+        guard: None,
+        body: Expr::binary(BinaryOp::Mul, factor(&c.lhs), factor(&c.rhs)),
+        target: c.target.clone(),
+    }
+}
+
+/// How a stage is computed at a level, inside of some more free indices. Instead of its result, what `finish` makes of it
+/// is stored, if there is that.
+pub fn plan<'s>(
+    shape: &Shape,
+    (outer, stage): (&[IndexId], &'s Stage),
+    finish: Option<(ValueId, &'s Expr)>,
+    level: Level,
+) -> Plan<'s> {
     let kernel = &shape.kernel;
-    let lanes = crate::cpu::nest::lanes(kernel, nest, level);
-    let mut outer: Vec<IndexId> = nest.outer.iter().chain(&stage.free).copied().collect();
-    let dtype = crate::cpu::env::dtype_of(kernel, &stage.body);
+    let nest = Nest { outer: outer.to_vec(), serial: false, stages: vec![stage.clone()] };
+    let lanes = crate::cpu::nest::lanes(kernel, &nest, level);
+    let mut outer: Vec<IndexId> = outer.iter().chain(&stage.free).copied().collect();
+    let dtype = dtype_of(kernel, &stage.body);
     let accumulator = match stage.reducer {
         Reducer::Sum | Reducer::Prod | Reducer::LogSumExp => dtype.accumulator(),
         _ => dtype,
@@ -75,7 +105,7 @@ pub fn plan<'s>(shape: &Shape, nest: &'s Nest, stage: &'s Stage, level: Level) -
     let unroll = if cheap && repeats { UNROLL } else { 1 };
     let conditions = conjuncts(stage.guard.as_ref());
     let reduction = Reduction { reducer: stage.reducer, dtype: accumulator };
-    Plan { stage, outer, lane, lanes, unroll, conditions, reduction, tiles }
+    Plan { stage, outer, lane, lanes, unroll, conditions, reduction, finish, tiles }
 }
 
 type State<'c> = Vec<V<'c>>;
@@ -142,7 +172,7 @@ impl Plan<'_> {
             (_, Some((index, true))) => {
                 for place in places {
                     let state = self.reduce_lanes(place.clone(), index);
-                    place.write(&self.stage.target, self.reduction.finish(b, &state));
+                    self.write(place, &state);
                 }
             }
             _ => {
@@ -150,10 +180,21 @@ impl Plan<'_> {
                 let states = places.iter().map(start).collect();
                 let states = self.reduce(places.to_vec(), &self.stage.reduced, states);
                 for (place, state) in places.iter().zip(states) {
-                    place.write(&self.stage.target, self.reduction.finish(b, &state));
+                    self.write(place, &state);
                 }
             }
         }
+    }
+
+    /// Writes the result of a reduction, or what is made of it.
+    fn write<'c>(&self, place: &Place<'c, '_>, state: &[V<'c>]) {
+        let value = self.reduction.finish(place.b, state);
+        let Some((acc, finish)) = self.finish else {
+            return place.write(&self.stage.target, value);
+        };
+        let mut place = place.clone();
+        place.sources[acc.0 as usize] = Source::Register(value);
+        place.write(&self.stage.target, place.eval(finish));
     }
 
     /// One evaluation without reduction; where the guard is false the result is 0.
