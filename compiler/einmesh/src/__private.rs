@@ -4,8 +4,8 @@ use crate::{AsView, Element, Error, Tensor, TensorView};
 
 pub use crate::einsum::{Operand, call};
 pub use einmesh_exec::embedded::{
-    Blocks, Chosen, Code, Einsum, Extent, Image, Operand as Described, Phase, Place, Step,
-    Temporary,
+    Blocks, Chosen, Code, Einsum, Extent, Image, MAX_OPERANDS, MAX_TEMPORARIES,
+    Operand as Described, Phase, Place, Step, Temporary,
 };
 
 /// An argument's view, with the element type and the number of dims that the macro knows.

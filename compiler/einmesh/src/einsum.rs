@@ -4,7 +4,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::tensor::Tensor;
 use crate::view::TensorView;
-use einmesh_exec::embedded::{Einsum, MAX_OPERANDS};
+use einmesh_exec::embedded::Einsum;
 
 /// Computes one einsum: with code that is compiled, for this einsum, inside of rustc.
 ///
@@ -91,16 +91,12 @@ impl<T: Element, const N: usize> Operand for TensorView<'_, T, N> {
 ///
 /// `einsum` is a description that the macro wrote for operands of the types that these have, in this order and with as many
 /// dims, and for a result of type `T` with `N` dims.
-pub unsafe fn call<T: Element, const N: usize>(
+pub unsafe fn call<T: Element, const N: usize, const OPERANDS: usize>(
     einsum: &'static Einsum,
-    operands: &[&dyn Operand],
+    operands: [&dyn Operand; OPERANDS],
 ) -> Result<Tensor<T, N>, Error> {
-    let mut shapes: [&[usize]; MAX_OPERANDS] = [&[]; MAX_OPERANDS];
-    let mut starts = [std::ptr::null(); MAX_OPERANDS];
-    for ((shape, start), operand) in shapes.iter_mut().zip(&mut starts).zip(operands) {
-        (*shape, *start) = (operand.extents(), operand.start());
-    }
-    let known = einsum.shapes_of(&shapes[..operands.len()])?;
+    let known = einsum.shapes_of(&operands.map(|operand| operand.extents()))?;
+    let starts = operands.map(|operand| operand.start());
     // Before memory for it is asked for.
     einsum.elements(&known, size_of::<T>() as u64)?;
     let mut shape = [0; N];
@@ -112,7 +108,7 @@ pub unsafe fn call<T: Element, const N: usize>(
     // are, since the shapes were checked and the caller vouches for the description.
     let result = unsafe {
         Tensor::filled(shape, |memory: *mut T| {
-            done = einsum.call(&starts[..operands.len()], memory.cast(), &known);
+            done = einsum.call(&starts, memory.cast(), &known);
         })
     };
     done?;

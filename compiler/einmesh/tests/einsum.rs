@@ -34,3 +34,160 @@ fn statements_with_a_bias() {
     });
     assert_eq!(y, expected);
 }
+
+#[test]
+fn strings_with_diagonals_traces_and_outer_products() {
+    let (x, y) = (numbers([4, 4], 6), numbers([3], 7));
+    let trace = einsum!("ii->", x; i = 4).expect("it fits");
+    assert_eq!(trace, Tensor::from((0..4).map(|i| x[[i, i]]).sum::<f32>()));
+    let diagonal = einsum!("ii->i", x; i = 4).expect("it fits");
+    assert_eq!(diagonal, Tensor::from_fn([4], |[i]| x[[i, i]]));
+    let outer = einsum!("i,j->ji", y, y; i = 3, j = 3).expect("it fits");
+    assert_eq!(outer, Tensor::from_fn([3, 3], |[j, i]| y[[i]] * y[[j]]));
+    let transposed = einsum!("row column -> column row", x; row = 4, column = 4).expect("it fits");
+    assert_eq!(transposed, Tensor::from_fn([4, 4], |[i, j]| x[[j, i]]));
+    let same = einsum!("ij->ij", x; i = 4, j = 4).expect("it fits");
+    assert_eq!(same, x);
+}
+
+#[test]
+fn chains_have_intermediate_values() {
+    let (a, b, c) = (numbers([9, 2], 8), numbers([2, 9], 9), numbers([9, 5], 10));
+    let product = einsum!("ab,bc,cd->ad", a, b, c; a = 9, b = 2, c = 9, d = 5).expect("it fits");
+    let expected = Tensor::from_fn([9, 5], |[i, l]| {
+        let inner = |j: usize| (0..9).map(|k| b[[j, k]] * c[[k, l]]).sum::<f32>();
+        (0..2).map(|j| a[[i, j]] * inner(j)).sum::<f32>()
+    });
+    assert_eq!(product, expected);
+}
+
+#[test]
+fn statements_with_guards_reductions_and_functions() {
+    let s = numbers([5, 5], 11);
+    let top = einsum!(m[t] = max[u | u <= t](s[t,u]), s; t = 5, u = 5).expect("it fits");
+    let expected =
+        Tensor::from_fn([5], |[t]| (0..=t).map(|u| s[[t, u]]).fold(f32::NEG_INFINITY, f32::max));
+    assert_eq!(top, expected);
+    // One operand, subscripted by two indices in one place.
+    let gram = einsum!(g[t,u] = s[t,d] * s[u,d], s; t = 5, d = 5).expect("it fits");
+    let expected =
+        Tensor::from_fn([5, 5], |[t, u]| (0..5).map(|d| s[[t, d]] * s[[u, d]]).sum::<f32>());
+    assert_eq!(gram, expected);
+    let before =
+        einsum!(y[t] = (x[t - 1] else 0.0) + x[t], x = &s.as_slice()[..5]; t = 5).expect("it fits");
+    let x = &s.as_slice()[..5];
+    assert_eq!(before, Tensor::from_fn([5], |[t]| if t == 0 { x[0] } else { x[t - 1] + x[t] }));
+    let rows = einsum!(a[t,u] = softmax[u](s[t,u]), s; t = 5, u = 5).expect("it fits");
+    for row in rows.as_slice().chunks(5) {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{row:?}");
+    }
+    let scalar = einsum!(n = sum[t,u](s[t,u] ^ 2), s; t = 5, u = 5).expect("it fits");
+    assert_eq!(scalar, Tensor::from(s.iter().map(|x| x * x).sum::<f32>()));
+}
+
+#[test]
+fn all_element_types() {
+    macro_rules! product {
+        ($($element:ident)*) => {$(
+            let x = Tensor::from_fn([3, 4], |[i, j]| number::<$element>(i + j));
+            let y = Tensor::from_fn([4], |[j]| number::<$element>(j));
+            let z = einsum!("i j, j -> i", x, y; i = 3, j = 4, $element).expect("it fits");
+            let expected = |[i]: [usize; 1]| number::<$element>((0..4).map(|j| (i + j) * j).sum());
+            assert_eq!(z, Tensor::from_fn([3], expected));
+        )*};
+    }
+    product!(f64 bf16 f16 i64 i32);
+    let x = Tensor::from_fn([4], |[i]| i % 2 == 0);
+    let y = einsum!(y[i] = not x[i], x; i = 4, bool).expect("it fits");
+    assert_eq!(y, Tensor::from([false, true, false, true]));
+}
+
+trait Number {
+    fn of(n: usize) -> Self;
+}
+
+macro_rules! number {
+    ($($element:ident: $of:expr;)*) => {$(
+        impl Number for $element {
+            fn of(n: usize) -> $element {
+                let of: fn(usize) -> $element = $of;
+                of(n)
+            }
+        }
+    )*};
+}
+
+number! {
+    f64: |n| n as f64;
+    bf16: |n| bf16::from_f32(n as f32);
+    f16: |n| f16::from_f32(n as f32);
+    i64: |n| n as i64;
+    i32: |n| n as i32;
+}
+
+fn number<T: Number>(n: usize) -> T {
+    T::of(n)
+}
+
+#[test]
+fn mixed_element_types() {
+    let (table, ids) = (numbers([7, 3], 12), vec![6_i64, 0, 3]);
+    let rows = einsum!(x[t,d] = table[ids[t],d], table, ids; t = 3, d = 3, table.0 = 7, ids: i64);
+    let expected = Tensor::from_fn([3, 3], |[t, d]| table[[ids[t] as usize, d]]);
+    assert_eq!(rows.expect("it fits"), expected);
+    // An index that is out of range takes the nearest row, and never what lies beside the table.
+    let outside = einsum!(x[t,d] = table[ids[t],d], table, ids = [99_i64, -7, i64::MIN];
+        t = 3, d = 3, table.0 = 7, ids: i64);
+    let expected = Tensor::from_fn([3, 3], |[t, d]| table[[[6, 0, 0][t], d]]);
+    assert_eq!(outside.expect("it fits"), expected);
+    let half = Tensor::from([bf16::from_f32(1.5), bf16::from_f32(2.0)]);
+    let sum =
+        einsum!(s = f32(h[i]) * x[i], h = half, x = [1.0, 10.0]; i = 2, h: bf16).expect("it fits");
+    assert_eq!(sum, Tensor::from(21.5));
+}
+
+#[test]
+fn operands_are_whatever_is_an_array() {
+    struct Layer {
+        weight: Tensor<f32, 2>,
+    }
+    let layer = Layer { weight: Tensor::from([[1.0, 2.0], [3.0, 4.0]]) };
+    let vector = vec![1.0_f32, 10.0];
+    let product = Tensor::from([21.0, 43.0]);
+    assert_eq!(einsum!("ij,j->i", layer.weight, vector; i = 2, j = 2).expect("it fits"), product);
+    assert_eq!(
+        einsum!("ij,j->i", &&layer.weight, &vector[..]; i = 2, j = 2).expect("it fits"),
+        product
+    );
+    let array = ndarray::arr2(&[[1.0_f32, 3.0], [2.0, 4.0]]);
+    let turned = einsum!("ij,j->i", array.t(), vector; i = 2, j = 2).expect("it fits");
+    assert_eq!(turned, product, "what is not row-major is copied");
+    let temporary = einsum!("ij,j->i", layer.weight.map(|x| x + 1.0), vec![1.0; 2]; i = 2, j = 2);
+    assert_eq!(temporary.expect("it fits"), Tensor::from([5.0, 9.0]));
+    // Both operands may be the same array.
+    let square =
+        einsum!("ij,jk->ik", layer.weight, layer.weight; i = 2, j = 2, k = 2).expect("it fits");
+    assert_eq!(square, Tensor::from([[7.0, 10.0], [15.0, 22.0]]));
+}
+
+#[test]
+fn the_names_of_the_surroundings_do_not_matter() {
+    // Those that the expansion uses itself.
+    let (operand0, operand1) = (Tensor::from([1.0, 2.0]), Tensor::from([3.0, 4.0]));
+    let product = einsum!("i,i->", operand1, operand0; i = 2).expect("it fits");
+    assert_eq!(product, Tensor::from(11.0));
+    fn generic<T>(_: T) -> f32 {
+        einsum!("i->", [1.0, 2.0]; i = 2).expect("it fits")[[]]
+    }
+    assert_eq!(generic(1) + generic("x"), 6.0);
+}
+
+#[test]
+fn wrong_shapes_are_errors() {
+    let (x, w) = (numbers([2, 3], 1), numbers([4, 5], 2));
+    let error = einsum!("i j, j k -> i k", x, w; i = 2, j = 3, k = 5).expect_err("3 is not 4");
+    let text = "dimension 0 (`j`) of `w` is 4, but `j` is 3 by the macro's extents\n\
+                in `einsum!(\"i j, j k -> i k\")`";
+    assert_eq!(error.to_string(), text);
+    assert!(matches!(error, Error::Operands(_)));
+}

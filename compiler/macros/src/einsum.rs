@@ -86,6 +86,7 @@ fn call(input: &Input, program: &Program, code: &TokenStream) -> TokenStream {
         },
     );
     let (element, rank) = (rust_type(program.result.element), program.result.dims.len());
+    let count = expressions.len();
     quote! {
         // Temporaries in the operands live until the call has ended.
         match (#(&#expressions,)*) {
@@ -94,9 +95,9 @@ fn call(input: &Input, program: &Program, code: &TokenStream) -> TokenStream {
                 // SAFETY: the description is that of code that was compiled for it, and operands are
                 // checked against it.
                 unsafe {
-                    ::einmesh::__private::call::<#element, #rank>(
+                    ::einmesh::__private::call::<#element, #rank, #count>(
                         &EINMESH_EINSUM,
-                        &[#(&#operands as &dyn ::einmesh::__private::Operand,)*],
+                        [#(&#operands as &dyn ::einmesh::__private::Operand,)*],
                     )
                 }
             }

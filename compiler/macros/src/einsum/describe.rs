@@ -37,7 +37,11 @@ impl Description<'_> {
              ::core::compile_error!(\"einsum! has code for x86-64 Linux only\");\n"
         );
         text += "mod einmesh_code {\n";
-        for image in self.images {
+        for (number, image) in self.images.iter().enumerate() {
+            // Some code is the same at several levels.
+            if self.images[..number].iter().any(|other| other.symbol == image.symbol) {
+                continue;
+            }
             let (symbol, bytes) = (&image.symbol, image.bytes);
             let _ = write!(
                 text,
@@ -62,6 +66,17 @@ impl Description<'_> {
             let (bytes, extents) = (buffer.dtype.bytes(), list(&buffer.extents, fixed));
             format!("e::Temporary {{ element: {bytes}, extents: {extents} }}")
         });
+        let operands_most = self.manifest.steps.iter().map(|step| match step {
+            Step::Launch { operands, .. } => operands.len(),
+            _ => 0,
+        });
+        let (most, count) = (operands_most.max().unwrap_or(0), self.temporaries().len());
+        let _ = write!(
+            text,
+            "const _: () = ::core::assert!({most} <= ::einmesh::__private::MAX_OPERANDS && \
+             {count} <= ::einmesh::__private::MAX_TEMPORARIES, \
+             \"this einsum has too many steps: write a `.ein` file and use `program!`\");\n"
+        );
         let mut code = Vec::new();
         for number in 0..self.images.len() {
             code.push(self.code(number)?);

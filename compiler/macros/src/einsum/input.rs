@@ -162,7 +162,13 @@ fn extent(input: ParseStream) -> syn::Result<u64> {
              that is known when it runs",
         )
     })?;
-    literal.base10_parse()
+    match literal.base10_parse()? {
+        0 => Err(syn::Error::new(
+            literal.span(),
+            "an extent that is known is at least 1; leave the index out if there may be no elements",
+        )),
+        extent => Ok(extent),
+    }
 }
 
 fn unknown_type(name: &Ident) -> syn::Error {
