@@ -2,4 +2,5 @@
 
 mod einsum;
 mod tensor;
+mod ui;
 mod view;

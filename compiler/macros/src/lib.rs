@@ -15,9 +15,17 @@ mod image;
 mod report;
 
 use proc_macro::TokenStream;
+use quote::quote;
 
 /// See `einmesh::einsum!`.
 #[proc_macro]
 pub fn einsum(input: TokenStream) -> TokenStream {
-    einsum::expand(input.into()).unwrap_or_else(|error| error.to_compile_error()).into()
+    let expanded = einsum::expand(input.into());
+    expanded
+        .unwrap_or_else(|error| {
+            let errors = error.to_compile_error();
+            // A block: in an expression's place there may be several.
+            quote!({ #errors })
+        })
+        .into()
 }

@@ -26,8 +26,11 @@ impl Places {
         let touched =
             self.tokens.iter().filter(|(own, _)| own.start < range.end && range.start < own.end);
         let spans: Vec<Span> = touched.map(|(_, span)| *span).collect();
-        let first = spans.first().copied().unwrap_or(self.whole);
-        let last = spans.last().copied().unwrap_or(self.whole);
+        // What is missing at the end is missing after the last token.
+        let end =
+            self.tokens.last().filter(|(own, _)| own.end <= range.start).map(|(_, span)| *span);
+        let first = spans.first().copied().or(end).unwrap_or(self.whole);
+        let last = spans.last().copied().or(end).unwrap_or(self.whole);
         let (mut first, last) = (quote_spanned!(first=> _), quote_spanned!(last=> _));
         first.extend(last);
         first
@@ -60,8 +63,8 @@ fn error(diagnostic: &Diagnostic, sources: &SourceMap, places: &Places) -> syn::
     };
     let mut message = format!("{} [{}]", diagnostic.message, diagnostic.code);
     for label in &diagnostic.labels {
-        if !label.message.is_empty() {
-            let snippet = sources.snippet(label.span);
+        let snippet = sources.snippet(label.span);
+        if !label.message.is_empty() && !snippet.is_empty() {
             message += &format!("\n  `{snippet}`: {}", label.message);
         }
     }

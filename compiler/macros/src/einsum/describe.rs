@@ -71,11 +71,11 @@ impl Description<'_> {
             _ => 0,
         });
         let (most, count) = (operands_most.max().unwrap_or(0), self.temporaries().len());
-        let _ = write!(
+        let _ = writeln!(
             text,
             "const _: () = ::core::assert!({most} <= ::einmesh::__private::MAX_OPERANDS && \
              {count} <= ::einmesh::__private::MAX_TEMPORARIES, \
-             \"this einsum has too many steps: write a `.ein` file and use `program!`\");\n"
+             \"this einsum has too many steps: write a `.ein` file and use `program!`\");"
         );
         let mut code = Vec::new();
         for number in 0..self.images.len() {

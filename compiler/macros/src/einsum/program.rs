@@ -9,6 +9,7 @@ use einmesh_syntax::einsum::Einsum;
 use proc_macro2::Span;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::ops::Range;
 use syn::spanned::Spanned;
 
 /// Element types of operands.
@@ -220,8 +221,8 @@ struct Statement<'a> {
     input: &'a Input,
     settings: &'a Settings<'a>,
     text: Text,
-    /// The left side's name, and its indices.
-    result: (String, Vec<String>),
+    /// The left side's name, and its indices with their places in the text.
+    result: (String, Vec<(String, Range<usize>)>),
     /// For each operand what each of its dimensions is subscripted with: names of dims, without repetition.
     operands: Vec<Vec<Vec<String>>>,
     /// For each operand whether it is a subscript somewhere.
@@ -260,10 +261,14 @@ impl<'a> Statement<'a> {
             [] => Vec::new(),
             [LhsPart::Subscript(subscripts)] if subscripts.guard.is_none() => {
                 let plain = subscripts.subs.iter().map(|s| match s {
-                    Subscript::Expr(Expr { kind: ExprKind::Name(name), .. }) => Some(name.clone()),
+                    Subscript::Expr(Expr { kind: ExprKind::Name(name), span }) => {
+                        let place =
+                            span.start as usize - HEAD.len()..span.end as usize - HEAD.len();
+                        Some((name.clone(), place))
+                    }
                     _ => None,
                 });
-                match plain.collect::<Option<Vec<String>>>() {
+                match plain.collect::<Option<Vec<_>>>() {
                     Some(names) => names,
                     None => {
                         return refused(subscripts.span, "the left side has plain indices only");
@@ -314,7 +319,12 @@ impl<'a> Statement<'a> {
         for (operand, axes) in self.operands.iter().enumerate() {
             types.push(self.axes(&mut dims, operand, axes));
         }
-        for index in &self.result.1 {
+        for (index, place) in &self.result.1 {
+            if !dims.knows(&index.to_uppercase()) && self.settings.extent(index).is_none() {
+                let message =
+                    format!("no operand has the index `{index}`: say its extent, `; {index} = 4`");
+                return Err(places(&self.text, 0, self.whole).error(place.clone(), &message));
+            }
             dims.declare(&index.to_uppercase(), self.settings.extent(index), None);
         }
         self.settings.all_used(|index| dims.knows(&index.to_uppercase()))?;
@@ -335,13 +345,14 @@ impl<'a> Statement<'a> {
         }
         let (name, indices) = &self.result;
         let element = self.element(name, false);
+        let indices: Vec<String> = indices.iter().map(|(index, _)| index.clone()).collect();
         let left: Vec<String> = indices.iter().map(|i| i.to_uppercase()).collect();
         let (params, ty) = (params.join(", "), element.name());
         let _ =
             write!(text, "export fn einsum({params}) -> ({name}: {ty}{}) {{\n  ", bracketed(&left));
         let places = places(&self.text, text.len(), self.whole);
         let _ = write!(text, "{}\n}}\n", self.text.text);
-        let result = Array { name: name.clone(), element, dims: indices.clone() };
+        let result = Array { name: name.clone(), element, dims: indices };
         Ok(Program { text, equation: self.text.text, operands, result, places })
     }
 

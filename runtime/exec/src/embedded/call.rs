@@ -14,6 +14,8 @@ const SHARED_POINTS: u64 = 1 << 19;
 const TASKS_PER_THREAD: u64 = 4;
 /// Kernels have at most so many operands: their addresses are kept without allocating.
 pub const MAX_OPERANDS: usize = 32;
+/// There are at most so many intermediate values, likewise.
+pub const MAX_TEMPORARIES: usize = 16;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +54,7 @@ impl Einsum {
     ) -> Result<(), CallError> {
         let code = self.code()?;
         let mut bytes = aligned(code.workspace_bytes);
-        let mut temporaries = [0u64; MAX_OPERANDS];
+        let mut temporaries = [0u64; MAX_TEMPORARIES];
         for (place, temporary) in temporaries.iter_mut().zip(self.temporaries) {
             *place = bytes;
             let own = shapes.product(temporary.element, temporary.extents);

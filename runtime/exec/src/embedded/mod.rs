@@ -17,7 +17,7 @@ mod shapes;
 #[cfg(test)]
 mod tests;
 
-pub use call::{CallError, MAX_OPERANDS};
+pub use call::{CallError, MAX_OPERANDS, MAX_TEMPORARIES};
 pub use shapes::{MAX_SYMBOLS, Mismatch, Shapes};
 
 use std::sync::OnceLock;

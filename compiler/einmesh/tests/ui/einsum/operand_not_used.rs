@@ -1,0 +1,8 @@
+use einmesh::prelude::*;
+
+fn main() -> Result<(), Error> {
+    let x = Tensor::<f32, 2>::zeros([2, 3]);
+    let w = Tensor::<f32, 2>::zeros([3, 4]);
+    einsum!(y[i] = sum[j](x[i,j]), x, w; i = 2, j = 3)?;
+    Ok(())
+}
