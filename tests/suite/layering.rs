@@ -52,7 +52,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("einmesh-artifact", &[]),
     ("einmesh-exec", &["artifact"]),
     ("einmesh-train", &["artifact", "exec"]),
-    ("einmesh-macros", &["artifact", "diagnostics", "driver", "syntax"]),
+    ("einmesh-macros", &["artifact", "diagnostics", "driver", "schedule", "syntax"]),
     ("einmesh", &["artifact", "exec", "macros"]),
     ("einmesh-models", &[]),
     ("einmesh-examples", &["models"]),

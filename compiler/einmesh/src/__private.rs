@@ -4,7 +4,7 @@ use crate::{AsView, Element, Error, Tensor, TensorView};
 
 pub use crate::einsum::{Operand, call};
 pub use einmesh_exec::embedded::{
-    Blocks, Chosen, Code, Einsum, Extent, Image, MAX_OPERANDS, MAX_TEMPORARIES,
+    Blocks, Chosen, Code, Einsum, Extent, Image, MAX_OPERANDS, MAX_SYMBOLS, MAX_TEMPORARIES,
     Operand as Described, Phase, Place, Step, Temporary,
 };
 

@@ -11,6 +11,8 @@ use einmesh_exec::embedded::Einsum;
 /// It takes an equation, operands, and after a semicolon what is known of extents and element types; it is a
 /// `Result<Tensor<T, N>, Error>`. Operands are whatever is [`AsView`](crate::AsView); they are borrowed, and not copied.
 ///
+/// Extents that are given make the code faster: it is generated for them. Those that are not are numbers to the code.
+///
 /// # Equations
 ///
 /// As strings they are NumPy's: indices are letters or, with spaces between them, words; what is missing on the right
@@ -21,8 +23,10 @@ use einmesh_exec::embedded::Einsum;
 ///
 /// let x = Tensor::from([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
 /// let w = Tensor::from([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]);
-/// let y = einsum!("batch i, i o -> batch o", x, w; batch = 3, i = 2, o = 3)?;
+/// let y = einsum!("batch i, i o -> batch o", x, w)?;
 /// assert_eq!(y, Tensor::from([[1.0, 2.0, 3.0], [3.0, 4.0, 7.0], [5.0, 6.0, 11.0]]));
+/// // The same for two inputs and three outputs, and any batch.
+/// assert_eq!(y, einsum!("batch i, i o -> batch o", x, w; i = 2, o = 3)?);
 /// # Ok::<(), Error>(())
 /// ```
 ///
@@ -33,11 +37,11 @@ use einmesh_exec::embedded::Einsum;
 /// use einmesh::prelude::*;
 ///
 /// let (x, w) = (Tensor::from([[1.0, 2.0], [3.0, 4.0]]), Tensor::from([10.0, 100.0]));
-/// let y = einsum!(y[b] = x[b,i] * w[i] + 0.5, x, w; b = 2, i = 2)?;
+/// let y = einsum!(y[b] = x[b,i] * w[i] + 0.5, x, w)?;
 /// assert_eq!(y, Tensor::from([210.5, 430.5]));
 ///
 /// let scores = Tensor::from([[1.0, 9.0, 9.0], [1.0, 1.0, 9.0], [0.0, 0.0, 0.0]]);
-/// let causal = einsum!(a[t,u] = softmax[u | u <= t](s[t,u]), s = scores; t = 3, u = 3)?;
+/// let causal = einsum!(a[t,u] = softmax[u | u <= t](s[t,u]), s = scores)?;
 /// assert_eq!(causal[[0, 0]], 1.0);
 /// assert_eq!(causal[[1, 2]], 0.0);
 /// # Ok::<(), Error>(())
@@ -46,16 +50,21 @@ use einmesh_exec::embedded::Einsum;
 /// # Element types
 ///
 /// Numbers are `f32` if nothing else is said: `; f64` says it of all, `; ids: i64` of one operand. What subscripts another
-/// operand is `i32`. In a dimension that no index ranges over, the extent is named by its number.
+/// operand is `i32`.
 ///
 /// ```
 /// use einmesh::prelude::*;
 ///
 /// let table = Tensor::from_fn([4, 2], |[v, d]| (10 * v + d) as f64);
-/// let rows = einsum!(x[t,d] = table[ids[t],d], table, ids = [3, 0, 1]; f64, t = 3, d = 2, table.0 = 4)?;
+/// let rows = einsum!(x[t,d] = table[ids[t],d], table, ids = [3, 0, 1]; f64)?;
 /// assert_eq!(rows, Tensor::from([[30.0, 31.0], [0.0, 1.0], [10.0, 11.0]]));
 /// # Ok::<(), Error>(())
 /// ```
+///
+/// # Extents
+///
+/// `; i = 4` gives that of an index, `; table.0 = 4` that of a dimension which no index ranges over. An index that is on the
+/// left only has to have one.
 ///
 /// # Errors
 ///

@@ -191,3 +191,65 @@ fn wrong_shapes_are_errors() {
     assert_eq!(error.to_string(), text);
     assert!(matches!(error, Error::Operands(_)));
 }
+
+#[test]
+fn extents_that_are_known_when_it_runs() {
+    for (rows, depth, columns) in
+        [(1, 1, 1), (4, 4, 4), (0, 3, 2), (3, 0, 2), (17, 31, 33), (70, 300, 65)]
+    {
+        let (x, w, bias) =
+            (numbers([rows, depth], 1), numbers([depth, columns], 2), numbers([columns], 3));
+        let at = |i: usize, k: usize| (0..depth).map(|j| x[[i, j]] * w[[j, k]]).sum::<f32>();
+        let product = einsum!("i j, j k -> i k", x, w).expect("it fits");
+        assert_eq!(product, Tensor::from_fn([rows, columns], |[i, k]| at(i, k)));
+        let affine = einsum!(y[i,k] = x[i,j] * w[j,k] + bias[k], x, w, bias).expect("it fits");
+        assert_eq!(affine, Tensor::from_fn([rows, columns], |[i, k]| at(i, k) + bias[[k]]));
+        let sums = einsum!("i j -> i", x).expect("it fits");
+        assert_eq!(sums, Tensor::from_fn([rows], |[i]| (0..depth).map(|j| x[[i, j]]).sum::<f32>()));
+    }
+}
+
+#[test]
+fn some_extents_are_known_and_others_not() {
+    for rows in [0, 1, 5, 64] {
+        let (x, w) = (numbers([rows, 6], 4), numbers([6, 5], 5));
+        let product = einsum!("i j, j k -> i k", x, w; j = 6, k = 5).expect("it fits");
+        let at = |[i, k]: [usize; 2]| (0..6).map(|j| x[[i, j]] * w[[j, k]]).sum::<f32>();
+        assert_eq!(product, Tensor::from_fn([rows, 5], at));
+    }
+}
+
+#[test]
+fn open_extents_must_agree() {
+    let (x, w) = (numbers([2, 3], 1), numbers([4, 5], 2));
+    let error = einsum!("i j, j k -> i k", x, w).expect_err("3 is not 4");
+    let text =
+        "dimension 0 (`j`) of `w` is 4, but `j` is 3 in `x`\nin `einsum!(\"i j, j k -> i k\")`";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn guards_functions_and_gathers_with_open_extents() {
+    for n in [1, 2, 7, 40] {
+        let s = numbers([n, n], 11);
+        let top = einsum!(m[t] = max[u | u <= t](s[t,u]), s).expect("it fits");
+        let at = |[t]: [usize; 1]| (0..=t).map(|u| s[[t, u]]).fold(f32::NEG_INFINITY, f32::max);
+        assert_eq!(top, Tensor::from_fn([n], at));
+        let rows = einsum!(a[t,u] = softmax[u](s[t,u]), s).expect("it fits");
+        for row in rows.as_slice().chunks(n) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{row:?}");
+        }
+        let gram = einsum!(g[t,u] = s[t,d] * s[u,d], s).expect("it fits");
+        let at = |[t, u]: [usize; 2]| (0..n).map(|d| s[[t, d]] * s[[u, d]]).sum::<f32>();
+        assert_eq!(gram, Tensor::from_fn([n, n], at));
+        let trace = einsum!("ii->", s).expect("it fits");
+        assert_eq!(trace, Tensor::from((0..n).map(|i| s[[i, i]]).sum::<f32>()));
+        let ids: Vec<i32> = (0..n as i32).rev().collect();
+        let turned = einsum!(y[t,d] = s[ids[t],d], s, ids).expect("it fits");
+        assert_eq!(turned, Tensor::from_fn([n, n], |[t, d]| s[[n - 1 - t, d]]));
+        let chain = einsum!("ab,bc,cd->ad", s, s, s).expect("it fits");
+        let twice = |a: usize, c: usize| (0..n).map(|b| s[[a, b]] * s[[b, c]]).sum::<f32>();
+        let at = |[a, d]: [usize; 2]| (0..n).map(|c| twice(a, c) * s[[c, d]]).sum::<f32>();
+        assert_eq!(chain, Tensor::from_fn([n, n], at));
+    }
+}

@@ -4,14 +4,15 @@
 //! it, [`describe`] writes the description that the runtime calls. What does not depend on the operands' expressions is
 //! kept from one build to the next.
 
+mod compiled;
 mod describe;
 mod input;
 mod program;
 mod text;
 
+use crate::cache;
 use crate::report;
-use crate::{cache, image};
-use describe::Description;
+use compiled::Compiled;
 use einmesh_driver::{Failure, Request, Source};
 use input::Input;
 use proc_macro2::{Span, TokenStream};
@@ -35,40 +36,28 @@ pub fn expand(tokens: TokenStream) -> syn::Result<TokenStream> {
 fn compile(program: &Program) -> syn::Result<String> {
     let source = Source::Text { name: NAME.to_owned(), text: program.text.clone() };
     let request = Request::new(source, "einsum");
-    let (session, result) = einmesh_driver::compile(&request);
-    let products = match result {
-        Ok(products) => products,
+    let (session, compiled) = match program.symbols.is_empty() {
+        true => {
+            let (session, products) = einmesh_driver::compile(&request);
+            (session, products.map(Compiled::of_static))
+        }
+        false => {
+            let (session, products) = einmesh_driver::compile_symbolic(&request, &program.symbols);
+            (session, products.map(Compiled::of_symbolic))
+        }
+    };
+    let failed = |message: String| syn::Error::new(program.places.whole, message);
+    match compiled {
+        Ok(compiled) => Ok(describe::items(program, &compiled.map_err(failed)?)),
         Err(Failure::Diagnosed) => {
-            return Err(report::errors(
-                session.diagnostics.iter(),
-                &session.sources,
-                &program.places,
-            ));
+            let (found, sources) = (session.diagnostics.iter(), &session.sources);
+            Err(report::errors(found, sources, &program.places))
         }
         Err(Failure::Unreadable { path, why }) => {
-            return Err(syn::Error::new(
-                program.places.whole,
-                format!("cannot read `{path}`: {why}"),
-            ));
+            Err(failed(format!("cannot read `{path}`: {why}")))
         }
-        Err(Failure::Bug(bug)) => {
-            let message = format!("{bug}\n{}", program.text);
-            return Err(syn::Error::new(program.places.whole, message));
-        }
-    };
-    let artifact = products.artifact.expect("the goal is an artifact");
-    let images = artifact.manifest.images.iter().zip(&artifact.images);
-    let images: Vec<image::Embedded> =
-        images.map(|(code, bytes)| image::embed(code, bytes)).collect();
-    let kernels = products.graph.iter().flat_map(|graph| &graph.kernels);
-    let points = kernels.map(|k| k.indices.iter().map(|i| i.extent).fold(1, u64::saturating_mul));
-    let description = Description {
-        program,
-        manifest: &artifact.manifest,
-        points: points.collect(),
-        images: &images,
-    };
-    description.items().map_err(|why| syn::Error::new(program.places.whole, why))
+        Err(Failure::Bug(bug)) => Err(failed(format!("{bug}\n{}", program.text))),
+    }
 }
 
 /// The expression that the macro becomes.

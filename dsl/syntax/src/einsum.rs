@@ -3,7 +3,7 @@
 //! A string becomes a small program in the language, with every index that is missing on the right
 //! summed over the whole product: NumPy's rule, which is looser than the language's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// A parsed einsum string.
@@ -82,12 +82,46 @@ impl Einsum {
         Ok(extents)
     }
 
-    /// The program that computes it, with entry `einsum` and arguments `operand0`, `operand1` …
+    /// All indices, in alphabetical order.
+    fn indices(&self) -> BTreeSet<&String> {
+        self.operands.iter().flatten().collect()
+    }
+
+    /// The program's dims of the indices that have no extent here, in the order in which it declares them.
+    pub fn open(&self, extents: &BTreeMap<String, u64>) -> Vec<String> {
+        let names = Names::of(self.indices().into_iter());
+        let open = self.indices().into_iter().filter(|index| !extents.contains_key(*index));
+        open.map(|index| match self.is_repeated(index) {
+            true => again(&names.dim(index)),
+            false => names.dim(index),
+        })
+        .collect()
+    }
+
+    /// Whether an operand has the index more than once.
+    fn is_repeated(&self, index: &str) -> bool {
+        self.operands.iter().any(|indices| indices.iter().filter(|i| *i == index).count() > 1)
+    }
+
+    /// The program that computes it, with entry `einsum` and arguments `operand0`, `operand1` … Indices without an
+    /// extent get dims without one.
     pub fn program(&self, extents: &BTreeMap<String, u64>, dtype: &str) -> String {
-        let names = Names::of(extents.keys());
+        let names = Names::of(self.indices().into_iter());
         let mut text = String::new();
-        for (index, extent) in extents {
-            let _ = writeln!(text, "dim {} = {extent}", names.dim(index));
+        for index in self.indices() {
+            let extent = extents.get(index).map_or_else(String::new, |e| format!(" = {e}"));
+            let dim = names.dim(index);
+            // A diagonal: a type names a dim once. The second time it is one that the first is a role of, so that
+            // the index may subscript both.
+            let role = match self.is_repeated(index) {
+                true => {
+                    let again = again(&dim);
+                    let _ = writeln!(text, "dim {again}{extent}");
+                    format!(": {again}")
+                }
+                false => String::new(),
+            };
+            let _ = writeln!(text, "dim {dim}{role}{extent}");
         }
         let mut params = Vec::new();
         let mut factors = Vec::new();
@@ -96,8 +130,11 @@ impl Einsum {
             let mut dims: Vec<String> = Vec::new();
             let mut subs: Vec<String> = Vec::new();
             for (position, index) in indices.iter().enumerate() {
-                // A diagonal: a type names a dim once, so that repetitions get a role of it.
-                if indices[..position].contains(index) {
+                let before = indices[..position].iter().filter(|i| *i == index).count();
+                if before == 1 {
+                    dims.push(again(&names.dim(index)));
+                    subs.push(names.index(index));
+                } else if before > 1 {
                     let role = format!("{}_{n}_{position}", names.dim(index));
                     let _ = writeln!(roles, "dim {role}: {}", names.dim(index));
                     dims.push(role);
@@ -114,7 +151,7 @@ impl Einsum {
             params.push(format!("operand{n}: {dtype}{}", bracket(&dims)));
             factors.push(format!("operand{n}{}", bracket(&subs)));
         }
-        let used = extents.keys().filter(|i| !self.output.contains(i));
+        let used = self.indices().into_iter().filter(|i| !self.output.contains(i));
         let summed: Vec<String> = used.map(|i| names.index(i)).collect();
         let product = factors.join(" * ");
         let value = match summed.as_slice() {
@@ -133,6 +170,11 @@ impl Einsum {
         );
         text
     }
+}
+
+/// The dim of an index that an operand has a second time.
+fn again(dim: &str) -> String {
+    format!("{dim}_AGAIN")
 }
 
 fn is_index(name: &str) -> bool {
@@ -205,8 +247,11 @@ mod tests {
     #[test]
     fn a_trace_uses_a_role() {
         let text = program("ii->", &[&[3, 3]]);
-        assert!(text.contains("dim I_0_1: I"), "{text}");
-        assert!(text.contains("out = sum[i](operand0[i,i + 0])"), "{text}");
+        assert!(text.contains("dim I_AGAIN = 3\ndim I: I_AGAIN = 3"), "{text}");
+        assert!(text.contains("out = sum[i](operand0[i,i])"), "{text}");
+        let third = program("iii->i", &[&[3, 3, 3]]);
+        assert!(third.contains("dim I_0_2: I"), "{third}");
+        assert!(third.contains("out[i] = operand0[i,i,i + 0]"), "{third}");
     }
 
     #[test]

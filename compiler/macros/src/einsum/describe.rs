@@ -1,21 +1,10 @@
 //! The description that the runtime calls, as items of Rust.
 
+use super::compiled::{Compiled, Launch, Phase, Place};
 use super::program::Program;
-use crate::image::Embedded;
-use einmesh_artifact::{Manifest, Phase, Step, Storage};
+use crate::image::{self, Embedded};
+use einmesh_schedule::symbolic::Extent;
 use std::fmt::Write;
-
-/// What is described.
-pub struct Description<'a> {
-    /// The program.
-    pub program: &'a Program,
-    /// What it was compiled to.
-    pub manifest: &'a Manifest,
-    /// The size of each kernel's index space.
-    pub points: Vec<u64>,
-    /// The code.
-    pub images: &'a [Embedded],
-}
 
 /// A list of things as an array's text.
 fn list<T>(things: impl IntoIterator<Item = T>, text: impl Fn(T) -> String) -> String {
@@ -23,127 +12,118 @@ fn list<T>(things: impl IntoIterator<Item = T>, text: impl Fn(T) -> String) -> S
     format!("&[{}]", all.join(", "))
 }
 
-fn fixed(extent: &u64) -> String {
-    format!("e::Extent::Fixed({extent})")
+fn extent(extent: &Extent) -> String {
+    match extent {
+        Extent::Fixed(positions) => format!("e::Extent::Fixed({positions})"),
+        Extent::Symbol(symbol) => format!("e::Extent::Symbol({symbol})"),
+    }
 }
 
-impl Description<'_> {
-    /// The code and its description, named `EINMESH_EINSUM`; or why it cannot be called this way.
-    pub fn items(&self) -> Result<String, String> {
-        let mut text = String::new();
-        let _ = write!(
-            text,
-            "#[cfg(not(all(target_arch = \"x86_64\", target_os = \"linux\")))]\n\
-             ::core::compile_error!(\"einsum! has code for x86-64 Linux only\");\n"
-        );
-        text += "mod einmesh_code {\n";
-        for (number, image) in self.images.iter().enumerate() {
-            // Some code is the same at several levels.
-            if self.images[..number].iter().any(|other| other.symbol == image.symbol) {
-                continue;
-            }
-            let (symbol, bytes) = (&image.symbol, image.bytes);
-            let _ = write!(
-                text,
-                "::core::arch::global_asm!({:?}, options(att_syntax, raw));\n\
-                 unsafe extern \"C\" {{ pub safe static {symbol}: [u8; {bytes}]; }}\n",
-                image.assembly
-            );
+fn extents(all: &[Extent]) -> String {
+    list(all, extent)
+}
+
+/// The code and its description, named `EINMESH_EINSUM`.
+pub fn items(program: &Program, compiled: &Compiled) -> String {
+    let images = compiled.images.iter().map(|(code, bytes)| image::embed(code, bytes));
+    let images: Vec<Embedded> = images.collect();
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "#[cfg(not(all(target_arch = \"x86_64\", target_os = \"linux\")))]\n\
+         ::core::compile_error!(\"einsum! has code for x86-64 Linux only\");"
+    );
+    code(&mut text, &images);
+    limits(&mut text, compiled);
+    let operands = list(program.operands.iter().zip(&compiled.operands), |(array, own)| {
+        format!(
+            "e::Described {{ name: {:?}, indices: &{:?}, extents: {} }}",
+            array.name,
+            array.dims,
+            extents(own)
+        )
+    });
+    let temporaries = list(&compiled.temporaries, |(element, own)| {
+        format!("e::Temporary {{ element: {element}, extents: {} }}", extents(own))
+    });
+    let within =
+        list(&compiled.within, |(less, more)| format!("({}, {})", extent(less), extent(more)));
+    let levels = list(images.iter().enumerate(), |(number, image)| level(compiled, number, image));
+    let _ = writeln!(
+        text,
+        "static EINMESH_EINSUM: ::einmesh::__private::Einsum = {{\n\
+         use ::einmesh::__private as e;\n\
+         e::Einsum {{ text: {:?}, symbols: &{:?}, within: {within}, operands: {operands}, result: {}, \
+         temporaries: {temporaries}, code: {levels}, chosen: e::Chosen::new() }} }};",
+        program.equation,
+        compiled.symbols.iter().map(|s| s.to_lowercase()).collect::<Vec<String>>(),
+        extents(&compiled.result),
+    );
+    text
+}
+
+/// The machine code, in a module of its own.
+fn code(text: &mut String, images: &[Embedded]) {
+    *text += "mod einmesh_code {\n";
+    for (number, image) in images.iter().enumerate() {
+        // Some code is the same at several levels.
+        if images[..number].iter().any(|other| other.symbol == image.symbol) {
+            continue;
         }
-        text += "}\n";
-        let operands =
-            list(self.program.operands.iter().zip(&self.manifest.inputs), |(array, input)| {
-                format!(
-                    "e::Described {{ name: {:?}, indices: &{:?}, extents: {} }}",
-                    array.name,
-                    array.dims,
-                    list(input.dims.iter().map(|d| &d.global), fixed)
-                )
-            });
-        let result = list(self.manifest.outputs[0].dims.iter().map(|d| &d.global), fixed);
-        let temporaries = list(self.temporaries(), |buffer| {
-            let buffer = &self.manifest.buffers[buffer];
-            let (bytes, extents) = (buffer.dtype.bytes(), list(&buffer.extents, fixed));
-            format!("e::Temporary {{ element: {bytes}, extents: {extents} }}")
-        });
-        let operands_most = self.manifest.steps.iter().map(|step| match step {
-            Step::Launch { operands, .. } => operands.len(),
-            _ => 0,
-        });
-        let (most, count) = (operands_most.max().unwrap_or(0), self.temporaries().len());
         let _ = writeln!(
             text,
-            "const _: () = ::core::assert!({most} <= ::einmesh::__private::MAX_OPERANDS && \
-             {count} <= ::einmesh::__private::MAX_TEMPORARIES, \
-             \"this einsum has too many steps: write a `.ein` file and use `program!`\");"
+            "::core::arch::global_asm!({:?}, options(att_syntax, raw));\n\
+             unsafe extern \"C\" {{ pub safe static {}: [u8; {}]; }}",
+            image.assembly, image.symbol, image.bytes
         );
-        let mut code = Vec::new();
-        for number in 0..self.images.len() {
-            code.push(self.code(number)?);
-        }
-        let _ = write!(
+    }
+    *text += "}\n";
+}
+
+/// What the runtime has room for.
+fn limits(text: &mut String, compiled: &Compiled) {
+    let operands = compiled.launches.iter().map(|launch| launch.operands.len()).max();
+    let counts = [
+        (operands.unwrap_or(0), "MAX_OPERANDS"),
+        (compiled.temporaries.len(), "MAX_TEMPORARIES"),
+        (compiled.symbols.len(), "MAX_SYMBOLS"),
+    ];
+    for (count, most) in counts {
+        let _ = writeln!(
             text,
-            "static EINMESH_EINSUM: ::einmesh::__private::Einsum = {{\n\
-             use ::einmesh::__private as e;\n\
-             e::Einsum {{ text: {:?}, symbols: &[], operands: {operands}, result: {result}, \
-             temporaries: {temporaries}, code: {}, chosen: e::Chosen::new() }} }};\n",
-            self.program.equation,
-            list(code, |c| c)
+            "const _: () = ::core::assert!({count} <= ::einmesh::__private::{most}, \
+             \"this einsum is too large: write a `.ein` file and use `program!`\");"
         );
-        Ok(text)
     }
+}
 
-    /// The buffers that are neither operands nor the result.
-    fn temporaries(&self) -> Vec<usize> {
-        let buffers = self.manifest.buffers.iter().enumerate();
-        buffers.filter(|(_, b)| matches!(b.storage, Storage::Arena(_))).map(|(n, _)| n).collect()
-    }
+/// The code of one level.
+fn level(compiled: &Compiled, number: usize, image: &Embedded) -> String {
+    let phases = || compiled.launches.iter().flat_map(|launch| &launch.phases[number]);
+    let workspace = phases().map(|p| p.workspace_bytes).max().unwrap_or(0);
+    let scratch = phases().map(|p| p.scratch_bytes).max().unwrap_or(0);
+    let steps = list(&compiled.launches, |launch| step(launch, number));
+    format!(
+        "e::Code {{ level: {:?}, image: e::Image(&raw const einmesh_code::{} as *const u8), steps: {steps}, \
+         workspace_bytes: {workspace}, scratch_bytes: {scratch} }}",
+        compiled.images[number].0.level, image.symbol
+    )
+}
 
-    fn code(&self, image: usize) -> Result<String, String> {
-        let kernels = || self.manifest.kernels.iter().flat_map(|k| &k.phases[image]);
-        let workspace = kernels().map(|p| p.workspace_bytes).max().unwrap_or(0);
-        let scratch = kernels().map(|p| p.scratch_bytes).max().unwrap_or(0);
-        let mut steps = Vec::new();
-        for step in &self.manifest.steps {
-            steps.push(self.step(step, image)?);
-        }
-        Ok(format!(
-            "e::Code {{ level: {:?}, image: e::Image(&raw const einmesh_code::{} as *const u8), steps: {}, \
-             workspace_bytes: {workspace}, scratch_bytes: {scratch} }}",
-            self.manifest.images[image].level,
-            self.images[image].symbol,
-            list(steps, |s| s)
-        ))
-    }
-
-    fn step(&self, step: &Step, image: usize) -> Result<String, String> {
-        match step {
-            Step::Launch { kernel, operands, ints } if ints.is_empty() => {
-                let kernel = *kernel as usize;
-                let phases = list(&self.manifest.kernels[kernel].phases[image], phase);
-                let operands = list(operands, |buffer| self.place(*buffer));
-                let points = fixed(&self.points[kernel]);
-                Ok(format!("e::Step {{ phases: {phases}, operands: {operands}, points: &[{points}] }}"))
-            }
-            _ => Err("this needs a loop, which `einsum!` does not have\nhelp: write a `.ein` file and use \
-                      `program!`"
-                .to_owned()),
-        }
-    }
-
-    fn place(&self, buffer: u32) -> String {
-        match self.manifest.buffers[buffer as usize].storage {
-            Storage::Input(number) => format!("e::Place::Operand({number})"),
-            Storage::Output(_) => "e::Place::Result".to_owned(),
-            Storage::Arena(_) => {
-                let number = self.temporaries().iter().position(|own| *own == buffer as usize);
-                format!("e::Place::Temporary({})", number.expect("it is in the arena"))
-            }
-        }
-    }
+fn step(launch: &Launch, image: usize) -> String {
+    let phases = list(&launch.phases[image], phase);
+    let operands = list(&launch.operands, |place| match place {
+        Place::Operand(number) => format!("e::Place::Operand({number})"),
+        Place::Result => "e::Place::Result".to_owned(),
+        Place::Temporary(number) => format!("e::Place::Temporary({number})"),
+    });
+    let points = extents(&launch.points);
+    format!("e::Step {{ phases: {phases}, operands: {operands}, points: {points} }}")
 }
 
 fn phase(phase: &Phase) -> String {
-    let tiles = format!("e::Blocks {{ extent: e::Extent::Fixed({}), block: 1 }}", phase.tiles);
-    format!("e::Phase {{ entry: {}, tiles: &[{tiles}] }}", phase.entry)
+    let tiles = list(&phase.tiles, |(own, block)| {
+        format!("e::Blocks {{ extents: {}, block: {block} }}", extents(own))
+    });
+    format!("e::Phase {{ entry: {}, tiles: {tiles} }}", phase.entry)
 }

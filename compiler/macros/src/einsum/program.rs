@@ -72,6 +72,8 @@ pub struct Program {
     pub text: String,
     /// What the user wrote, for messages at run time.
     pub equation: String,
+    /// The dims whose extents are known only at a call.
+    pub symbols: Vec<String>,
     /// The operands.
     pub operands: Vec<Array>,
     /// The result.
@@ -208,6 +210,7 @@ fn from_string(
         dims: indices.clone(),
     });
     Ok(Program {
+        symbols: einsum.open(&extents),
         text: einsum.program(&extents, element.name()),
         equation: format!("{:?}", literal.value()),
         operands: operands.collect(),
@@ -353,7 +356,8 @@ impl<'a> Statement<'a> {
         let places = places(&self.text, text.len(), self.whole);
         let _ = write!(text, "{}\n}}\n", self.text.text);
         let result = Array { name: name.clone(), element, dims: indices };
-        Ok(Program { text, equation: self.text.text, operands, result, places })
+        let symbols = dims.open();
+        Ok(Program { text, equation: self.text.text, symbols, operands, result, places })
     }
 
     /// The dims of an operand, declared.
@@ -461,6 +465,12 @@ impl Dims {
                 }
             }
         }
+    }
+
+    /// Those without extents: a role without one has that of its dim.
+    fn open(&self) -> Vec<String> {
+        let open = self.0.iter().filter(|(_, extent, role)| extent.is_none() && role.is_none());
+        open.map(|(name, ..)| name.clone()).collect()
     }
 
     fn text(&self) -> String {

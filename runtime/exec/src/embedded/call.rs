@@ -1,7 +1,7 @@
 //! Calls: the steps on the caller's memory, with rayon's threads where there is much to do.
 
 use super::memory::{self, For};
-use super::{Chosen, Code, Einsum, Mismatch, Phase, Place, Shapes};
+use super::{Chosen, Code, Einsum, Extent, Mismatch, Phase, Place, Shapes};
 use crate::cpu;
 use crate::error::RunError;
 use crate::memory::aligned;
@@ -102,7 +102,10 @@ impl Einsum {
         shapes: &Shapes,
         points: u64,
     ) {
-        let blocks = phase.tiles.iter().map(|b| shapes.extent(b.extent).div_ceil(b.block));
+        let product = |all: &[Extent]| {
+            all.iter().fold(1u64, |n, extent| n.saturating_mul(shapes.extent(*extent)))
+        };
+        let blocks = phase.tiles.iter().map(|b| product(b.extents).div_ceil(b.block));
         // Of more tiles than this none could have been given memory.
         let tiles = blocks.fold(1u64, u64::saturating_mul).min(i64::MAX as u64);
         let entry = code.image.0.wrapping_add(phase.entry as usize);

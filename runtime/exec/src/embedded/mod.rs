@@ -29,6 +29,8 @@ pub struct Einsum {
     pub text: &'static str,
     /// The indices whose extents are known at a call only, in the order in which kernels get them.
     pub symbols: &'static [&'static str],
+    /// The first of each pair is at most the second: a part of a dimension lies within it.
+    pub within: &'static [(Extent, Extent)],
     /// The operands.
     pub operands: &'static [Operand],
     /// The result's extents, outermost first.
@@ -110,15 +112,15 @@ pub struct Step {
 pub struct Phase {
     /// Its first byte in the image.
     pub entry: u64,
-    /// The number of tiles: the product of these extents, each divided by a block's positions and rounded up.
+    /// The number of tiles: the product of these.
     pub tiles: &'static [Blocks],
 }
 
-/// How many blocks an extent has.
+/// A number of blocks: the product of some extents, divided by the block and rounded up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Blocks {
-    /// The extent.
-    pub extent: Extent,
+    /// The extents.
+    pub extents: &'static [Extent],
     /// Positions of a block; at least 1.
     pub block: u64,
 }

@@ -6,6 +6,9 @@ use std::fmt;
 /// At most so many extents may be open: they are kept without allocating.
 pub const MAX_SYMBOLS: usize = 16;
 
+/// An extent that was left open may not be larger: code counts positions in 32 bits.
+const MAX_EXTENT: u64 = i32::MAX as u64;
+
 /// The extents of one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shapes {
@@ -32,6 +35,15 @@ pub enum Mismatch {
         /// What it is.
         got: u64,
     },
+    /// A part of a dimension is larger than it.
+    Within {
+        /// What the user wrote.
+        einsum: &'static str,
+        /// The part's extent.
+        less: u64,
+        /// The dimension's.
+        more: u64,
+    },
     /// An array would have more bytes than an address has values.
     TooLarge {
         /// What the user wrote.
@@ -55,8 +67,14 @@ impl fmt::Display for Mismatch {
                 }
                 write!(f, "\nin `einsum!({einsum})`")
             }
+            Mismatch::Within { einsum, less, more } => {
+                write!(
+                    f,
+                    "an index of extent {less} subscripts a dimension of {more} in `einsum!({einsum})`"
+                )
+            }
             Mismatch::TooLarge { einsum, what } => {
-                write!(f, "{what} of `einsum!({einsum})` has more bytes than memory can have")
+                write!(f, "{what} of `einsum!({einsum})` is larger than code or memory can have it")
             }
         }
     }
@@ -132,7 +150,17 @@ impl Einsum {
                 }
             }
         }
-        Ok(known)
+        let open = known.symbols.iter().zip(self.symbols);
+        if let Some((_, index)) = open.clone().find(|(extent, _)| **extent as u64 > MAX_EXTENT) {
+            return Err(Mismatch::TooLarge { einsum: self.text, what: index });
+        }
+        match self.within.iter().find(|(less, more)| known.extent(*less) > known.extent(*more)) {
+            None => Ok(known),
+            Some((less, more)) => {
+                let (less, more) = (known.extent(*less), known.extent(*more));
+                Err(Mismatch::Within { einsum: self.text, less, more })
+            }
+        }
     }
 
     /// The result's elements, if they can be in memory.

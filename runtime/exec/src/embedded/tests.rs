@@ -30,7 +30,7 @@ const J: Extent = Extent::Symbol(1);
 static PLACES: [Place; 3] = [Place::Result, Place::Operand(0), Place::Operand(1)];
 static AGAIN: [Place; 3] = [Place::Temporary(0), Place::Operand(0), Place::Operand(1)];
 static THEN: [Place; 3] = [Place::Result, Place::Temporary(0), Place::Operand(1)];
-static PHASES: [Phase; 1] = [Phase { entry: 0, tiles: &[Blocks { extent: I, block: 1 }] }];
+static PHASES: [Phase; 1] = [Phase { entry: 0, tiles: &[Blocks { extents: &[I], block: 1 }] }];
 
 /// Scales once, or twice by way of an intermediate value.
 fn einsum(steps: &'static [Step], level: &'static str) -> Einsum {
@@ -44,6 +44,7 @@ fn einsum(steps: &'static [Step], level: &'static str) -> Einsum {
     Einsum {
         text: "\"i j, j -> i j\"",
         symbols: &["i", "j"],
+        within: &[],
         operands: &[
             Operand { name: "x", indices: &["i", "j"], extents: &[I, J] },
             Operand { name: "y", indices: &["j"], extents: &[J] },
@@ -121,13 +122,14 @@ fn shapes_that_do_not_fit_are_named() {
 #[test]
 fn sizes_that_no_memory_has_are_refused() {
     let einsum = einsum(&ONCE, "x86-64-v3");
-    let huge = usize::MAX / 2;
-    // Without elements an array may be as wide as it likes.
-    let shapes = einsum.shapes_of(&[&[0, huge], &[huge]]).expect("they fit");
+    let (huge, large) = (usize::MAX / 2, i32::MAX as usize);
+    // Without elements an array may be wide.
+    let shapes = einsum.shapes_of(&[&[0, large], &[large]]).expect("they fit");
     assert_eq!(einsum.elements(&shapes, 4).expect("none"), 0);
-    let shapes = einsum.shapes_of(&[&[huge, 3], &[3]]).expect("they fit");
+    einsum.shapes_of(&[&[0, huge], &[huge]]).expect_err("code counts positions in 32 bits");
+    let shapes = einsum.shapes_of(&[&[large, large], &[large]]).expect("they fit");
     let error = einsum.elements(&shapes, 4).expect_err("too many");
-    assert!(error.to_string().contains("more bytes than memory can have"), "{error}");
+    assert!(error.to_string().contains("larger than code or memory can have it"), "{error}");
 }
 
 #[test]
