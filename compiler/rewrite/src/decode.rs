@@ -157,9 +157,12 @@ impl Ctx<'_> {
             return Array { value, axes: self.view.table.axes(value).collect() };
         }
         let mut axes = self.axes(class, node);
+        let reduces = matches!(self.view.shape(node), Shape::Reduction(_));
         if let Some(value) = label {
-            // As in the value it serves, so that a reader finds both in the same order.
+            // As in the value it serves, so that a reader finds both in the same order. What is computed point
+            // by point and summed by its reader stays in its operands' order, in which it is written as they are read.
             let like: Vec<IndexNumber> = self.view.table.axes(value).collect();
+            let like = if reduces || axes.iter().all(|a| like.contains(a)) { like } else { vec![] };
             let place = |a: &IndexNumber| like.iter().position(|l| l == a).unwrap_or(like.len());
             axes.sort_by_key(place);
         }

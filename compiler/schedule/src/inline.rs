@@ -164,7 +164,7 @@ fn is_cheap(body: &Expr) -> bool {
 }
 
 /// Replaces every load of the producer in `reader` by the producer's body.
-fn substitute(program: &Program, reader: &mut Comprehension, producer: &Comprehension) {
+pub fn substitute(program: &Program, reader: &mut Comprehension, producer: &Comprehension) {
     let dtype = program.values[producer.out].dtype;
     for expr in reader.exprs_mut() {
         let taken = std::mem::replace(expr, Expr::Literal(Literal::Bool(false)));

@@ -1,8 +1,10 @@
 //! Scheduling: from a device's program to kernels, an order, and a static memory plan.
 //!
-//! The passes, in order: elementwise work is substituted into its readers ([`inline`]), comprehensions
-//! are grouped into kernels ([`online`], [`sweep`], [`fuse`], [`siblings`], [`build`]), operations get an order ([`order`]), results
-//! go where they are wanted ([`place`]), values get memory ([`memory`]), and all of it becomes the manifest's steps ([`steps`]).
+//! The passes, in order: elementwise work is substituted into its readers ([`inline`]), reductions over matrix products
+//! get the form in which they need no array of points ([`online`]), what is costly and depends on few indices gets values
+//! of its own ([`hoist`]), comprehensions are grouped into kernels ([`online`], [`sweep`], [`fuse`], [`siblings`], [`build`]),
+//! operations get an order ([`order`]), results go where they are wanted ([`place`]), values get memory ([`memory`]), and all
+//! of it becomes the manifest's steps ([`steps`]).
 //!
 //! Nothing here knows the target: a [`Kernel`] says what is computed on which memory,
 //! `einmesh-codegen` decides how. Nothing here knows placements: extents are local already.
@@ -10,6 +12,7 @@
 mod build;
 mod contraction;
 mod fuse;
+mod hoist;
 mod inline;
 pub mod kernel;
 mod memory;
@@ -64,6 +67,8 @@ pub fn schedule(spmd: &SpmdProgram) -> KernelGraph {
     inline::inline(&mut program);
     online::separate(&mut program);
     online::recompute(&mut program);
+    online::reuse(&mut program);
+    hoist::hoist(&mut program);
     let panels = panels::pack(&mut program);
     let order = order::order(&mut program);
     let memory = memory::plan(&program, &order);

@@ -19,6 +19,7 @@ mod again;
 mod delta;
 mod member;
 mod pick;
+mod saved;
 mod wide;
 
 use crate::contraction::{self, Product};
@@ -31,6 +32,7 @@ use einmesh_ir::{
 use member::Known;
 pub use member::{conjuncts, is_zero};
 pub use pick::separate;
+pub use saved::reuse;
 use std::collections::BTreeMap;
 pub use wide::widened;
 
@@ -62,6 +64,8 @@ pub struct Online {
     pub value: Option<Expr>,
     /// What is stored, to values of the program.
     pub results: Vec<RowResult>,
+    /// All values with one number per row, those that only other members read included.
+    pub rows: Vec<RowResult>,
     /// The positions of the comprehensions that it replaces, in the block.
     pub members: Vec<usize>,
 }
@@ -203,7 +207,7 @@ impl<'a> Match<'a> {
             let uses = usage.get(value);
             uses.other == 0 && uses.comprehensions == inside(value)
         };
-        let mut results = Vec::new();
+        let (mut results, mut rows_of) = (Vec::new(), Vec::new());
         for (value, known) in &self.known {
             if known.has_all_points() {
                 if !only_inside(*value) {
@@ -212,10 +216,12 @@ impl<'a> Match<'a> {
                 continue;
             }
             let Known::Row { order, value: number } = known else { continue };
+            let number = self.narrowed(number.clone(), *value);
+            let row = row_result(false, number, *value, order);
             if !only_inside(*value) {
-                let number = self.narrowed(number.clone(), *value);
-                results.push((*value, row_result(false, number, *value, order)));
+                results.push((*value, row.clone()));
             }
+            rows_of.push(row);
         }
         results.extend(self.wide_result);
         if results.is_empty() {
@@ -236,6 +242,7 @@ impl<'a> Match<'a> {
             columns: self.columns,
             value: self.value,
             results: results.into_iter().map(|(_, result)| result).collect(),
+            rows: rows_of,
             members: self.members,
         })
     }
@@ -255,6 +262,13 @@ fn row_result(wide: bool, value: Expr, out: ValueId, order: &[IndexId]) -> RowRe
     let combine = einmesh_ir::Reducer::None;
     let target = kernel::Target { value: out, subs, combine, store: false };
     RowResult { wide, value, target }
+}
+
+/// The mean of what is weighed: 0 in a row without points, which has no weights.
+fn mean(dtype: DType) -> Expr {
+    let (total, zero) = (Expr::load(TOTAL, []), float(dtype, 0.0));
+    let empty = Expr::binary(BinaryOp::Eq, total.clone(), zero.clone());
+    Expr::select(empty, zero, Expr::binary(BinaryOp::Div, Expr::load(CONTEXT, []), total))
 }
 
 /// The product with `n` as the only index of its right factor: other such indices take part in the batch,

@@ -1,6 +1,6 @@
 //! One comprehension as part of a match.
 
-use super::{CONTEXT, LSE, Match, Rows, TOP, TOTAL, float, further, row_result};
+use super::{CONTEXT, LSE, Match, Rows, TOP, TOTAL, further, mean, row_result};
 use crate::contraction;
 use crate::usage::Usage;
 use einmesh_ir::{
@@ -163,15 +163,9 @@ impl Match<'_> {
         }
         self.value = value;
         let order = rows_of(&places)?;
-        let context = Expr::load(CONTEXT, []);
         let mut number = match normalised {
-            false => context,
-            true => {
-                // A row without points has no weights.
-                let (total, zero) = (Expr::load(TOTAL, []), float(self.wide, 0.0));
-                let empty = Expr::binary(BinaryOp::Eq, total.clone(), zero.clone());
-                Expr::select(empty, zero, Expr::binary(BinaryOp::Div, context, total))
-            }
+            false => Expr::load(CONTEXT, []),
+            true => mean(self.wide),
         };
         for coefficient in &coefficients {
             let factor = self.widened(coefficient)?;

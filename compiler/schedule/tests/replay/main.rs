@@ -57,6 +57,19 @@ fn siblings_occur() {
     assert!(found > 20, "{found}");
 }
 
+/// Some functions of few indices get values of their own.
+#[test]
+fn tables_occur() {
+    let options = GenerateOptions { mode: Mode::Float, ..GenerateOptions::default() };
+    let table = |seed: &u64| {
+        let graph = schedule(&SpmdProgram::whole(generate(*seed, &options).0));
+        let text = graph.to_string();
+        text.lines().any(|l| l.starts_with("buffer") && l.contains("_table "))
+    };
+    let found = (0..1000).filter(table).count();
+    assert!(found > 5, "{found}");
+}
+
 /// Some new states are computed where the old ones lie, and some could not be.
 #[test]
 fn updates_in_place_occur() {
