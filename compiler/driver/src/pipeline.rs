@@ -25,11 +25,12 @@ pub fn compile(request: &Request) -> (Session, Result<Products, Failure>) {
 fn run(request: &Request, session: &mut Session) -> Result<Products, Failure> {
     let modules = session.step(request, Stage::Parse, |s| sources::load(s, &request.source))?;
 
-    let Lowered { program: lowered, directives } = session.step(request, Stage::Lower, |s| {
-        let (lowered, found) = einmesh_lower::lower(&modules, &request.options);
-        s.diagnostics.extend(found);
-        lowered.ok_or(Failure::Diagnosed)
-    })?;
+    let Lowered { program: lowered, directives, signature } =
+        session.step(request, Stage::Lower, |s| {
+            let (lowered, found) = einmesh_lower::lower(&modules, &request.options);
+            s.diagnostics.extend(found);
+            lowered.ok_or(Failure::Diagnosed)
+        })?;
 
     let Rewritten { program, .. } = session.step(request, Stage::Rewrite, |_| {
         Ok(einmesh_rewrite::rewrite(&lowered, &einmesh_rewrite::Options::default()))
@@ -45,6 +46,7 @@ fn run(request: &Request, session: &mut Session) -> Result<Products, Failure> {
         session.step(request, Stage::Spmd, |_| Ok(einmesh_spmd::partition(&program, &plan)))?;
     let rows = einmesh_spmd::report::collectives(&spmd);
     let mut products = Products {
+        signature,
         lowered,
         program,
         plan,

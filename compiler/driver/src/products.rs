@@ -3,12 +3,15 @@
 use einmesh_artifact::Artifact;
 pub use einmesh_artifact::CollectiveRow;
 use einmesh_ir::{BinaryOp, Block, Comprehension, Expr, Op, Program, Reducer, SpmdProgram};
+use einmesh_lower::Signature;
 use einmesh_plan::Plan;
 use einmesh_schedule::KernelGraph;
 
 /// The outputs of the stages, as far as the goal asked for them.
 #[derive(Debug)]
 pub struct Products {
+    /// The entry's types as they are declared.
+    pub signature: Signature,
     /// The program as it was written.
     pub lowered: Program,
     /// The program after rewriting; the plan speaks of it.

@@ -1,5 +1,6 @@
 //! What the expansions of macros call.
 
+pub use crate::program::{Call, Leaves, Saved};
 use crate::{AsView, Element, Error, Tensor, TensorView};
 
 pub use crate::einsum::{Operand, call};

@@ -2,9 +2,9 @@
 
 use einmesh_artifact::DType;
 use half::{bf16, f16};
-use std::fmt::{Debug, Display};
+use std::fmt::{self, Debug, Display, Formatter};
 
-/// A number type that tensors are made of: `f32`, `f64`, [`bf16`], [`f16`], `i32`, `i64` and `bool`.
+/// A number type that tensors are made of: `f32`, `f64`, [`bf16`], [`f16`], `i32`, `i64`, `bool` and [`Key`].
 ///
 /// The trait is sealed: these are the types that compiled code knows.
 ///
@@ -46,7 +46,31 @@ macro_rules! element {
     )*};
 }
 
-element!(f32 => F32, f64 => F64, bf16 => Bf16, f16 => F16, i32 => I32, i64 => I64, bool => Bool);
+/// A key of random numbers, which the language calls `rng`: the same key gives the same numbers, on any mesh.
+///
+/// ```
+/// use einmesh::Key;
+///
+/// assert_eq!(Key::from(7), Key(7));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(transparent)]
+pub struct Key(pub u64);
+
+impl From<u64> for Key {
+    fn from(seed: u64) -> Key {
+        Key(seed)
+    }
+}
+
+impl Display for Key {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.0, f)
+    }
+}
+
+element!(f32 => F32, f64 => F64, bf16 => Bf16, f16 => F16, i32 => I32, i64 => I64, bool => Bool,
+    Key => Rng);
 
 macro_rules! plain {
     ($($rust:ty),*) => {$(
@@ -55,7 +79,7 @@ macro_rules! plain {
     )*};
 }
 
-plain!(f32, f64, bf16, f16, i32, i64);
+plain!(f32, f64, bf16, f16, i32, i64, Key);
 
 // SAFETY: `bool` is one byte, and zero is `false`.
 unsafe impl sealed::Plain for bool {

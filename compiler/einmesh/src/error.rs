@@ -3,7 +3,7 @@
 use einmesh_artifact::ArtifactError;
 use einmesh_exec::RunError;
 use einmesh_exec::embedded::{CallError, Mismatch};
-use einmesh_exec::tensors::FileError;
+use einmesh_exec::tensors::{BindingError, FileError};
 
 /// Why something could not be done. The message names what it is about, what was expected and what was given.
 ///
@@ -71,6 +71,9 @@ pub enum Error {
     /// A file could not be read or written, or does not have what is expected of it.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A checkpoint does not have what a program takes.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
     /// An artifact is damaged, or is of another version.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),

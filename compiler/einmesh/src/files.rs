@@ -73,6 +73,10 @@ impl SafeTensors {
         Tensor::from_bytes(shape, |target| tensors::convert(view.dtype, to, view.bytes, target))?
             .map_err(|why| wrong(format!("`{name}`: {why}")))
     }
+
+    pub(crate) fn inner(&self) -> &tensors::SafeTensors {
+        &self.file
+    }
 }
 
 /// Writes tensors to a safetensors file, atomically: nobody sees half of it. Equal tensors give equal files.

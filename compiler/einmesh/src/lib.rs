@@ -31,8 +31,10 @@ mod einsum;
 mod element;
 mod error;
 mod files;
+mod mesh;
 #[cfg(feature = "ndarray")]
 mod ndarray;
+mod program;
 mod storage;
 mod tensor;
 mod view;
@@ -40,10 +42,12 @@ mod view;
 pub use einmesh_artifact::DType;
 #[cfg(feature = "macros")]
 pub use einsum::einsum;
-pub use element::Element;
+pub use element::{Element, Key};
 pub use error::Error;
 pub use files::{SafeTensors, save};
 pub use half::{bf16, f16};
+pub use mesh::Mesh;
+pub use program::{Model, Program};
 pub use tensor::{AnyTensor, Tensor};
 pub use view::{AsView, TensorView};
 

@@ -1,9 +1,10 @@
 //! Arguments: whatever can be seen as an array.
 
-use crate::element::Element;
-use crate::tensor::Tensor;
+use crate::element::{Element, Key};
+use crate::tensor::{Identity, Tensor, debug};
 use half::{bf16, f16};
 use std::borrow::Cow;
+use std::fmt::{self, Debug, Formatter};
 
 /// An array that lies elsewhere, row-major.
 ///
@@ -17,11 +18,13 @@ use std::borrow::Cow;
 /// assert_eq!(total([[1.0, 2.0], [3.0, 4.0]]), 10.0);
 /// assert_eq!(total(vec![1.0, 2.0]), 3.0);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TensorView<'a, T: Element, const N: usize> {
     shape: [usize; N],
     /// Owned if the array was not row-major.
     elements: Cow<'a, [T]>,
+    /// What the elements are known as, if a tensor has them.
+    identity: Option<&'a Identity>,
 }
 
 impl<'a, T: Element, const N: usize> TensorView<'a, T, N> {
@@ -30,7 +33,12 @@ impl<'a, T: Element, const N: usize> TensorView<'a, T, N> {
     pub(crate) fn new(shape: [usize; N], elements: impl Into<Cow<'a, [T]>>) -> Self {
         let elements = elements.into();
         debug_assert_eq!(Some(elements.len()), elements_of(&shape), "{shape:?}");
-        TensorView { shape, elements }
+        TensorView { shape, elements, identity: None }
+    }
+
+    /// What the elements are known as, if a tensor has them.
+    pub(crate) fn known_as(&self) -> Option<u64> {
+        self.identity.map(Identity::get)
     }
 
     /// The extents, outermost first.
@@ -54,6 +62,13 @@ impl<'a, T: Element, const N: usize> TensorView<'a, T, N> {
     pub fn to_tensor(&self) -> Tensor<T, N> {
         // A view's elements lie in memory already: a tensor of them fits as well.
         Tensor::from_slice(self.shape, &self.elements).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+impl<T: Element, const N: usize> Debug for TensorView<'_, T, N> {
+    /// As a [`Tensor`] of the same elements.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        debug(&self.shape, &self.elements, f)
     }
 }
 
@@ -82,14 +97,16 @@ pub trait AsView<T: Element, const N: usize> {
 impl<T: Element, const N: usize> AsView<T, N> for Tensor<T, N> {
     #[inline]
     fn as_view(&self) -> TensorView<'_, T, N> {
-        TensorView::new(self.shape(), self.as_slice())
+        let elements = Cow::Borrowed(self.as_slice());
+        TensorView { shape: self.shape(), elements, identity: Some(self.identity()) }
     }
 }
 
 impl<T: Element, const N: usize> AsView<T, N> for TensorView<'_, T, N> {
     #[inline]
     fn as_view(&self) -> TensorView<'_, T, N> {
-        TensorView::new(self.shape, self.as_slice())
+        let elements = Cow::Borrowed(self.as_slice());
+        TensorView { shape: self.shape, elements, identity: self.identity }
     }
 }
 
@@ -118,7 +135,7 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(f32, f64, bf16, f16, i32, i64, bool);
+numbers!(f32, f64, bf16, f16, i32, i64, bool, Key);
 
 impl<T: Element> AsView<T, 1> for [T] {
     #[inline]

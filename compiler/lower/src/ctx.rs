@@ -165,6 +165,8 @@ pub(crate) struct Ctx<'a> {
     pub placing: bool,
     /// What decorators of statements ask for.
     pub placed: Vec<einmesh_ir::directive::ShardValue>,
+    /// The entry's types.
+    pub declared: crate::signature::Declared,
 }
 
 impl<'a> Ctx<'a> {
@@ -202,6 +204,7 @@ impl<'a> Ctx<'a> {
             reaching: false,
             placing: false,
             placed: Vec::new(),
+            declared: Default::default(),
         }
     }
 

@@ -36,6 +36,7 @@ impl<'a> Ctx<'a> {
                 .vars
                 .insert(param.name.text.clone(), Var { val, span: param.name.span });
         }
+        self.declared = self.declared(function);
         if let Some(result) = self.run_body(function) {
             self.results(function, result);
             for param in function.params.iter().filter(|p| p.inout) {

@@ -53,6 +53,7 @@ mod rng;
 mod scalar;
 mod scan;
 mod show;
+mod signature;
 mod stmts;
 mod stores;
 mod subscript;
@@ -62,6 +63,7 @@ mod values;
 pub use call::type_text;
 pub use modules::{Modules, imports, resolve};
 pub use options::{Constant, Lowered, Options, Overrides};
+pub use signature::{Argument, AxisType, Signature, Type};
 
 use crate::ctx::{Ctx, Frame};
 use crate::names::Def;
@@ -129,12 +131,14 @@ pub fn lower(modules: &Modules, options: &Options) -> (Option<Lowered>, Diagnost
         return (None, ctx.diagnostics);
     }
     ctx.resolve_placed(&directives);
+    let declared = std::mem::take(&mut ctx.declared);
+    let signature = ctx.signature(declared);
     program.dims = ctx.program_dims();
     grad::forward(&mut program, &ctx.copies);
     if let Some((dtype, _)) = directives.precision {
         precision::apply(&mut program, dtype);
     }
-    let mut lowered = Lowered { program, directives };
+    let mut lowered = Lowered { program, directives, signature };
     cleanup::clean(&mut lowered);
     (Some(lowered), ctx.diagnostics)
 }

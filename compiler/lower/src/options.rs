@@ -1,5 +1,6 @@
 //! What the command line says about a build, and what lowering returns.
 
+use crate::signature::Signature;
 use einmesh_ir::{DType, Directives, Program};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,6 +68,8 @@ pub struct Lowered {
     pub program: Program,
     /// What the plan and the command line ask for.
     pub directives: Directives,
+    /// The entry's types as they are declared.
+    pub signature: Signature,
 }
 
 impl Options {

@@ -45,6 +45,11 @@ impl SourceMap {
         &self.files[file.0 as usize].0
     }
 
+    /// All files: names and texts, in the order in which they were added.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
     /// A file's text.
     pub fn text(&self, file: FileId) -> &str {
         &self.files[file.0 as usize].1

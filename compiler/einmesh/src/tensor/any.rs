@@ -45,12 +45,16 @@ impl<T: Element, const N: usize> AnyTensor for Tensor<T, N> {
     }
 
     fn bytes(&self) -> &[u8] {
-        let elements = self.as_slice();
-        // SAFETY: elements have no padding (`Plain`), so that all their bytes are initialised.
-        unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
+        bytes(self.as_slice())
     }
 
     fn known_as(&self) -> u64 {
-        self.identity()
+        self.identity.get()
     }
+}
+
+/// The bytes of elements.
+pub(crate) fn bytes<T: Element>(elements: &[T]) -> &[u8] {
+    // SAFETY: elements have no padding (`Plain`), so that all their bytes are initialised.
+    unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
 }

@@ -17,9 +17,17 @@ impl<T: Element, const N: usize> Display for Tensor<T, N> {
 impl<T: Element, const N: usize> Debug for Tensor<T, N> {
     /// The type and the shape, then as [`Display`].
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{:?} ", T::DTYPE.name(), self.shape)?;
-        nested(&self.shape, self.as_slice(), f)
+        debug(&self.shape, self.as_slice(), f)
     }
+}
+
+pub(crate) fn debug<T: Element>(
+    shape: &[usize],
+    elements: &[T],
+    f: &mut Formatter<'_>,
+) -> fmt::Result {
+    write!(f, "{}{shape:?} ", T::DTYPE.name())?;
+    nested(shape, elements, f)
 }
 
 fn nested<T: Display>(shape: &[usize], elements: &[T], f: &mut Formatter<'_>) -> fmt::Result {

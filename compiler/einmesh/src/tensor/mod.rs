@@ -3,15 +3,18 @@
 mod any;
 mod convert;
 mod format;
+mod identity;
 mod index;
 
 pub use any::AnyTensor;
+pub(crate) use any::bytes;
+pub(crate) use format::debug;
+pub(crate) use identity::Identity;
 
 use crate::element::Element;
 use crate::error::Error;
 use crate::storage::Storage;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An array of numbers with `N` dims, row-major, in memory of its own that begins at a multiple of 64 bytes.
 ///
@@ -32,14 +35,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Tensor<T: Element, const N: usize> {
     shape: [usize; N],
     storage: Storage,
-    /// What the elements are known as to programs that have read them; 0 if to none. It belongs to the elements as
-    /// they are: clones have it too, and who writes them clears it.
-    identity: AtomicU64,
+    identity: Identity,
     elements: PhantomData<T>,
 }
-
-/// The next identity that [`Tensor::identity`] gives.
-static NEXT_IDENTITY: AtomicU64 = AtomicU64::new(1);
 
 impl<T: Element, const N: usize> Tensor<T, N> {
     /// A tensor of zeros (`false`).
@@ -126,7 +124,7 @@ impl<T: Element, const N: usize> Tensor<T, N> {
 
     #[inline]
     fn new(shape: [usize; N], storage: Storage) -> Tensor<T, N> {
-        Tensor { shape, storage, identity: AtomicU64::new(0), elements: PhantomData }
+        Tensor { shape, storage, identity: Identity::default(), elements: PhantomData }
     }
 
     /// The extents, outermost first.
@@ -159,10 +157,16 @@ impl<T: Element, const N: usize> Tensor<T, N> {
     /// The elements, in row-major order, to write. If clones share the memory, they keep what they have.
     #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [T] {
-        *self.identity.get_mut() = 0;
+        self.identity.clear();
         let length = self.len();
         // SAFETY: as in `as_slice`; the memory is this tensor's alone from now on.
         unsafe { std::slice::from_raw_parts_mut(self.storage.make_mut().cast(), length) }
+    }
+
+    /// What the elements are known as.
+    #[inline]
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// The same elements in another shape. The memory is shared.
@@ -184,8 +188,8 @@ impl<T: Element, const N: usize> Tensor<T, N> {
 
     /// The same elements in a shape that has as many.
     fn with_shape<const M: usize>(&self, shape: [usize; M]) -> Tensor<T, M> {
-        let identity = AtomicU64::new(self.identity());
-        Tensor { shape, storage: self.storage.clone(), identity, elements: PhantomData }
+        let (storage, identity) = (self.storage.clone(), self.identity.share());
+        Tensor { shape, storage, identity, elements: PhantomData }
     }
 
     /// A tensor of a function of each element.
@@ -239,19 +243,6 @@ impl<T: Element, const N: usize> Tensor<T, N> {
     /// A copy of the elements, in row-major order.
     pub fn to_vec(&self) -> Vec<T> {
         self.as_slice().to_vec()
-    }
-
-    /// A number that these elements have and no others: a program that has read a tensor needs not read it again
-    /// as long as the number is the same. Two tensors of the same elements may have different ones.
-    pub(crate) fn identity(&self) -> u64 {
-        let known = self.identity.load(Ordering::Relaxed);
-        if known != 0 {
-            return known;
-        }
-        let new = NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed);
-        // If another thread was first, its number holds.
-        let set = self.identity.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
-        set.map_or_else(|other| other, |_| new)
     }
 }
 

@@ -222,6 +222,25 @@ impl Session {
         Ok(shards::assemble(&self.machine, output, &self.slots))
     }
 
+    /// Puts an output together in memory that is given; refused if it has another size than the whole tensor.
+    pub fn output_into(&self, output: usize, whole: &mut [u8]) -> Result<(), RunError> {
+        let _turn = self.family.turn()?;
+        let tensor = &self.manifest().outputs[output];
+        let expected = shards::whole_bytes(tensor);
+        if whole.len() != expected {
+            let (path, given) = (tensor.path.clone(), whole.len());
+            let reason = format!("the output has {expected} bytes, but there is room for {given}");
+            return Err(RunError::Bind { path, reason });
+        }
+        shards::assemble_into(&self.machine, output, &self.slots, whole);
+        Ok(())
+    }
+
+    /// What memory an input has: a number that other inputs have only in sessions that share it.
+    pub fn memory_of(&self, input: usize) -> Option<usize> {
+        self.machine.inputs.get(input).map(|input| std::sync::Arc::as_ptr(input).addr())
+    }
+
     /// Ends the session: its outputs can be taken, and the memory of its inputs goes back to the system at once.
     pub fn finish(self) -> Results {
         Results::new(self.machine, self.family, self.slots)

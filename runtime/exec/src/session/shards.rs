@@ -66,11 +66,23 @@ pub(super) fn clear(machine: &Machine, input: usize) {
 
 /// Puts an output together from the devices' shards.
 pub(super) fn assemble(machine: &Machine, output: usize, slots: &[u32]) -> Tensor {
+    let tensor = &machine.manifest().outputs[output];
+    let mut whole = vec![0; whole_bytes(tensor)];
+    assemble_into(machine, output, slots, &mut whole);
+    Tensor { dtype: ElementType::of(tensor.dtype), shape: tensor.whole_shape(), bytes: whole }
+}
+
+/// The bytes of a whole tensor.
+pub(super) fn whole_bytes(tensor: &artifact::Tensor) -> usize {
+    let elements: u64 = tensor.dims.iter().map(|d| d.global).product();
+    elements as usize * tensor.dtype.bytes() as usize
+}
+
+/// Puts an output together in memory of its size.
+pub(super) fn assemble_into(machine: &Machine, output: usize, slots: &[u32], whole: &mut [u8]) {
     let manifest = machine.manifest();
     let tensor = &manifest.outputs[output];
     let width = tensor.dtype.bytes() as usize;
-    let elements: u64 = tensor.dims.iter().map(|d| d.global).product();
-    let mut whole = vec![0; elements as usize * width];
     let splits = |axis: usize| tensor.dims.iter().any(|d| d.axes.contains(&(axis as u32)));
     for device in &machine.devices {
         // Devices that differ on other axes hold the same: the first one's is taken.
@@ -90,7 +102,6 @@ pub(super) fn assemble(machine: &Machine, output: usize, slots: &[u32]) -> Tenso
         });
         debug_assert!(copied.is_ok(), "copying bytes cannot fail");
     }
-    Tensor { dtype: ElementType::of(tensor.dtype), shape: tensor.whole_shape(), bytes: whole }
 }
 
 /// The contiguous runs of elements that a device's shard shares with the whole tensor.
