@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 /// What the results of the macros are made by.
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 14] = [
     "dsl",
     "models/std",
     "runtime/artifact",
@@ -18,6 +18,7 @@ const FOLDERS: [&str; 13] = [
     "compiler/schedule",
     "compiler/codegen",
     "compiler/driver",
+    "compiler/bindings",
     "compiler/macros",
 ];
 

@@ -52,7 +52,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("einmesh-artifact", &[]),
     ("einmesh-exec", &["artifact"]),
     ("einmesh-train", &["artifact", "exec"]),
-    ("einmesh-macros", &["artifact", "diagnostics", "driver", "schedule", "syntax"]),
+    ("einmesh-bindings", &["artifact", "diagnostics", "driver", "ir", "lower", "syntax"]),
+    (
+        "einmesh-macros",
+        &["artifact", "bindings", "diagnostics", "driver", "schedule", "syntax"],
+    ),
     ("einmesh", &["artifact", "exec", "macros"]),
     ("einmesh-models", &[]),
     ("einmesh-examples", &["models"]),

@@ -152,12 +152,8 @@ fn root(records: &mut Records, entry: usize, argument: &Argument) -> TokenStream
             false => quote! { ::einmesh::Tensor::zeros([#(#extents),*]) },
         }
     });
-    let saved =
-        places(&quote! { self }, &argument.ty).into_iter().map(|(place, rank)| match rank {
-            0 => quote! { ::einmesh::__private::Tensor::from(#place) },
-            _ => quote! { ::core::clone::Clone::clone(&#place) },
-        });
-    let pushed = saved.map(|leaf| quote! { leaves.push(&#leaf)?; });
+    let saved = places(&quote! { self }, &argument.ty).into_iter();
+    let pushed = saved.map(|(leaf, _)| quote! { leaves.push(&#leaf)?; });
     quote! {
         impl #name {
             /// Reads a checkpoint: safetensors, under the names that the file gives its leaves. Elements of other

@@ -22,8 +22,6 @@ pub enum Place {
     Plan,
     /// One of the entries.
     Entry(usize),
-    /// One of the split axes.
-    Shard(usize),
 }
 
 impl Problem {

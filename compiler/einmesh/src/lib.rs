@@ -47,15 +47,17 @@ pub use error::Error;
 pub use files::{SafeTensors, save};
 pub use half::{bf16, f16};
 pub use mesh::Mesh;
+#[cfg(feature = "macros")]
+pub use program::program;
 pub use program::{Model, Program};
 pub use tensor::{AnyTensor, Tensor};
 pub use view::{AsView, TensorView};
 
 /// The names that most programs need: `use einmesh::prelude::*`.
 pub mod prelude {
+    pub use crate::{AsView, Element, Error, Key, SafeTensors, Tensor, TensorView};
     #[cfg(feature = "macros")]
-    pub use crate::einsum;
-    pub use crate::{AsView, Element, Error, SafeTensors, Tensor, TensorView, bf16, f16};
+    pub use crate::{einsum, program};
 }
 
 /// What the expansions of macros call. Not for use by hand: it changes without notice.

@@ -20,13 +20,23 @@ pub fn get<E>(key: &str, compute: impl FnOnce() -> Result<String, E>) -> Result<
     let value = compute()?;
     if let Some(path) = path {
         // A full disk costs time, nothing else.
-        let _ = write(&path, &sealed(&value));
+        let _ = write(&path, sealed(&value).as_bytes());
     }
     Ok(value)
 }
 
+/// Keeps a file by what it holds, if there is a directory for it.
+pub fn keep(contents: &[u8], extension: &str) -> Option<PathBuf> {
+    let path = directory()?.join(format!("{}.{extension}", sha256_hex(contents)));
+    if std::fs::read(&path).is_ok_and(|known| known == contents) {
+        return std::path::absolute(path).ok();
+    }
+    write(&path, contents).ok()?;
+    std::path::absolute(path).ok()
+}
+
 /// Other expansions may write the same file at the same time: each has a file of its own until it is whole.
-fn write(path: &Path, contents: &str) -> std::io::Result<()> {
+fn write(path: &Path, contents: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
     let own = path.with_extension(std::process::id().to_string());
     std::fs::write(&own, contents)?;

@@ -1,4 +1,4 @@
-//! `einsum!`: the compiler inside of rustc.
+//! `einsum!` and `program!`: the compiler inside of rustc.
 //!
 //! The macro writes a small program of the language, gives it to the same compiler that the `einmesh` command
 //! uses, and puts the machine code into the user's crate as bytes of its text section, one image per CPU level, with a
@@ -12,6 +12,7 @@
 mod cache;
 mod einsum;
 mod image;
+mod program;
 mod report;
 
 use proc_macro::TokenStream;
@@ -28,4 +29,10 @@ pub fn einsum(input: TokenStream) -> TokenStream {
             quote!({ #errors })
         })
         .into()
+}
+
+/// See `einmesh::program!`.
+#[proc_macro]
+pub fn program(input: TokenStream) -> TokenStream {
+    program::expand(input.into()).unwrap_or_else(|error| error.to_compile_error()).into()
 }

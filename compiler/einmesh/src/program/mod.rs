@@ -18,6 +18,50 @@ use einmesh_artifact::{Artifact, Manifest};
 use runner::{Given, Known, Runner};
 use std::path::Path;
 
+/// Compiles a `.ein` file inside of rustc, and makes a module of it: its exported functions as functions, its records as
+/// structs.
+///
+/// ```
+/// einmesh::program! {
+///     mod mlp = "../../models/mlp.ein";
+///     dims { B = 2, D = 4, F = 8, C = 3 };
+/// }
+/// # fn main() -> Result<(), einmesh::Error> {
+/// let mut params = mlp::Params::zeros();
+/// params.fc2.bias = [0.5, 1.5, 2.5].into();
+/// let logits = mlp::forward(&params, &[[1.0; 4]; 2])?;
+/// assert_eq!(logits.shape(), [mlp::B, mlp::C]);
+/// assert_eq!(logits.rows().last(), Some([0.5, 1.5, 2.5].as_slice()));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The path is relative to the directory of the package's `Cargo.toml`. The crate is built again when the file, or one
+/// that it imports, changes. What is wrong in the file is an error of rustc with the file's line and its help.
+///
+/// # What can be given
+///
+/// * `dims { B = 2, W = bf16, eps = 1e-6 }`: extents, what `type` names stand for, and constants, as `-D` gives them.
+/// * `mesh { data: 2, tensor: 2 }` and `shard { data: B, tensor: [H, F, V] }` in place of the plans' decorators. The
+///   functions stay what they are: whole tensors in, whole tensors out.
+/// * `plan = pod`: the plan by which all entries are placed. Without it, an entry that has exactly one plan has that one.
+/// * `entries = [forward, loss]`: which functions are compiled. Without it, all exported ones.
+///
+/// # What is in the module
+///
+/// * For each entry a function. Records are taken by reference, `inout` arguments by `&mut`; numbers as they are, and
+///   other arrays as whatever is [`AsView`](crate::AsView). It returns its result, or a struct of several; rustc checks
+///   numbers of dims and element types, and a wrong extent is an [`Error`] that names it. Arguments with a default are
+///   constants of the compilation.
+/// * For each record type a struct with the record's fields. `h: Block[L]` has the type `Blocks`, whose tensors have `L` as
+///   their first dim. An axis like `(3,H,K)` is one dim. Records that are arguments have `zeros()`, `load(path)` of a
+///   checkpoint with the names that the file gives them, and `save(path)`.
+/// * A constant for each dim, `MESH`, and `MODEL`, the [`Model`] that holds what is in memory.
+///
+/// Code is made for all levels of CPUs, and chosen when the program runs.
+#[cfg(feature = "macros")]
+pub use einmesh_macros::program;
+
 /// A compiled entry of a `.ein` file, from an artifact that `einmesh build` wrote, whose arguments are known at run
 /// time only. `program!` gives functions with types instead.
 ///
@@ -89,7 +133,7 @@ impl Program {
             dtype: value.dtype(),
             shape: value.extents(),
             bytes: value.bytes(),
-            identity: Some(value.known_as()),
+            identity: value.known_as(),
         };
         self.runner.bind(&mut self.known, position, &given)
     }

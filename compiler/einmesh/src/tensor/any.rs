@@ -1,10 +1,11 @@
 //! Tensors of any type, as programs and files see them.
 
 use super::Tensor;
-use crate::element::Element;
+use crate::element::{Element, Key};
 use einmesh_artifact::DType;
+use half::{bf16, f16};
 
-/// A [`Tensor`] whose element type and number of dims are known at run time only: what files and programs take.
+/// A [`Tensor`], or a number, whose element type and number of dims are known at run time only: what files and programs take.
 ///
 /// ```
 /// use einmesh::{AnyTensor, DType, Tensor};
@@ -26,7 +27,7 @@ pub trait AnyTensor: sealed::Sealed {
 
     /// What the elements are known as.
     #[doc(hidden)]
-    fn known_as(&self) -> u64;
+    fn known_as(&self) -> Option<u64>;
 }
 
 mod sealed {
@@ -48,10 +49,37 @@ impl<T: Element, const N: usize> AnyTensor for Tensor<T, N> {
         bytes(self.as_slice())
     }
 
-    fn known_as(&self) -> u64 {
-        self.identity.get()
+    fn known_as(&self) -> Option<u64> {
+        Some(self.identity.get())
     }
 }
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl sealed::Sealed for $number {}
+
+        /// A number is a tensor without dims.
+        impl AnyTensor for $number {
+            fn dtype(&self) -> DType {
+                <$number as Element>::DTYPE
+            }
+
+            fn extents(&self) -> &[usize] {
+                &[]
+            }
+
+            fn bytes(&self) -> &[u8] {
+                bytes(std::slice::from_ref(self))
+            }
+
+            fn known_as(&self) -> Option<u64> {
+                None
+            }
+        }
+    )*};
+}
+
+numbers!(f32, f64, bf16, f16, i32, i64, bool, Key);
 
 /// The bytes of elements.
 pub(crate) fn bytes<T: Element>(elements: &[T]) -> &[u8] {
