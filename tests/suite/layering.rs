@@ -53,6 +53,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("einmesh-exec", &["artifact"]),
     ("einmesh-train", &["artifact", "exec"]),
     ("einmesh-bindings", &["artifact", "diagnostics", "driver", "ir", "lower", "syntax"]),
+    ("einmesh-build", &["bindings", "driver"]),
     (
         "einmesh-macros",
         &["artifact", "bindings", "diagnostics", "driver", "schedule", "syntax"],
@@ -60,6 +61,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("einmesh", &["artifact", "exec", "macros"]),
     ("einmesh-models", &[]),
     ("einmesh-examples", &["models"]),
+    ("einmesh-rust-examples", &["einmesh", "models"]),
+    ("einmesh-build-script-example", &["einmesh"]),
 ];
 
 /// Files may not be longer than this.

@@ -12,6 +12,25 @@
 //! assert_eq!(x.to_string(), "[[1, 2, 3], [4, 5, 7]]");
 //! ```
 //!
+//! # Three ways to compile
+//!
+//! * [`einsum!`](macro@einsum): one einsum where it is needed.
+//!
+//!   ```
+//!   # #[cfg(feature = "macros")] {
+//!   use einmesh::prelude::*;
+//!
+//!   let y = einsum!("b i, i o -> b o", [[1.0, 2.0]], [[1.0, 0.0], [10.0, 1.0]]; b = 1, i = 2, o = 2)?;
+//!   assert_eq!(y, Tensor::from([[21.0, 2.0]]));
+//!   # }
+//!   # Ok::<(), einmesh::Error>(())
+//!   ```
+//! * [`program!`](macro@program): a `.ein` file as a module. Its functions are functions, its records are structs of
+//!   tensors, and a mesh and a plan say how it is spread over devices.
+//! * `einmesh-build`, for `build.rs`: the same module, compiled before the crate.
+//!
+//! [`Program`] runs artifacts that `einmesh build` has written, with arguments that are known at run time only.
+//!
 //! # Arguments
 //!
 //! Whatever is an array serves as an argument, without a copy: `&Tensor`, slices and `Vec`s (one dim), nested
@@ -25,6 +44,7 @@
 //!
 //! # Features
 //!
+//! * `macros`, on by default: the two macros. They compile inside of rustc, and need LLVM 22 where the crate is built.
 //! * `ndarray`: arrays of the crate `ndarray` as arguments, and [`From`] both ways.
 
 mod einsum;
