@@ -54,10 +54,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("einmesh-train", &["artifact", "exec"]),
     ("einmesh-bindings", &["artifact", "diagnostics", "driver", "ir", "lower", "syntax"]),
     ("einmesh-build", &["bindings", "driver"]),
-    (
-        "einmesh-macros",
-        &["artifact", "bindings", "diagnostics", "driver", "schedule", "syntax"],
-    ),
+    ("einmesh-macros", &["artifact", "bindings", "diagnostics", "driver", "schedule", "syntax"]),
     ("einmesh", &["artifact", "exec", "macros"]),
     ("einmesh-models", &[]),
     ("einmesh-examples", &["models"]),
