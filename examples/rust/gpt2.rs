@@ -4,6 +4,7 @@ use einmesh::prelude::*;
 use einmesh_models::gpt2::{Config, weights};
 
 program! {
+    /// On one device.
     pub mod gpt = "../../models/gpt2.ein";
     dims { B = 2, T = 16, L = 2, D = 64, H = 4, V = 256, P = 32 };
     entries = [forward];

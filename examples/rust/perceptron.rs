@@ -1,4 +1,4 @@
-//! Trains a perceptron: which of three arms of a spiral is a point on?
+//! Trains a perceptron: which of four arms of a spiral is a point on?
 
 use einmesh::prelude::*;
 
@@ -8,7 +8,7 @@ program! {
 
 /// A point on an arm, some way along it.
 fn point(arm: usize, along: f32) -> [f32; 2] {
-    let angle = 2.1 * arm as f32 + 3.0 * along;
+    let angle = 1.57 * arm as f32 + 3.0 * along;
     [2.0 * along * angle.cos(), 2.0 * along * angle.sin()]
 }
 

@@ -75,7 +75,7 @@ pub use view::{AsView, TensorView};
 
 /// The names that most programs need: `use einmesh::prelude::*`.
 pub mod prelude {
-    pub use crate::{AsView, Element, Error, Key, SafeTensors, Tensor, TensorView};
+    pub use crate::{AsView, Element, Error, Key, SafeTensors, Tensor, TensorView, bf16, f16};
     #[cfg(feature = "macros")]
     pub use crate::{einsum, program};
 }

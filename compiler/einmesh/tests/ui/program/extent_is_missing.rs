@@ -1,0 +1,5 @@
+einmesh::program! {
+    mod linear = "tests/ui/program/linear.ein";
+}
+
+fn main() {}

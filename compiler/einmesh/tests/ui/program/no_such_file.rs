@@ -1,0 +1,5 @@
+einmesh::program! {
+    mod linear = "tests/ui/program/lineal.ein";
+}
+
+fn main() {}

@@ -1,0 +1,5 @@
+einmesh::program! {
+    mod total = "tests/ui/program/once.ein";
+}
+
+fn main() {}

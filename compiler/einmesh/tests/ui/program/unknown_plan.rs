@@ -1,0 +1,7 @@
+einmesh::program! {
+    mod linear = "tests/ui/program/linear.ein";
+    dims { B = 2 };
+    plan = pods;
+}
+
+fn main() {}
