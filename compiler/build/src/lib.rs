@@ -18,6 +18,7 @@
 //! `main.rs`:
 //!
 //! ```ignore
+//! #[allow(dead_code)]
 //! mod gpt {
 //!     include!(concat!(env!("OUT_DIR"), "/gpt.rs"));
 //! }

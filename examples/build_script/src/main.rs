@@ -1,5 +1,6 @@
 //! A program whose model is compiled by its build script.
 
+#[allow(dead_code)]
 mod mlp {
     include!(concat!(env!("OUT_DIR"), "/mlp.rs"));
 }
