@@ -27,9 +27,9 @@ pub struct SymbolicProducts {
     pub emitted: Option<SymbolicEmitted>,
 }
 
-/// Extents that stand for symbols where costs are weighed: large enough that more of it counts, and unlike what
-/// anyone would give.
-const EXAMPLE: u64 = 1009;
+/// Extents that stand for symbols where costs are weighed: as large as can be such that the elements of an array of
+/// many dims can be counted.
+const EXAMPLE: u64 = 97;
 
 /// Compiles an entry, on one device, as far as the request's goal. The extents of the dims named by `symbols` are numbers
 /// at run time, in this order; all others must be known. The session holds diagnostics, timings and dumps, whatever

@@ -347,13 +347,13 @@ impl Program {
         self.values[value].dims.iter().map(|d| self.dims[*d].extent).collect()
     }
 
-    /// The number of elements of a value.
+    /// The number of elements of a value, at most what 64 bits hold.
     pub fn elements(&self, value: ValueId) -> u64 {
-        self.extents(value).iter().product()
+        self.extents(value).into_iter().fold(1, u64::saturating_mul)
     }
 
-    /// The bytes of a value in memory.
+    /// The bytes of a value in memory, at most what 64 bits hold.
     pub fn bytes(&self, value: ValueId) -> u64 {
-        self.elements(value) * self.values[value].dtype.bytes()
+        self.elements(value).saturating_mul(self.values[value].dtype.bytes())
     }
 }

@@ -17,11 +17,13 @@ mod compute;
 mod gradient;
 mod random;
 mod siblings;
+mod symbolic;
 #[cfg(test)]
 mod tests;
 mod update;
 
 pub use random::Random;
+pub use symbolic::{make_symbolic, with_extents};
 
 use crate::dtype::DType;
 use crate::program::*;

@@ -349,7 +349,9 @@ impl Body<'_, '_> {
             let table = &self.ctx.graph.analysis;
             let distinct: IndexSet = indices.iter().copied().collect();
             let whole = |(i, d): (&IndexNumber, &einmesh_ir::DimId)| {
-                table.extent(*i) == self.ctx.program.dims[*d].extent
+                let dims = &self.ctx.program.dims;
+                let own = &dims[table.indices[usize::from(*i)].dim];
+                (own.extent, own.symbolic) == (dims[*d].extent, dims[*d].symbolic)
             };
             if distinct.len() == indices.len() && indices.iter().zip(dims).all(whole) {
                 let axes: Vec<IndexNumber> = table.axes(load.value).collect();

@@ -2,10 +2,12 @@
 //! plain evaluation of the same kernel with those extents.
 
 use crate::common::make::{self, Rng};
-use crate::common::{Guarded, Loaded, Tolerance, compare, reference};
+use crate::common::reference::{self, Number};
+use crate::common::{Guarded, Loaded, Tolerance, compare};
 use einmesh_codegen::{Level, Options, SymbolicEmitted, TargetKind, emit_symbolic};
-use einmesh_ir::{Program, text};
-use einmesh_schedule::kernel::Kernel;
+use einmesh_ir::testing::{GenerateOptions, generate, make_symbolic};
+use einmesh_ir::{Bounds, Program, text};
+use einmesh_schedule::kernel::{Kernel, Role};
 use einmesh_schedule::symbolic::SymbolicGraph;
 
 /// The levels that there is code for, as far as this machine can run them.
@@ -80,7 +82,12 @@ impl Code {
     fn check(&self, symbols: &[u64], tolerance: Tolerance) {
         for (number, launch) in self.graph.launches.iter().enumerate() {
             let kernel: Kernel = self.graph.kernels[launch.kernel as usize].at(symbols);
-            let inputs = make::operands(&kernel, number as u64);
+            let points: u64 = kernel.indices.iter().map(|i| i.extent).product();
+            if points > MOST_POINTS {
+                continue;
+            }
+            let mut inputs = make::operands(&kernel, number as u64);
+            whole(&kernel, &mut inputs);
             let ints: Vec<i64> = symbols.iter().map(|n| *n as i64).collect();
             let mut expected = inputs.clone();
             reference::run(&kernel, &mut expected, &ints);
@@ -95,6 +102,21 @@ impl Code {
                 compare(&kernel, &level, &expected, &actual, tolerance);
                 assert_eq!(actual, run(1), "{}: tiles matter at {level}", kernel.name);
             }
+        }
+    }
+}
+
+/// Kernels with more points are left out at some extents: the plain evaluation is slow.
+const MOST_POINTS: u64 = 300_000;
+
+/// Makes floats whole numbers, so that what jumps does so at the same place however sums are rounded.
+fn whole(kernel: &Kernel, operands: &mut [Vec<u8>]) {
+    let values = kernel.values.iter().filter(|v| v.role != Role::Local);
+    for (value, bytes) in values.zip(operands) {
+        let each = bytes.chunks_mut(value.dtype.bytes() as usize);
+        for place in each.filter(|_| value.dtype.is_float()) {
+            let number = (reference::read(value.dtype, place).float() * 2.0).round();
+            place.copy_from_slice(&reference::write(value.dtype, Number::Float(number)));
         }
     }
 }
@@ -165,4 +187,82 @@ fn matrix_products() {
          output %t.8 path \"t\"
          output %w.9 path \"w\"",
     );
+}
+
+/// More than a block of rows, of columns, and more steps than one, each beside little of the others.
+#[test]
+fn products_of_several_blocks() {
+    let code = Code::of(schedule(&parsed(
+        "dim M = 9 symbolic, K = 9 symbolic, N = 9 symbolic, J = 9 symbolic
+         input %x.0: f32[M,K,J]
+         input %y.1: f32[K,N]
+         input %z.2: f64[J,K,N]
+         %p.3: f32[J,M,N] = sum[k](%x.0[m,k,j] * %y.1[k,n])
+         %q.4: f64[M,N] = sum[k,j](f64(%x.0[m,k,j]) * %z.2[j,k,n])
+         output %p.3 path \"p\"
+         output %q.4 path \"q\"",
+    )));
+    let most =
+        [[420, 3, 5, 2], [3, 1700, 9, 2], [3, 2, 1100, 4], [200, 40, 33, 1], [5, 900, 40, 1]];
+    for symbols in most {
+        code.check(&symbols, CLOSE);
+    }
+}
+
+#[test]
+fn products_of_many_indices_and_dtypes() {
+    check(
+        "dim B = 9 symbolic, T = 9 symbolic, D = 9 symbolic, H = 9 symbolic, K = 4, U: T = 9 symbolic
+         input %x.0: f32[B,T,D]
+         input %w.1: f32[D,H,K]
+         input %h.2: bf16[D,H]
+         input %g.3: f64[T,D,B]
+         input %i.4: i32[T]
+         %q.5: f32[B,T,H,K] = sum[d](%x.0[b,t,d] * %w.1[d,h,k])
+         %s.6: f32[B,H,T,U] = sum[k](%q.5[b,t,h,k] * %q.5[b,u,h,k])
+         %c.7: f32[B,T,H,K] = sum[u:U | u <= t](%s.6[b,h,t,u] * %q.5[b,u,h,k])
+         %e.8: bf16[T,H] = sum[d,b](bf16(%x.0[b,t,d]) * %h.2[d,h])
+         %f.9: f64[H,T] = sum[b,d](%g.3[t,d,b] * f64(%h.2[d,h]))
+         %n.10: f32[B,T,K] = sum[d](%x.0[b,%i.4[t],d clamp] * (%w.1[d - 1,0,k else 2.0]))
+                  output %c.7 path \"c\"
+         output %e.8 path \"e\"
+         output %f.9 path \"f\"
+         output %n.10 path \"n\"",
+    );
+}
+
+/// Programs that nobody thought of. `EINMESH_FUZZ=1000` runs more than the usual number.
+#[test]
+fn random_programs() {
+    let wanted = std::env::var("EINMESH_FUZZ").ok().and_then(|n| n.parse().ok());
+    let options =
+        GenerateOptions { loops: false, stores: false, sorts: false, ..Default::default() };
+    let sizes = [1, 2, 3, 7, 16, 17, 33];
+    for seed in 0..wanted.unwrap_or(24) {
+        let (mut program, _) = generate(seed, &options);
+        make_symbolic(&mut program);
+        let code = Code::of(schedule(&program));
+        let mut rng = Rng(seed);
+        for round in 0..6 {
+            let any = |_| sizes[rng.next() as usize % sizes.len()];
+            let mut symbols: Vec<u64> = code.graph.symbols.iter().map(any).collect();
+            // Of nothing there is no element to be confined to.
+            if round == 0 && !clamps(&program) {
+                let at = rng.next() as usize % symbols.len();
+                symbols[at] = 0;
+            }
+            code.check(&symbols, Tolerance { relative: 1e-3, absolute: 1e-2 });
+        }
+    }
+}
+
+/// Whether some subscript is confined to its extent.
+fn clamps(program: &Program) -> bool {
+    let ops = program.body.ops.iter();
+    let computed = ops.filter_map(|op| match op {
+        einmesh_ir::Op::Compute(c) => Some(c),
+        _ => None,
+    });
+    let mut loads = computed.flat_map(|c| c.exprs()).flat_map(|e| e.loads());
+    loads.any(|load| load.bounds == Bounds::Clamp)
 }

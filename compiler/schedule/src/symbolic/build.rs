@@ -55,7 +55,7 @@ impl Extents {
         }
         let known: BTreeSet<u64> =
             program.dims.values().filter(|d| !d.symbolic).map(|d| d.extent).collect();
-        let marks = (1009..).filter(|mark| !known.contains(mark)).take(symbols.len()).collect();
+        let marks = (97..).filter(|mark| !known.contains(mark)).take(symbols.len()).collect();
         Ok(Extents { symbols: symbols.to_vec(), of_dim, marks })
     }
 

@@ -5,6 +5,7 @@
 mod lift;
 mod machine;
 mod panels;
+mod symbolic;
 
 use einmesh_autodiff::testing::with_gradients;
 use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
