@@ -266,3 +266,157 @@ fn clamps(program: &Program) -> bool {
     let mut loads = computed.flat_map(|c| c.exprs()).flat_map(|e| e.loads());
     loads.any(|load| load.bounds == Bounds::Clamp)
 }
+
+/// The time of a call on one thread, the least of many, in microseconds: of a symbolic kernel and of the kernel that was
+/// compiled for the extents.
+fn times(code: &Code, symbols: &[u64]) -> (f64, f64) {
+    let kernel = code.graph.kernels[0].at(symbols);
+    let fixed = crate::common::compile_for(std::slice::from_ref(&kernel), levels());
+    let loaded = crate::common::load(&fixed);
+    let inputs = make::operands(&kernel, 1);
+    let operands: Vec<Guarded> = inputs.iter().map(|i| aligned(i)).collect();
+    let pointers: Vec<*mut u8> = operands.iter().map(Guarded::pointer).collect();
+    let ints: Vec<i64> = symbols.iter().map(|n| *n as i64).collect();
+    let own = &code.emitted.kernels[0][0][0];
+    let phases = &fixed.kernels[0].phases[0];
+    let most = |of: fn(&einmesh_artifact::Phase) -> u64| phases.iter().map(of).max().unwrap_or(0);
+    let workspace = Guarded::new(most(|p| p.workspace_bytes) as usize, 64);
+    let scratch = most(|p| p.scratch_bytes).max(own.scratch_bytes);
+    let scratch = Guarded::new(scratch as usize, 64);
+    let mut best = (f64::INFINITY, f64::INFINITY);
+    let begin = std::time::Instant::now();
+    let now = || {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the clock exists, and the time is written to what we own.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+        time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+    };
+    while begin.elapsed().as_millis() < 700 {
+        let often = if best.0 < 20.0 { 100 } else { 1 };
+        let start = now();
+        for _ in 0..often {
+            let tiles = own.tiles(symbols) as i64;
+            let phase = einmesh_artifact::Phase {
+                entry: own.entry,
+                tiles: tiles as u64,
+                workspace_bytes: 0,
+                scratch_bytes: own.scratch_bytes,
+            };
+            let place = (workspace.pointer(), scratch.pointer());
+            // SAFETY: all memory has the sizes that the kernel asks for.
+            unsafe {
+                code.loaded[0].call(&phase, &pointers, &ints, place.0, place.1, (0, tiles));
+            }
+        }
+        let middle = now();
+        for _ in 0..often {
+            for phase in phases {
+                let place = (workspace.pointer(), scratch.pointer());
+                let tiles = (0, phase.tiles as i64);
+                // SAFETY: as above.
+                unsafe { loaded[0].call(phase, &pointers, &ints, place.0, place.1, tiles) };
+            }
+        }
+        let end = now();
+        let each = |from: f64, to: f64| (to - from) / f64::from(often);
+        best = (best.0.min(each(start, middle)), best.1.min(each(middle, end)));
+    }
+    best
+}
+
+/// Operands at the start of a line of the cache, as the runtime has them, and far from a page that cannot be touched:
+/// processors take long for a masked load or store that reaches into one.
+fn aligned(bytes: &[u8]) -> Guarded {
+    let mut memory = Guarded::new(bytes.len() + 256, 64);
+    memory.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+    memory
+}
+
+/// How fast symbolic kernels are beside those that know their extents. Run on request, on a quiet machine:
+/// `cargo test -p einmesh-codegen --test suite symbolic::speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints times; nothing is asserted of them"]
+fn speed() {
+    let cases: [(&str, &str, &[&[u64]]); 7] = [
+        (
+            "m k, k n -> m n",
+            "dim M = 9 symbolic, K = 9 symbolic, N = 9 symbolic
+             input %x.0: f32[M,K]
+             input %y.1: f32[K,N]
+             %p.2: f32[M,N] = sum[k](%x.0[m,k] * %y.1[k,n])
+             output %p.2",
+            &[
+                &[4; 3],
+                &[16; 3],
+                &[64; 3],
+                &[256; 3],
+                &[1024; 3],
+                &[8, 1024, 1024],
+                &[1, 1024, 1024],
+            ],
+        ),
+        (
+            "m k, n k -> m n",
+            "dim M = 9 symbolic, K = 9 symbolic, N = 9 symbolic
+             input %x.0: f32[M,K]
+             input %y.1: f32[N,K]
+             %p.2: f32[M,N] = sum[k](%x.0[m,k] * %y.1[n,k])
+             output %p.2",
+            &[&[64; 3], &[256; 3], &[1024; 3]],
+        ),
+        (
+            "k m, k n -> m n",
+            "dim M = 9 symbolic, K = 9 symbolic, N = 9 symbolic
+             input %x.0: f32[K,M]
+             input %y.1: f32[K,N]
+             %p.2: f32[M,N] = sum[k](%x.0[k,m] * %y.1[k,n])
+             output %p.2",
+            &[&[64; 3], &[256; 3], &[1024; 3]],
+        ),
+        (
+            "b t d, d h k -> b t h k",
+            "dim B = 9 symbolic, T = 9 symbolic, D = 9 symbolic, H = 9 symbolic, K = 9 symbolic
+             input %x.0: f32[B,T,D]
+             input %w.1: f32[D,H,K]
+             %p.2: f32[B,T,H,K] = sum[d](%x.0[b,t,d] * %w.1[d,h,k])
+             output %p.2",
+            &[&[2, 32, 64, 4, 16], &[4, 128, 512, 8, 64]],
+        ),
+        (
+            "b t h k, b u h k -> b h t u",
+            "dim B = 9 symbolic, T = 9 symbolic, U = 9 symbolic, H = 9 symbolic, K = 9 symbolic
+             input %x.0: f32[B,T,H,K]
+             input %w.1: f32[B,U,H,K]
+             %p.2: f32[B,H,T,U] = sum[k](%x.0[b,t,h,k] * %w.1[b,u,h,k])
+             output %p.2",
+            &[&[2, 256, 256, 4, 64]],
+        ),
+        (
+            "i j -> i",
+            "dim I = 9 symbolic, J = 9 symbolic
+             input %x.0: f32[I,J]
+             %p.1: f32[I] = sum[j](%x.0[i,j])
+             output %p.1",
+            &[&[16, 16], &[256, 256], &[1024, 1024]],
+        ),
+        (
+            "i j, i j -> i j",
+            "dim I = 9 symbolic, J = 9 symbolic
+             input %x.0: f32[I,J]
+             input %y.1: f32[I,J]
+             %p.2: f32[I,J] = %x.0[i,j] * %y.1[i,j]
+             output %p.2",
+            &[&[16, 16], &[256, 256]],
+        ),
+    ];
+    for (name, source, all) in cases {
+        let code = Code::of(schedule(&parsed(source)));
+        for symbols in all {
+            let (own, fixed) = times(&code, symbols);
+            let ratio = fixed / own;
+            println!(
+                "{name} {symbols:?}: {own:.2} us, fixed extents {fixed:.2} us, ratio {ratio:.2}"
+            );
+        }
+    }
+}
