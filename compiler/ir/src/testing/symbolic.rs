@@ -51,14 +51,14 @@ fn stays(
     !dims[dim].symbolic && number.is_some_and(|n| (0..extent).contains(&n))
 }
 
-/// The program with numbers for its symbols: an ordinary one. A role has its dim's.
+/// The program with numbers for its symbols: an ordinary one. A role without a number of its own has its dim's.
 pub fn with_extents(program: &Program, symbols: &[String], extents: &[u64]) -> Program {
     let mut program = program.clone();
     let dims = program.dims.clone();
-    for (_, dim) in program.dims.iter_mut().filter(|(_, d)| d.symbolic) {
-        let name = dim.role_of.map_or(&dim.name, |of| &dims[of].name);
-        let symbol = symbols.iter().position(|s| s == name);
-        dim.extent = symbol.map_or(dim.extent, |n| extents[n]);
+    for (id, dim) in program.dims.iter_mut().filter(|(_, d)| d.symbolic) {
+        let roles = std::iter::successors(Some(id), |id| dims[*id].role_of).take(dims.len());
+        let mut symbol = roles.filter_map(|id| symbols.iter().position(|s| *s == dims[id].name));
+        dim.extent = symbol.next().map_or(dim.extent, |n| extents[n]);
         dim.symbolic = false;
     }
     program
