@@ -1,6 +1,7 @@
 //! The facade from outside, as a user's crate sees it.
 
 mod einsum;
+mod outside;
 mod program;
 mod tensor;
 mod ui;
