@@ -105,7 +105,7 @@ fn stages(criterion: &mut Criterion) {
             b.iter(|| einmesh_spmd::partition(black_box(&products.program), &products.plan));
         });
         group.bench_function("schedule", |b| {
-            b.iter(|| einmesh_schedule::schedule(black_box(&products.spmd)));
+            b.iter(|| einmesh_schedule::schedule(black_box(&products.spmd), &Default::default()));
         });
         let graph = products.graph.as_ref().expect("the goal was a schedule");
         group.bench_function("codegen", |b| {

@@ -143,7 +143,7 @@ fn attention_stays_streamed_on_every_mesh() {
         let case = case(rng);
         let spmd = partitioned(rng, &case);
         split += usize::from(spmd.outputs[0].dims.iter().any(|d| d.local < d.global));
-        let graph = einmesh_schedule::schedule(&spmd);
+        let graph = einmesh_schedule::schedule(&spmd, &Default::default());
         let text = || einmesh_ir::text::print_spmd(&spmd);
         let streamed = graph.kernels.iter().filter(|k| matches!(k.body, Body::Online(_))).count();
         assert_eq!(streamed, 1, "seed {seed}: {graph}\n{}", text());

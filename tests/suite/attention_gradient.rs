@@ -114,7 +114,7 @@ fn inputs(products: &Products, bound: f64) -> Vec<Tensor> {
 /// and of their gradients.
 fn check(case: Case, text: String, bound: f64, kernels: [usize; 2]) {
     let products = compiled(text);
-    let graph = einmesh_schedule::schedule(&products.spmd);
+    let graph = einmesh_schedule::schedule(&products.spmd, &Default::default());
     let count = |of: fn(&Body) -> bool| graph.kernels.iter().filter(|k| of(&k.body)).count();
     let scores = [count(|b| matches!(b, Body::Online(_))), count(|b| matches!(b, Body::Sweep(_)))];
     assert_eq!(scores, kernels, "{case:?}\n{graph}");

@@ -20,7 +20,7 @@ pub fn levels() -> Vec<Level> {
 
 /// Compiles a device's program to an artifact, through bytes and back.
 pub fn build(spmd: &SpmdProgram, levels: &[Level]) -> Artifact {
-    let graph = einmesh_schedule::schedule(spmd);
+    let graph = einmesh_schedule::schedule(spmd, &Default::default());
     let target = TargetKind::Cpu(levels.to_vec());
     let options = CodegenOptions { target, threads: 1, ..CodegenOptions::default() };
     let emitted = match emit(&graph, &options) {

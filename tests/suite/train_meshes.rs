@@ -3,6 +3,7 @@
 use crate::compiled::difference;
 use crate::model::{argument, bound, compiled, output};
 use crate::train::{GPT, LLAMA};
+use einmesh_artifact::Step;
 use einmesh_driver::{Goal, Products, Request, Source};
 use einmesh_interp::{Precision, Tensor, evaluate, evaluate_spmd};
 use einmesh_ir::DType;
@@ -10,11 +11,14 @@ use einmesh_models::{gpt2, llama};
 use std::path::PathBuf;
 
 /// A mesh and how the step is laid out on it.
+#[derive(Clone, Copy)]
 struct Placement {
     name: &'static str,
     mesh: &'static str,
     /// Whether parameters and what belongs to them are stored in parts over `data`.
     fsdp: bool,
+    /// Whether layers are gathered ahead, where parameters are in parts.
+    prefetch: bool,
     /// Whether the residual stream is split over positions.
     sequence: bool,
     /// Whether contractions compute in bf16.
@@ -22,7 +26,7 @@ struct Placement {
 }
 
 const fn on(name: &'static str, mesh: &'static str) -> Placement {
-    Placement { name, mesh, fsdp: false, sequence: false, bf16: false }
+    Placement { name, mesh, fsdp: false, prefetch: true, sequence: false, bf16: false }
 }
 
 /// A model, a batch and a learning rate.
@@ -90,7 +94,7 @@ impl Case {
             decorators += "@precision(compute: bf16) ";
         }
         if placement.fsdp {
-            decorators += "@fsdp(data: Params) ";
+            decorators += &format!("@fsdp(data: Params, prefetch: {}) ", placement.prefetch);
         }
         format!(
             "use \"{file}\": *\nuse \"std/optimizers.ein\": *\n\
@@ -196,6 +200,40 @@ fn steps_move_no_more_bytes_than_the_literature() {
         }
     }
     assert!(above.is_empty(), "{}", above.join("\n"));
+}
+
+/// How many loops of a step gather ahead.
+fn loops_ahead(products: &Products) -> usize {
+    let graph = products.graph.as_ref().expect("the goal was an artifact");
+    let ahead = |step: &&Step| matches!(step, Step::Loop { ahead, .. } if !ahead.is_empty());
+    graph.steps.iter().filter(ahead).count()
+}
+
+/// Whether layers are gathered ahead makes no difference to a bit of the losses, the parameters and the moments, nor to
+/// the bytes that are sent; it takes more memory.
+#[test]
+fn gathering_ahead_changes_no_bit() {
+    let config = gpt2::Config { L: 5, D: 36, H: 4, P: 32, V: 60, F: 52 };
+    let case = Case::gpt(config, 4, 24);
+    for placement in PLACEMENTS.into_iter().filter(|p| p.fsdp) {
+        let [ahead, in_turn] = [true, false].map(|prefetch| {
+            let step = case.step(&Placement { prefetch, ..placement }, Goal::Build, DType::F32);
+            let mut session = bound(&step, &case.arguments(&step));
+            let mut results = Vec::new();
+            for _ in 0..3 {
+                session.run().expect("kernels end");
+                let outputs = 0..step.lowered.outputs.len();
+                results.extend(outputs.map(|n| output(&step, &session, n).to_bytes()));
+            }
+            (step, results)
+        });
+        let name = placement.name;
+        assert_eq!((loops_ahead(&ahead.0), loops_ahead(&in_turn.0)), (2, 0), "{name}");
+        assert!(ahead.1 == in_turn.1, "{name}: results differ");
+        assert_eq!(wire(&ahead.0), wire(&in_turn.0), "{name}");
+        let peak = |step: &Products| step.graph.as_ref().map(|g| g.peak_bytes);
+        assert!(peak(&ahead.0) > peak(&in_turn.0), "{name}");
+    }
 }
 
 /// Layers are a loop, forward and backward, and compiled once: code grows by less than a tenth from 2 to 96 of them.

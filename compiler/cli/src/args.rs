@@ -171,7 +171,7 @@ pub struct Placement {
     /// Replace @shard: data=B,tensor=H+F+V (`none` clears).
     #[arg(long, value_name = "AXIS=DIM+DIM,…")]
     pub shard: Option<ShardList>,
-    /// Replace @fsdp: data=Params (`none` clears).
+    /// Replace @fsdp: data=Params, or data=Params,prefetch=false (`none` clears).
     #[arg(long, value_name = "AXIS=RECORD,…")]
     pub fsdp: Option<FsdpList>,
     /// Replace @precision: compute=bf16 (`none` clears).

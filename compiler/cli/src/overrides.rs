@@ -40,7 +40,10 @@ pub struct ShardList(Vec<(String, Vec<String>)>);
 
 /// `data=Params`
 #[derive(Clone, Debug)]
-pub struct FsdpList(Vec<(String, String)>);
+pub struct FsdpList {
+    records: Vec<(String, String)>,
+    prefetch: Option<bool>,
+}
 
 /// `compute=bf16`
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +84,20 @@ impl FromStr for FsdpList {
             let (name, record) = pair(axis, "AXIS=RECORD, e.g. data=Params")?;
             Ok((name.to_owned(), record.to_owned()))
         };
-        list(text, parse).map(FsdpList)
+        let all = list(text, parse)?;
+        let (options, records): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(name, _)| name == "prefetch");
+        let prefetch = match options.as_slice() {
+            [] => None,
+            [(_, value)] => {
+                Some(value.parse().map_err(|_| "write prefetch=true or prefetch=false")?)
+            }
+            _ => return Err("`prefetch` is given twice".to_owned()),
+        };
+        if prefetch.is_some() && records.is_empty() {
+            return Err("write AXIS=RECORD,prefetch=…, e.g. data=Params,prefetch=false".to_owned());
+        }
+        Ok(FsdpList { records, prefetch })
     }
 }
 
@@ -107,7 +123,8 @@ impl crate::args::Placement {
         Overrides {
             mesh: self.mesh.as_ref().map(|m| m.0.clone()),
             shard: self.shard.as_ref().map(|s| s.0.clone()),
-            fsdp: self.fsdp.as_ref().map(|f| f.0.clone()),
+            fsdp: self.fsdp.as_ref().map(|f| f.records.clone()),
+            prefetch: self.fsdp.as_ref().and_then(|f| f.prefetch),
             precision: self.precision.map(|p| p.0),
         }
     }

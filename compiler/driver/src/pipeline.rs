@@ -8,7 +8,7 @@ use crate::stage::Stage;
 use einmesh_artifact::{Artifact, CollectiveRow, FORMAT, Manifest, MeshAxis, Report};
 use einmesh_codegen::{Emitted, Listing, TargetKind, Wanted};
 use einmesh_diagnostics::{SourceMap, Span};
-use einmesh_ir::{Mesh, Program, SpmdProgram, text, verify};
+use einmesh_ir::{Directives, Mesh, Program, SpmdProgram, text, verify};
 use einmesh_lower::{Lowered, Modules};
 use einmesh_plan::Plan;
 use einmesh_rewrite::Rewritten;
@@ -60,7 +60,8 @@ fn run(request: &Request, session: &mut Session) -> Result<Products, Failure> {
     }
 
     let graph = session.step(request, Stage::Schedule, |s| {
-        let mut graph = einmesh_schedule::schedule(&products.spmd);
+        let options = schedule_options(&products.spmd.mesh, &directives);
+        let mut graph = einmesh_schedule::schedule(&products.spmd, &options);
         name_dims(&mut graph, &products.program);
         s.diagnostics.extend(einmesh_spmd::budget::check_budgets(
             &rows,
@@ -157,6 +158,13 @@ pub fn assemble(
         report: Report { collectives, peak_bytes_per_device: graph.peak_bytes },
     };
     Artifact { manifest, images: blobs }
+}
+
+fn schedule_options(mesh: &Mesh, directives: &Directives) -> einmesh_schedule::Options {
+    let prefetches =
+        |name: &str| directives.fsdp.iter().any(|rule| rule.prefetch && rule.axis == name);
+    let axes = mesh.axes.ids().filter(|axis| prefetches(&mesh.axes[*axis].name));
+    einmesh_schedule::Options { prefetch: axes.collect() }
 }
 
 pub(crate) fn codegen_options(request: &Request) -> einmesh_codegen::Options {

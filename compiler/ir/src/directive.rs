@@ -64,10 +64,17 @@ pub struct Fsdp {
     pub axis: String,
     /// The record type.
     pub record: String,
+    /// Whether loops gather the next iteration's leaves during the one before.
+    pub prefetch: bool,
     /// The decorator as written.
     pub text: String,
     /// Where it stands.
     pub span: Option<Span>,
+}
+
+impl Fsdp {
+    /// Whether loops gather ahead if nothing is said.
+    pub const PREFETCH: bool = true;
 }
 
 /// Values of these functions are recomputed in the backward pass.

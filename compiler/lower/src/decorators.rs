@@ -11,6 +11,14 @@ use einmesh_ir::directive::{Directives, Fsdp, Remat, ShardDims, ShardValue};
 use einmesh_ir::{DimId, Literal, Program};
 use einmesh_syntax::ast::{self, Decorator, DecoratorArg, DecoratorItem, DecoratorValue, ExprKind};
 
+/// The argument of `@fsdp`, and of its option, that is no mesh axis.
+const PREFETCH: &str = "prefetch";
+
+/// Whether an argument has this key.
+fn is_named(arg: &DecoratorArg, name: &str) -> bool {
+    arg.key.as_ref().is_some_and(|key| key.text == name)
+}
+
 impl<'a> Ctx<'a> {
     pub fn decorators(
         &mut self,
@@ -150,10 +158,9 @@ impl<'a> Ctx<'a> {
         into: &mut Directives,
         program: Option<&Program>,
     ) {
-        let pad = self.pad(decorator);
+        let pad = self.switch(decorator, "pad", true);
         let text = text(decorator);
-        for arg in decorator.args.iter().filter(|a| a.key.as_ref().is_none_or(|k| k.text != "pad"))
-        {
+        for arg in decorator.args.iter().filter(|a| !is_named(a, "pad")) {
             match self.placement(arg) {
                 Some(PlacementKind::First(axis, dims)) => {
                     let before = into.shard.iter().find(|s| s.axis == axis).and_then(|s| s.span);
@@ -203,21 +210,22 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    fn pad(&mut self, decorator: &'a Decorator) -> bool {
-        let arg = decorator.args.iter().find(|a| a.key.as_ref().is_some_and(|k| k.text == "pad"));
-        match arg.map(|a| (&a.value, a.span)) {
-            None => true,
-            Some((DecoratorValue::Expr(e), span)) => match crate::index::bare(e) {
-                Some("true") => true,
-                Some("false") => false,
-                _ => {
-                    self.bad_argument(span, "`pad` is true or false", "write `pad: false`");
-                    true
-                }
-            },
-            Some((_, span)) => {
-                self.bad_argument(span, "`pad` is true or false", "write `pad: false`");
-                true
+    /// An argument that is true or false.
+    fn switch(&mut self, decorator: &'a Decorator, name: &str, default: bool) -> bool {
+        let Some(arg) = decorator.args.iter().find(|a| is_named(a, name)) else {
+            return default;
+        };
+        let value = match &arg.value {
+            DecoratorValue::Expr(e) => crate::index::bare(e),
+            DecoratorValue::List(_) => None,
+        };
+        match value {
+            Some("true") => true,
+            Some("false") => false,
+            _ => {
+                let help = format!("write `{name}: {}`", !default);
+                self.bad_argument(arg.span, format!("`{name}` is true or false"), &help);
+                default
             }
         }
     }
@@ -241,7 +249,8 @@ impl<'a> Ctx<'a> {
 
     fn fsdp(&mut self, decorator: &'a Decorator, into: &mut Directives) {
         let help = "write `@fsdp(data: Params)`";
-        for arg in &decorator.args {
+        let prefetch = self.switch(decorator, PREFETCH, Fsdp::PREFETCH);
+        for arg in decorator.args.iter().filter(|a| !is_named(a, PREFETCH)) {
             let Some(key) = &arg.key else {
                 self.bad_argument(
                     arg.span,
@@ -269,6 +278,7 @@ impl<'a> Ctx<'a> {
                 into.fsdp.push(Fsdp {
                     axis: key.text.clone(),
                     record: name.to_owned(),
+                    prefetch,
                     text: text(decorator),
                     span: Some(arg.span),
                 });

@@ -57,6 +57,8 @@ pub struct Overrides {
     pub shard: Option<Vec<(String, Vec<String>)>>,
     /// Mesh axes and the record types whose leaves each splits.
     pub fsdp: Option<Vec<(String, String)>>,
+    /// Whether the parameters of `fsdp` are gathered ahead, if that is said.
+    pub prefetch: Option<bool>,
     /// The dtype of contractions' operands; `Some(None)` clears it.
     pub precision: Option<Option<DType>>,
 }

@@ -306,6 +306,7 @@ impl<'a> Ctx<'a> {
         }
         if let Some(fsdp) = overrides.fsdp {
             directives.fsdp.clear();
+            let prefetch = overrides.prefetch.unwrap_or(Fsdp::PREFETCH);
             for (axis, record) in fsdp {
                 let text = format!("--fsdp {axis}={record}");
                 if !matches!(self.lookup(root, &record), Some(Def::Record(_))) {
@@ -317,7 +318,7 @@ impl<'a> Ctx<'a> {
                         .help("name a record type of the file, e.g. `--fsdp data=Params`"),
                     );
                 }
-                directives.fsdp.push(Fsdp { axis, record, text, span: None });
+                directives.fsdp.push(Fsdp { axis, record, prefetch, text, span: None });
             }
         }
         if let Some(precision) = overrides.precision {

@@ -258,6 +258,7 @@ fn parameters_in_parts_get_their_gradients_in_parts() {
     directives.fsdp.push(Fsdp {
         axis: "tensor".to_owned(),
         record: "P".to_owned(),
+        prefetch: true,
         text: "@fsdp(tensor: P)".to_owned(),
         span: None,
     });

@@ -3,12 +3,13 @@
 //! The passes, in order: elementwise work is substituted into its readers ([`inline`]), reductions over matrix products
 //! get the form in which they need no array of points ([`online`]), what is costly and depends on few indices gets values
 //! of its own ([`hoist`]), comprehensions are grouped into kernels ([`online`], [`sweep`], [`fuse`], [`siblings`], [`build`]),
-//! operations get an order ([`order`]), results go where they are wanted ([`place`]), values get memory ([`memory`]), and all
-//! of it becomes the manifest's steps ([`steps`]).
+//! operations get an order ([`order`]), results go where they are wanted ([`place`]), gathers are moved an iteration ahead
+//! ([`ahead`]), values get memory ([`memory`]), and all of it becomes the manifest's steps ([`steps`]).
 //!
 //! Nothing here knows the target: a [`Kernel`] says what is computed on which memory,
 //! `einmesh-codegen` decides how. Nothing here knows placements: extents are local already.
 
+mod ahead;
 mod build;
 mod contraction;
 mod fuse;
@@ -32,7 +33,7 @@ mod usage;
 mod tests;
 
 use einmesh_artifact::{Buffer, Step, Tensor};
-use einmesh_ir::SpmdProgram;
+use einmesh_ir::{MeshAxisId, SpmdProgram};
 use kernel::Kernel;
 
 pub use steps::stored;
@@ -61,8 +62,15 @@ pub struct KernelGraph {
     pub peak_bytes: u64,
 }
 
+/// What can be chosen.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Options {
+    /// Mesh axes over which loops gather one iteration ahead, if what they gather is memory that they only read.
+    pub prefetch: Vec<MeshAxisId>,
+}
+
 /// Schedules what one device runs.
-pub fn schedule(spmd: &SpmdProgram) -> KernelGraph {
+pub fn schedule(spmd: &SpmdProgram, options: &Options) -> KernelGraph {
     let mut program = spmd.program.clone();
     inline::inline(&mut program);
     online::separate(&mut program);
@@ -70,7 +78,7 @@ pub fn schedule(spmd: &SpmdProgram) -> KernelGraph {
     online::reuse(&mut program);
     hoist::hoist(&mut program);
     let panels = panels::pack(&mut program);
-    let order = order::order(&mut program);
+    let order = order::order(&mut program, &options.prefetch);
     let memory = memory::plan(&program, &order);
     steps::assemble(spmd, &program, order, &memory, panels)
 }

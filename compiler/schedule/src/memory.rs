@@ -4,6 +4,7 @@
 //! loop's state with its initial and its next value. A union needs that no two members are alive at
 //! the same time. Classes get places in the arena such that those alive together do not overlap.
 
+use crate::ahead::Ahead;
 use crate::kernel::{Kernel, Role};
 use crate::order::{Action, Order};
 use crate::packing::{self, Block};
@@ -140,8 +141,9 @@ impl<'a> Ctx<'a> {
                     self.touch(c.input, now, depth);
                     self.touch(c.out, now, depth);
                 }
-                Action::Loop { body, results, condition, .. } => {
+                Action::Loop { ahead, body, results, condition, .. } => {
                     let first = now;
+                    self.touch_ahead(ahead, first, depth);
                     if let Some(condition) = condition {
                         self.touch(*condition, first, depth);
                     }
@@ -156,6 +158,7 @@ impl<'a> Ctx<'a> {
                     self.walk(body, clock, entries);
                     *clock += 1;
                     let last = *clock;
+                    self.touch_ahead(ahead, last, depth);
                     let states = entries.pop().expect("pushed above");
                     self.close_loop(body, first, last, depth, &states);
                     // The results begin here, not where a later loop happens to read them first; and not
@@ -167,6 +170,22 @@ impl<'a> Ctx<'a> {
                 }
             }
             self.end = *clock;
+        }
+    }
+
+    /// What a loop does ahead may happen at any time while it runs: what that touches lives as long, and so do the two
+    /// values of a pair, which have each other's memory in every other iteration.
+    fn touch_ahead(&mut self, ahead: &Ahead, position: usize, depth: usize) {
+        let operands = ahead.actions.iter().flat_map(|action| match action {
+            Action::Launch { operands, .. } => operands.clone(),
+            Action::Collective(c) => vec![c.input, c.out],
+            Action::Copy { .. } | Action::Advance { .. } | Action::Loop { .. } => {
+                unreachable!("only launches and collectives are done ahead")
+            }
+        });
+        let handed = ahead.handed.iter().flat_map(|(next, now)| [*next, *now]);
+        for value in operands.chain(handed) {
+            self.touch(value, position, depth);
         }
     }
 

@@ -1,12 +1,13 @@
 //! The order of execution: launches, loops and communication on the program's values, not yet on memory.
 
+use crate::ahead::{Ahead, gather_ahead};
 use crate::build::{self, Launch, Number};
 use crate::fuse::{self, Unit};
 use crate::kernel::Kernel;
 use crate::place;
 use crate::siblings;
 use crate::usage::Usage;
-use einmesh_ir::{Block, Collective, Loop, LoopVarId, Op, Program, ValueId};
+use einmesh_ir::{Block, Collective, Loop, LoopVarId, MeshAxisId, Op, Program, ValueId};
 
 /// Something to do, on values.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub enum Action {
         reversed: bool,
         /// The state that must be true for another iteration.
         condition: Option<ValueId>,
+        /// What is done for an iteration during the one before.
+        ahead: Ahead,
         /// One iteration.
         body: Vec<Action>,
         /// The states after the last iteration.
@@ -62,8 +65,9 @@ pub struct Order {
     pub states: Vec<(ValueId, ValueId)>,
 }
 
-/// Orders a program's operations; fuses them into kernels. May add values to the program.
-pub fn order(program: &mut Program) -> Order {
+/// Orders a program's operations; fuses them into kernels. Loops gather ahead over the axes of `prefetch`. May add
+/// values to the program.
+pub fn order(program: &mut Program, prefetch: &[MeshAxisId]) -> Order {
     let usage = Usage::of(program);
     let mut ctx = Ctx { program, usage, order: Order::default() };
     let body = std::mem::take(&mut ctx.program.body);
@@ -71,6 +75,7 @@ pub fn order(program: &mut Program) -> Order {
     ctx.program.body = body;
     let mut order = Order { actions, ..ctx.order };
     place::over_inputs(program, &mut order);
+    gather_ahead(program, &mut order, prefetch);
     order.drop_unused();
     order
 }
@@ -100,7 +105,10 @@ fn each_kernel(actions: &mut [Action], see: &mut impl FnMut(&mut usize)) {
     for action in actions {
         match action {
             Action::Launch { kernel, .. } => see(kernel),
-            Action::Loop { body, .. } => each_kernel(body, see),
+            Action::Loop { ahead, body, .. } => {
+                each_kernel(&mut ahead.actions, see);
+                each_kernel(body, see);
+            }
             _ => {}
         }
     }
@@ -169,7 +177,8 @@ impl Ctx<'_> {
         body.extend(self.advance(l));
         let results = l.carried.iter().map(|c| c.result).collect();
         let (reversed, condition) = (l.reversed, l.condition);
-        actions.push(Action::Loop { var: l.var, reversed, condition, body, results });
+        let (var, ahead) = (l.var, Ahead::default());
+        actions.push(Action::Loop { var, reversed, condition, ahead, body, results });
     }
 
     /// The states' steps to the next iteration, as if all at once: an exit that is another state's

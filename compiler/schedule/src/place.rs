@@ -50,6 +50,7 @@ fn writers(
                     (Role::Read, _) => {}
                 }
             }
+            // Nothing is done ahead yet: that is decided when all results have their places.
             Action::Loop { condition, body, results, .. } => {
                 if *condition == Some(value) || results.contains(&value) {
                     return None;

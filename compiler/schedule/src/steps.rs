@@ -167,11 +167,19 @@ impl Ctx<'_> {
                     Step::Copy { from: a, to: b }
                 }
             }
-            Action::Loop { var, reversed, condition, body, .. } => Step::Loop {
+            Action::Loop { var, reversed, condition, ahead, body, .. } => Step::Loop {
                 counter: var.0,
                 extent: self.trips(*var),
                 reversed: *reversed,
                 condition: condition.map(|c| self.buffer(c)),
+                ahead: artifact::Ahead {
+                    steps: self.steps(&ahead.actions),
+                    handed: ahead
+                        .handed
+                        .iter()
+                        .map(|(next, now)| (self.buffer(*next), self.buffer(*now)))
+                        .collect(),
+                },
                 steps: self.steps(body),
             },
             Action::Collective(c) => self.collective(c),

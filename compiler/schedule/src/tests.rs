@@ -1,12 +1,16 @@
 //! Schedules of small programs: what is fused, what shares memory.
 
 use crate::kernel::Body;
-use crate::{KernelGraph, schedule};
+use crate::{KernelGraph, Options};
 use einmesh_artifact::{Step, Storage};
 use einmesh_ir::{
     BinaryOp, Bounds, Builder, DType, DimId, Expr, Load, Reducer, SpmdProgram, UnaryOp, ValueId,
     text, verify,
 };
+
+fn schedule(spmd: &SpmdProgram) -> KernelGraph {
+    crate::schedule(spmd, &Options::default())
+}
 
 fn kinds(graph: &KernelGraph) -> Vec<&'static str> {
     let kind = |body: &Body| match body {

@@ -49,11 +49,19 @@ impl KernelGraph {
                     let all: Vec<String> = operands.iter().map(name).chain(ints).collect();
                     writeln!(f, "launch {kernel}({})", all.join(", "))?;
                 }
-                Step::Loop { counter, extent, reversed, condition, steps } => {
+                Step::Loop { counter, extent, reversed, condition, ahead, steps } => {
                     let order = if *reversed { " reversed" } else { "" };
                     let condition = condition.map(|c| format!(" while {}", name(&c)));
                     let condition = condition.unwrap_or_default();
                     writeln!(f, "loop counter {counter} to {extent}{order}{condition}")?;
+                    if !ahead.is_empty() {
+                        writeln!(f, "{:1$}ahead", "", depth * 2 + 2)?;
+                        self.steps(f, &ahead.steps, depth + 2)?;
+                    }
+                    for (next, now) in &ahead.handed {
+                        let (next, now) = (name(next), name(now));
+                        writeln!(f, "{:1$}hand over {next} as {now}", "", depth * 2 + 4)?;
+                    }
                     self.steps(f, steps, depth + 1)?;
                 }
                 Step::Copy { from, to } => writeln!(f, "copy {} to {}", name(from), name(to))?,

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of the format that this crate reads and writes.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The description of a compiled program, identical for all devices.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -168,6 +168,9 @@ pub enum Step {
         /// A buffer of one truth value that is read before each iteration: if it is false, the loop
         /// ends. It must be the same on all devices.
         condition: Option<u32>,
+        /// What is done for an iteration while the one before it runs; only in loops without a condition.
+        #[serde(default, skip_serializing_if = "Ahead::is_empty")]
+        ahead: Ahead,
         /// One iteration.
         steps: Vec<Step>,
     },
@@ -196,6 +199,28 @@ pub enum Step {
         /// What each device receives.
         output: u32,
     },
+}
+
+/// What a loop does one iteration ahead: gathers the next layer's parameters, say, while a layer is computed.
+///
+/// The steps are launches, copies and collectives. For the first iteration they are done before it, for each other
+/// one at any time during the iteration before, with the counter that it will have. So what they touch, no step of
+/// the loop's own may, but for inputs, which either only reads, and for the buffers that receive.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ahead {
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// Pairs of buffers that exchange their memory when an iteration begins: one that the steps here have written,
+    /// and the one in which the iteration's own steps find that.
+    pub handed: Vec<(u32, u32)>,
+}
+
+impl Ahead {
+    /// Whether nothing is done ahead.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.handed.is_empty()
+    }
 }
 
 /// A number passed to a kernel.

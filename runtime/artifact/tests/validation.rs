@@ -3,7 +3,8 @@
 mod support;
 
 use einmesh_artifact::{
-    Artifact, ArtifactError, Collective, DType, Int, Manifest, Panels, Reduction, Step, Storage,
+    Ahead, Artifact, ArtifactError, Buffer, Collective, DType, Int, Manifest, Panels, Reduction,
+    Step, Storage,
 };
 use support::{axis, sample};
 
@@ -96,8 +97,8 @@ fn buffers() {
         "arena offset 100 is not a multiple of 64",
     );
     check(
-        |m| m.buffers[4].storage = Storage::Arena(896),
-        "144 bytes from arena offset 896 exceed the arena's 960",
+        |m| m.buffers[4].storage = Storage::Arena(1152),
+        "144 bytes from arena offset 1152 exceed the arena's 1216",
     );
     check(|m| m.buffers[4].storage = Storage::Arena(u64::MAX - 63), "exceed the arena's");
     check(|m| m.buffers[4].storage = Storage::Input(2), "input 2 does not exist; there are 2");
@@ -147,7 +148,7 @@ fn steps() {
     let launch =
         |kernel, operand, int| Step::Launch { kernel, operands: vec![operand], ints: vec![int] };
     check(|m| m.steps[1] = launch(1, 0, Int::Coord(0)), "kernel 1 does not exist");
-    check(|m| m.steps[1] = launch(0, 8, Int::Coord(0)), "buffer 8 does not exist");
+    check(|m| m.steps[1] = launch(0, 10, Int::Coord(0)), "buffer 10 does not exist");
     check(|m| m.steps[1] = launch(0, 0, Int::Coord(2)), "mesh axis 2 does not exist");
     check(
         |m| m.steps[1] = launch(0, 0, Int::Counter(1)),
@@ -158,6 +159,7 @@ fn steps() {
         extent,
         reversed: false,
         condition: None,
+        ahead: Ahead::default(),
         steps,
     };
     check(
@@ -170,11 +172,68 @@ fn steps() {
         extent: 1,
         reversed: false,
         condition: Some(condition),
+        ahead: Ahead::default(),
         steps: vec![],
     };
-    check(|m| m.steps.push(ending(8)), "buffer 8 does not exist");
+    check(|m| m.steps.push(ending(10)), "buffer 10 does not exist");
     check(|m| m.steps.push(ending(3)), "the loop's condition a is not one truth value");
     check(|m| m.steps.push(repeat(0, u64::MAX, vec![])), "steps in one run, at most 1000000000");
+}
+
+#[test]
+fn what_is_done_ahead_meets_no_other_step() {
+    let ahead = |step: &mut Step, change: &dyn Fn(&mut Ahead, &mut Vec<Step>)| match step {
+        Step::Loop { ahead, steps, .. } => change(ahead, steps),
+        other => panic!("not a loop: {other:?}"),
+    };
+    let refuse = |change: &dyn Fn(&mut Ahead, &mut Vec<Step>), expected: &str| {
+        check(|m| ahead(&mut m.steps[8], change), &format!("steps[8]: {expected}"));
+    };
+    let copy = |from, to| Step::Copy { from, to };
+    refuse(
+        &|_, own| own.push(copy(6, 6)),
+        "what is done ahead uses thin, the steps beside it thin",
+    );
+    refuse(
+        &|_, own| own.push(copy(8, 9)),
+        "a step uses a buffer that is being filled for the next iteration",
+    );
+    refuse(
+        &|a, _| a.steps.push(copy(8, 9)),
+        "what is done ahead uses a buffer in which the iteration finds its results",
+    );
+    refuse(&|a, _| a.steps.push(Step::Swap { a: 3, b: 4 }), "a loop or a swap is done ahead");
+    refuse(&|a, _| a.handed.push((8, 9)), "a buffer is handed over twice");
+    refuse(&|a, _| a.handed.push((3, 8)), "a and next differ in size");
+    refuse(
+        &|_, own| own.push(Step::Swap { a: 9, b: 8 }),
+        "a buffer that is handed over is swapped with another one",
+    );
+    // Either of a and b may lie where the other does, since they are swapped elsewhere.
+    refuse(&|a, _| a.steps.push(copy(4, 4)), "what is done ahead uses b, the steps beside it a");
+    // Both may read an input; neither may write it.
+    refuse(
+        &|a, own| (a.steps.push(copy(1, 1)), own.push(copy(1, 1))).0,
+        "what is done ahead uses s",
+    );
+    let inner = |m: &mut Manifest| {
+        let copy = m.steps[8].clone();
+        m.loops = 3;
+        if let Step::Loop { counter, ahead, steps, .. } = &mut m.steps[8] {
+            *counter = 2;
+            ahead.steps.remove(0);
+            *steps = vec![copy];
+        }
+    };
+    check(inner, "steps[8]: a loop that does something ahead is inside of another one");
+    let ending = |m: &mut Manifest| {
+        m.buffers[7] = Buffer { dtype: DType::Bool, extents: vec![], ..m.buffers[7].clone() };
+        m.steps.remove(5);
+        if let Step::Loop { condition, .. } = &mut m.steps[7] {
+            *condition = Some(7);
+        }
+    };
+    check(ending, "steps[7]: a loop that may end early does nothing ahead");
 }
 
 #[test]
@@ -184,16 +243,28 @@ fn too_deep_loops() {
     for counter in 0..33 {
         let steps = std::mem::take(&mut artifact.manifest.steps);
         let counter = if counter == 0 { 50 } else { counter + 1 };
-        artifact.manifest.steps =
-            vec![Step::Loop { counter, extent: 1, reversed: false, condition: None, steps }];
+        artifact.manifest.steps = vec![Step::Loop {
+            counter,
+            extent: 1,
+            reversed: false,
+            condition: None,
+            ahead: Ahead::default(),
+            steps,
+        }];
     }
     let message = Artifact::read(&artifact.write()).unwrap_err().to_string();
     assert!(message.contains("more than 32 nested loops"), "{message}");
     // Far deeper, the JSON itself is refused before the stack ends.
     for _ in 0..2000 {
         let steps = std::mem::take(&mut artifact.manifest.steps);
-        artifact.manifest.steps =
-            vec![Step::Loop { counter: 0, extent: 1, reversed: false, condition: None, steps }];
+        artifact.manifest.steps = vec![Step::Loop {
+            counter: 0,
+            extent: 1,
+            reversed: false,
+            condition: None,
+            ahead: Ahead::default(),
+            steps,
+        }];
     }
     let message = Artifact::read(&artifact.write()).unwrap_err().to_string();
     assert!(message.contains("recursion limit exceeded"), "{message}");

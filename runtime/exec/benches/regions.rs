@@ -6,7 +6,7 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use einmesh_artifact::{DType, Kernel, Step};
+use einmesh_artifact::{Ahead, DType, Kernel, Step};
 use einmesh_exec::{Module, Options, Session, TileFn};
 use std::time::Instant;
 use support::{Builder, Dim, f32s};
@@ -39,7 +39,14 @@ fn session(tiles: u64, launches: u64, threads: usize) -> Session {
     b.input("x", DType::F32, &[Dim("N", elements, &[])]);
     let x = b.donated("x", 0);
     let steps = vec![Step::Launch { kernel: 0, operands: vec![x], ints: Vec::new() }];
-    b.step(Step::Loop { counter: 0, extent: launches, reversed: false, condition: None, steps });
+    b.step(Step::Loop {
+        counter: 0,
+        extent: launches,
+        reversed: false,
+        condition: None,
+        ahead: Ahead::default(),
+        steps,
+    });
     b.manifest.kernels.push(Kernel { name: "increment".to_owned(), phases: Vec::new() });
     // SAFETY: `increment` stays within the tiles it is given.
     let module =

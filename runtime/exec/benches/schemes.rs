@@ -5,7 +5,7 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use einmesh_artifact::{Collective, DType, Kernel, Manifest, Reduction, Step};
+use einmesh_artifact::{Ahead, Collective, DType, Kernel, Manifest, Reduction, Step};
 use einmesh_exec::{Module, Options, Session, TileFn};
 use rayon::prelude::*;
 use std::sync::Barrier;
@@ -48,7 +48,14 @@ fn lock_step(devices: u64, tiles: u64, threads: usize) -> Session {
         input: x,
         output: x,
     });
-    b.step(Step::Loop { counter: 0, extent: LAYERS, reversed: false, condition: None, steps });
+    b.step(Step::Loop {
+        counter: 0,
+        extent: LAYERS,
+        reversed: false,
+        condition: None,
+        ahead: Ahead::default(),
+        steps,
+    });
     b.manifest.kernels.push(Kernel { name: "work".to_owned(), phases: Vec::new() });
     let manifest: Manifest = b.manifest;
     let elements = (devices * tiles) as usize * TILE;

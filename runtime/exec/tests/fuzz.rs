@@ -2,7 +2,7 @@
 
 mod support;
 
-use einmesh_artifact::{Artifact, Collective, DType, Manifest, Reduction, Step};
+use einmesh_artifact::{Ahead, Artifact, Collective, DType, Manifest, Reduction, Step};
 use einmesh_exec::tensors::{ElementType, Tensor};
 use einmesh_exec::{Module, Session};
 use support::{Builder, Dim, Random, options};
@@ -27,6 +27,7 @@ fn sample() -> Manifest {
         extent: 3,
         reversed: false,
         condition: None,
+        ahead: Ahead::default(),
         steps: vec![
             Step::Swap { a: s, b: t[2] },
             Step::Swap { a: t[0], b: t[1] },

@@ -2,7 +2,7 @@
 
 mod support;
 
-use einmesh_artifact::{DType, Int, Step};
+use einmesh_artifact::{Ahead, Collective, DType, Int, Step};
 use einmesh_exec::{Module, RunError, Session, TileFn};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -99,12 +99,14 @@ fn loops_count_up_and_down_and_nest() {
         extent: 2,
         reversed: true,
         condition: None,
+        ahead: Ahead::default(),
         steps: vec![
             Step::Loop {
                 counter: 2,
                 extent: 2,
                 reversed: false,
                 condition: None,
+                ahead: Ahead::default(),
                 steps: vec![launch(Int::Counter(2))],
             },
             launch(Int::Counter(0)),
@@ -156,6 +158,7 @@ fn a_condition_ends_a_loop_and_devices_must_agree_on_it() {
             extent: 7,
             reversed: false,
             condition: Some(going),
+            ahead: Ahead::default(),
             steps: vec![launch()],
         });
         let mut session = native(b, &[vec![(count as TileFn, 1)]], 2);
@@ -187,6 +190,7 @@ fn swaps_exchange_memory_and_donated_inputs_come_home() {
             extent,
             reversed: false,
             condition: None,
+            ahead: Ahead::default(),
             steps: vec![
                 Step::Swap { a: s, b: old },
                 Step::Launch { kernel: 0, operands: vec![s], ints: vec![Int::Counter(0)] },
@@ -236,6 +240,7 @@ fn a_panic_names_the_rank_and_the_step_and_poisons_the_session() {
             extent: 7,
             reversed: true,
             condition: None,
+            ahead: Ahead::default(),
             steps: vec![Step::Launch {
                 kernel: 0,
                 operands: vec![out],
@@ -311,4 +316,108 @@ fn an_unbound_input_is_named() {
     assert_eq!(message, "the input `y` has no value: bind it before running");
     let short = session.bind(1, &f32s(&[0.0; 3], &[3]).value());
     assert!(matches!(short, Err(RunError::Bind { .. })));
+}
+
+/// A loop over three layers of an input whose parts two devices hold: each layer is gathered ahead, and added up.
+fn gathering(extent: u64, reversed: bool) -> Builder {
+    let mut b = Builder::new(&[("data", 2)]);
+    let n = 20_000;
+    let w = b.input("w", DType::F32, &[Dim("L", 3, &[]), Dim("N", n, &[0])]);
+    let sum = b.output("sum", DType::F32, &[Dim("N", n, &[])]);
+    let part = b.arena("part", DType::F32, &[n / 2]);
+    let next = b.arena("next", DType::F32, &[n]);
+    let now = b.arena("now", DType::F32, &[n]);
+    let ahead = Ahead {
+        steps: vec![
+            Step::Launch { kernel: 0, operands: vec![w, part], ints: vec![Int::Counter(1)] },
+            Step::Collective {
+                kind: Collective::AllGather { position: 0 },
+                axes: vec![0],
+                input: part,
+                output: next,
+            },
+        ],
+        handed: vec![(next, now)],
+    };
+    let steps =
+        vec![Step::Launch { kernel: 1, operands: vec![sum, now], ints: vec![Int::Counter(1)] }];
+    b.step(Step::Loop { counter: 1, extent, reversed, condition: None, ahead, steps });
+    b
+}
+
+/// Tiles of 100 elements: takes a layer, `ints[0]`, out of the operand before. Layer 7 is a mistake.
+unsafe extern "C-unwind" fn layer(
+    operands: *const *mut u8,
+    ints: *const i64,
+    _: *mut u8,
+    _: *mut u8,
+    begin: i64,
+    end: i64,
+) {
+    // SAFETY: the tests give an input of three layers of 10,000 elements, a part of one, and a counter.
+    unsafe {
+        assert!(*ints < 3, "there is no layer {}", *ints);
+        let (from, to) = ((*operands).cast::<f32>(), (*operands.add(1)).cast::<f32>());
+        let range = begin as usize * 100..end as usize * 100;
+        range.for_each(|i| *to.add(i) = *from.add(*ints as usize * 10_000 + i));
+    }
+}
+
+/// Tiles of 100 elements: s = 10 s + x.
+unsafe extern "C-unwind" fn add_layer(
+    operands: *const *mut u8,
+    _: *const i64,
+    _: *mut u8,
+    _: *mut u8,
+    begin: i64,
+    end: i64,
+) {
+    // SAFETY: the tests give two arrays of 20,000 elements.
+    unsafe {
+        let (sum, x) = ((*operands).cast::<f32>(), (*operands.add(1)).cast::<f32>());
+        let range = begin as usize * 100..end as usize * 100;
+        range.for_each(|i| *sum.add(i) = 10.0 * *sum.add(i) + *x.add(i));
+    }
+}
+
+const LAYER: [(TileFn, u64); 2] = [(layer, 100), (add_layer, 200)];
+
+#[test]
+fn what_is_done_ahead_arrives_for_its_iteration() {
+    for (threads, reversed) in [(1, false), (2, false), (2, true), (4, true)] {
+        let kernels: Vec<_> = LAYER.iter().map(|k| vec![*k]).collect();
+        let mut session = native(gathering(3, reversed), &kernels, threads);
+        let numbers: Vec<f32> = (0..60_000).map(|i| (i / 20_000 * 3 + i % 3 + 1) as f32).collect();
+        session.bind(0, &f32s(&numbers, &[3, 20_000]).value()).unwrap();
+        let mut expected = vec![0.0f32; 20_000];
+        // An odd number of exchanges leaves the two places the other way round for the next run.
+        for _ in 0..2 {
+            session.run().unwrap();
+            for l in if reversed { [2, 1, 0] } else { [0, 1, 2] } {
+                let layer = &numbers[l * 20_000..][..20_000];
+                expected.iter_mut().zip(layer).for_each(|(s, x)| *s = 10.0 * *s + x);
+            }
+            assert_eq!(to_f32s(&session.output(0).unwrap()), expected);
+        }
+        let profile = session.profile();
+        let gathers = profile.iter().find(|t| t.what.starts_with("all_gather")).expect("a gather");
+        assert_eq!(gathers.count, 2 * 3, "one for each layer: {profile:?}");
+    }
+}
+
+#[test]
+fn a_panic_ahead_names_its_step() {
+    for threads in [1, 2] {
+        let mut b = gathering(5, false);
+        let named = |name: &str| einmesh_artifact::Kernel { name: name.to_owned(), phases: vec![] };
+        b.manifest.kernels = vec![named("layer"), named("add")];
+        let kernels: Vec<_> = LAYER.iter().map(|k| vec![*k]).collect();
+        let mut session = native(b, &kernels, threads);
+        session.bind(0, &f32s(&vec![0.0; 60_000], &[3, 20_000]).value()).unwrap();
+        let message = session.run().unwrap_err().to_string();
+        let expected = "rank 0 failed in kernel `layer`, at step 0, iteration 2 of 5, step 0 of what is done ahead: \
+                        there is no layer 3";
+        assert_eq!(message, expected, "{threads} threads");
+        assert!(matches!(session.run(), Err(RunError::Poisoned(_))));
+    }
 }

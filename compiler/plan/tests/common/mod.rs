@@ -178,6 +178,7 @@ pub fn fsdp(axis: &str, record: &str, at: u32) -> Fsdp {
     Fsdp {
         axis: axis.to_owned(),
         record: record.to_owned(),
+        prefetch: true,
         text: format!("@fsdp({axis}: {record})"),
         span: Some(span(at)),
     }

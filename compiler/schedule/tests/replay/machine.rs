@@ -9,8 +9,20 @@ use einmesh_schedule::KernelGraph;
 /// Memory that nothing has written yet: a NaN in every float type, a strange integer.
 const POISON: u8 = 0xFF;
 
+/// When an iteration does what is done ahead for the next one: before all its own steps or after them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    First,
+    Last,
+}
+
 /// Runs a schedule.
 pub fn run(graph: &KernelGraph, inputs: &[Tensor]) -> Vec<Tensor> {
+    run_ahead(graph, inputs, When::First)
+}
+
+/// Runs a schedule whose loops do things ahead.
+pub fn run_ahead(graph: &KernelGraph, inputs: &[Tensor], ahead: When) -> Vec<Tensor> {
     let mut machine = Machine {
         graph,
         arena: vec![POISON; graph.arena_bytes as usize],
@@ -18,6 +30,7 @@ pub fn run(graph: &KernelGraph, inputs: &[Tensor]) -> Vec<Tensor> {
         outputs: graph.outputs.iter().map(|o| vec![POISON; size(graph, o.buffer)]).collect(),
         table: (0..graph.buffers.len()).collect(),
         counters: vec![0; graph.loops as usize],
+        ahead,
     };
     machine.steps(&graph.steps);
     graph.outputs.iter().map(|o| machine.read(o.buffer)).collect()
@@ -53,6 +66,7 @@ struct Machine<'a> {
     /// Which buffer's memory each buffer has now.
     table: Vec<usize>,
     counters: Vec<i64>,
+    ahead: When,
 }
 
 impl Machine<'_> {
@@ -81,14 +95,34 @@ impl Machine<'_> {
                     }
                 }
             }
-            Step::Loop { counter, extent, reversed, condition, steps } => {
+            Step::Loop { counter, extent, reversed, condition, ahead, steps } => {
+                let last = *extent as i64 - 1;
+                let position = |n: i64| if *reversed { last - n } else { n };
+                let counter = *counter as usize;
+                if *extent > 0 {
+                    self.counters[counter] = position(0);
+                    self.steps(&ahead.steps);
+                }
                 for n in 0..*extent as i64 {
                     if condition.is_some_and(|c| self.bytes(c) == [0]) {
                         break;
                     }
-                    let last = *extent as i64 - 1;
-                    self.counters[*counter as usize] = if *reversed { last - n } else { n };
+                    for (next, now) in &ahead.handed {
+                        self.table.swap(*next as usize, *now as usize);
+                    }
+                    // What is done ahead may run at any time during the iteration before.
+                    let early = |machine: &mut Self| {
+                        machine.counters[counter] = position(n + 1);
+                        machine.steps(&ahead.steps);
+                    };
+                    if n < last && self.ahead == When::First {
+                        early(self);
+                    }
+                    self.counters[counter] = position(n);
                     self.steps(steps);
+                    if n < last && self.ahead == When::Last {
+                        early(self);
+                    }
                 }
             }
             Step::Copy { from, to } => {
@@ -96,7 +130,11 @@ impl Machine<'_> {
                 self.write(*to, &bytes);
             }
             Step::Swap { a, b } => self.table.swap(*a as usize, *b as usize),
-            Step::Collective { .. } => panic!("one device communicates with nobody"),
+            // A group of one: what each device gets is what it gave.
+            Step::Collective { input, output, .. } => {
+                let bytes = self.bytes(*input).to_vec();
+                self.write(*output, &bytes);
+            }
         }
     }
 

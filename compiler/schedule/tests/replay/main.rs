@@ -2,6 +2,7 @@
 //! program means. Each kernel is turned back into comprehensions for the reference evaluator, and the
 //! steps run on real bytes, so that a wrong fusion and two lives in one place both show.
 
+mod ahead;
 mod lift;
 mod machine;
 mod panels;
@@ -12,7 +13,11 @@ use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, Mode, generate};
 use einmesh_ir::{SpmdProgram, text};
 use einmesh_schedule::kernel::Body;
-use einmesh_schedule::schedule;
+use einmesh_schedule::{KernelGraph, Options};
+
+fn schedule(spmd: &SpmdProgram) -> KernelGraph {
+    einmesh_schedule::schedule(spmd, &Options::default())
+}
 
 /// Small integers in floats: every order of summation gives the same bits.
 #[test]

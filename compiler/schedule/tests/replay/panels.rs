@@ -1,11 +1,11 @@
 //! Parameters in panels: programs mean the same, and the parameters are where the readers look.
 
-use crate::machine;
+use crate::{machine, schedule};
 use einmesh_artifact::Panels;
 use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
 use einmesh_ir::testing::{Fill, InputSpec};
 use einmesh_ir::{SpmdProgram, text};
-use einmesh_schedule::{KernelGraph, schedule};
+use einmesh_schedule::KernelGraph;
 
 /// Products of several columns and depths, in a loop and outside; a table that is also gathered from; tails.
 const LAYERS: &str = r#"program forward {

@@ -3,6 +3,7 @@
 //! It collects what it finds, up to [`MAX_FINDINGS`]. Later checks index lists that earlier ones have
 //! found sound, so the groups run in order and stop at the first group with findings.
 
+mod ahead;
 mod code;
 mod collectives;
 mod memory;

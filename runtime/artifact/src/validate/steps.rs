@@ -1,5 +1,6 @@
 //! Steps name what exists, within the loops they stand in, and do not run forever.
 
+use super::ahead::{Homes, check_ahead};
 use super::collectives::check_collective;
 use super::{Ctx, MAX_DEPTH, MAX_EXECUTIONS};
 use crate::manifest::{Buffer, DType, Int, Step, Storage};
@@ -13,15 +14,19 @@ pub(super) fn steps(ctx: &mut Ctx) {
     });
 }
 
-/// Which inputs may be written: those of which an output is the new value.
+/// Which inputs may be written, those of which an output is the new value; and where buffers may lie.
 pub(super) struct Written {
     inputs: Vec<bool>,
+    homes: Homes,
 }
 
 impl Written {
     fn of(ctx: &Ctx) -> Written {
         let new_values = ctx.manifest.new_values();
-        Written { inputs: new_values.iter().map(Option::is_some).collect() }
+        Written {
+            inputs: new_values.iter().map(Option::is_some).collect(),
+            homes: Homes::of(ctx.manifest),
+        }
     }
 
     pub(super) fn check(&self, ctx: &mut Ctx, buffer: &Buffer, place: &str) {
@@ -73,7 +78,7 @@ fn check_step(
                 check_int(ctx, *int, enclosing, place);
             }
         }
-        Step::Loop { counter, extent, condition, steps, .. } => {
+        Step::Loop { counter, extent, condition, ahead, steps, .. } => {
             ctx.index(*counter, ctx.manifest.loops as usize, "loop counter", place);
             if let Some(condition) = condition {
                 check_condition(ctx, *condition, place);
@@ -88,8 +93,23 @@ fn check_step(
             }
             enclosing.push(*counter);
             let inner = block(ctx, steps, enclosing, written, &format!("{place}.loop.steps"));
+            let early = format!("{place}.loop.ahead.steps");
+            let early = block(ctx, &ahead.steps, enclosing, written, &early);
             enclosing.pop();
-            return extent.saturating_mul(inner.saturating_add(1));
+            if !ahead.is_empty() {
+                ctx.check(condition.is_none(), place, || {
+                    "a loop that may end early does nothing ahead".to_owned()
+                });
+                for (next, now) in &ahead.handed {
+                    if let Some(pair) = pair(ctx, *next, *now, place) {
+                        pair.iter().for_each(|buffer| written.check(ctx, buffer, place));
+                    }
+                }
+                if ctx.findings.is_empty() {
+                    check_ahead(ctx, ahead, steps, &written.homes, place);
+                }
+            }
+            return extent.saturating_mul(inner.saturating_add(early).saturating_add(1));
         }
         Step::Copy { from, to } => {
             if let Some([_, to]) = pair(ctx, *from, *to, place) {

@@ -4,8 +4,8 @@
 #![allow(dead_code)]
 
 use einmesh_artifact::{
-    Artifact, Buffer, CodeImage, Collective, CollectiveRow, DType, DimLayout, FORMAT, Int, Kernel,
-    Manifest, MeshAxis, Phase, Reduction, Report, Step, Storage, Tensor, sha256_hex,
+    Ahead, Artifact, Buffer, CodeImage, Collective, CollectiveRow, DType, DimLayout, FORMAT, Int,
+    Kernel, Manifest, MeshAxis, Phase, Reduction, Report, Step, Storage, Tensor, sha256_hex,
 };
 use sha2::{Digest, Sha256};
 
@@ -40,8 +40,10 @@ pub fn sample() -> Artifact {
             buffer("wide", &[6, 12], Storage::Arena(384)),
             buffer("thin", &[6, 2], Storage::Arena(704)),
             buffer("turned", &[12, 3], Storage::Arena(768)),
+            buffer("next", &[6, 4], Storage::Arena(960)),
+            buffer("now", &[6, 4], Storage::Arena(1088)),
         ],
-        arena_bytes: 960,
+        arena_bytes: 1216,
         loops: 2,
         steps: steps(),
         kernels: vec![Kernel {
@@ -84,6 +86,7 @@ fn steps() -> Vec<Step> {
             extent: 2,
             reversed: true,
             condition: None,
+            ahead: Ahead::default(),
             steps: vec![
                 Step::Launch {
                     kernel: 0,
@@ -100,6 +103,20 @@ fn steps() -> Vec<Step> {
         collective(Collective::AllToAll { split: 1, concat: 0 }, &[0], 4, 7),
         collective(Collective::CollectivePermute { shift: -1, wrap: true }, &[1, 0], 3, 4),
         Step::Copy { from: 1, to: 2 },
+        Step::Loop {
+            counter: 0,
+            extent: 3,
+            reversed: false,
+            condition: None,
+            ahead: Ahead {
+                steps: vec![
+                    Step::Launch { kernel: 0, operands: vec![0, 6], ints: vec![Int::Counter(0)] },
+                    collective(Collective::AllGather { position: 1 }, &[0], 6, 8),
+                ],
+                handed: vec![(8, 9)],
+            },
+            steps: vec![Step::Launch { kernel: 0, operands: vec![0, 3, 9], ints: vec![] }],
+        },
     ]
 }
 

@@ -1,9 +1,12 @@
 //! The executor: walks the steps once, doing each for all devices before the next.
 
-use super::launch::{self, Arguments, guard};
+mod repeat;
+
+use super::launch;
 use super::machine::Machine;
 use super::profile::Profile;
-use crate::collective::{Members, Pattern, compute};
+use super::work::{Arguments, Copy, Exchange, Tiles};
+use crate::collective::{Members, Pattern};
 use crate::error::RunError;
 use einmesh_artifact::{Collective, Int, Step};
 use std::time::Instant;
@@ -63,27 +66,15 @@ impl Ctx<'_> {
     fn step(&mut self, step: &Step) -> Result<(), RunError> {
         match step {
             Step::Launch { kernel, operands, ints } => self.launch(*kernel, operands, ints),
-            Step::Loop { counter, extent, reversed, condition, steps } => {
-                for i in 0..*extent {
-                    if let Some(condition) = condition
-                        && !self.holds(*condition)?
-                    {
-                        break;
-                    }
-                    self.machine.progress.iterate(i, *extent);
-                    let position = if *reversed { extent - 1 - i } else { i };
-                    self.counters[*counter as usize] = position as i64;
-                    self.block(steps)?;
-                }
-                Ok(())
-            }
+            Step::Loop { .. } => self.repeat(step),
             Step::Copy { from, to } => self.copy(*from, *to),
             Step::Swap { a, b } => {
                 self.slots.swap(*a as usize, *b as usize);
                 Ok(())
             }
             Step::Collective { kind, axes, input, output } => {
-                self.collective(kind, axes, *input, *output)
+                let exchange = self.exchange(kind, axes, *input, *output)?;
+                launch::parallel(self.machine, &exchange)
             }
         }
     }
@@ -91,6 +82,18 @@ impl Ctx<'_> {
     fn launch(&mut self, kernel: u32, operands: &[u32], ints: &[Int]) -> Result<(), RunError> {
         let machine = self.machine;
         let mut arguments = std::mem::take(&mut self.arguments);
+        self.fill(&mut arguments, operands, ints);
+        for phase in &machine.module.kernels[kernel as usize] {
+            let tiles = Tiles { machine, phase, arguments: &arguments, ahead: false };
+            launch::parallel(machine, &tiles)?;
+        }
+        self.arguments = arguments;
+        Ok(())
+    }
+
+    /// The arguments of a launch, in memory that may be used again.
+    fn fill(&self, arguments: &mut Arguments, operands: &[u32], ints: &[Int]) {
+        let machine = self.machine;
         arguments.operands.clear();
         arguments.ints.clear();
         arguments.operands_each = operands.len();
@@ -104,124 +107,60 @@ impl Ctx<'_> {
             }));
         }
         let touched = operands.iter().map(|b| machine.sizes[*b as usize]);
-        let bytes = touched.sum::<u64>() * machine.devices.len() as u64;
-        for phase in &machine.module.kernels[kernel as usize] {
-            launch::phase(machine, phase, &arguments, bytes)?;
+        arguments.bytes = touched.sum::<u64>() * machine.devices.len() as u64;
+    }
+
+    fn copy(&self, from: u32, to: u32) -> Result<(), RunError> {
+        let copy = self.to_copy(from, to);
+        if from == to || copy.is_apart() {
+            return if from == to { Ok(()) } else { launch::parallel(self.machine, &copy) };
         }
-        self.arguments = arguments;
+        for (from, to) in copy.addresses {
+            // SAFETY: both buffers have `each` bytes; overlapping is allowed.
+            unsafe { (to as *mut u8).copy_from(from as *const u8, copy.each as usize) };
+        }
         Ok(())
     }
 
-    /// Whether a loop's condition is true; an error if the devices do not agree.
-    fn holds(&self, condition: u32) -> Result<bool, RunError> {
-        let holds = |device: usize| {
-            // SAFETY: validation found the buffer to be one truth value, and no task runs that writes
-            // it. The byte is read as a number: what a kernel wrote need not be 0 or 1.
-            unsafe { self.pointer(device, condition).read() != 0 }
-        };
-        let first = holds(0);
-        match (1..self.machine.devices.len()).find(|device| holds(*device) != first) {
-            None => Ok(first),
-            Some(device) => {
-                let name = &self.machine.manifest().buffers[condition as usize].name;
-                let reason = format!(
-                    "the loop's condition `{name}` is {} here and {first} on rank 0; this is a bug of the \
-                     compiler",
-                    !first
-                );
-                Err(launch::failed(self.machine, device as u64, reason))
-            }
-        }
-    }
-
-    fn copy(&mut self, from: u32, to: u32) -> Result<(), RunError> {
-        let machine = self.machine;
-        let each = machine.sizes[to as usize];
-        let total = each * machine.devices.len() as u64;
-        if from == to {
-            return Ok(());
-        }
-        let addresses = (0..machine.devices.len()).map(|device| {
+    fn to_copy(&self, from: u32, to: u32) -> Copy {
+        let addresses = (0..self.machine.devices.len()).map(|device| {
             let [from, to] = [from, to].map(|buffer| self.pointer(device, buffer) as usize);
             (from, to)
         });
-        let addresses: Vec<(usize, usize)> = addresses.collect();
-        // Ranges may be copied in any order only if source and destination are apart.
-        let apart = |(from, to): &(usize, usize)| from.abs_diff(*to) as u64 >= each;
-        if !addresses.iter().all(apart) {
-            for (from, to) in addresses {
-                // SAFETY: both buffers have `each` bytes; overlapping is allowed.
-                unsafe { (to as *mut u8).copy_from(from as *const u8, each as usize) };
-            }
-            return Ok(());
-        }
-        launch::parallel(machine, total, total, |begin, end| {
-            let mut next = begin;
-            while next < end {
-                let (device, offset) = ((next / each) as usize, next % each);
-                let count = (each - offset).min(end - next);
-                let (from, to) = addresses[device];
-                // SAFETY: both buffers have `each` bytes, and the range lies inside of them.
-                unsafe {
-                    let from = (from as *const u8).add(offset as usize);
-                    let to = (to as *mut u8).add(offset as usize);
-                    to.copy_from_nonoverlapping(from, count as usize);
-                }
-                next += count;
-            }
-            Ok(())
-        })
+        Copy { each: self.machine.sizes[to as usize], addresses: addresses.collect() }
     }
 
-    fn collective(
-        &mut self,
+    fn exchange(
+        &self,
         kind: &Collective,
         axes: &[u32],
         input: u32,
         output: u32,
-    ) -> Result<(), RunError> {
+    ) -> Result<Exchange, RunError> {
         let machine = self.machine;
         let manifest = machine.manifest();
         self.refuse_overlap(kind, input, output)?;
         let groups = manifest.groups(axes);
         let size = groups.first().map_or(1, Vec::len) as u64;
-        let pointer = |rank: u64, buffer: u32| {
-            let slot = self.slots[buffer as usize] as usize;
-            machine.devices[rank as usize].home[slot]
-        };
-        let members = groups.iter().map(|group| Members {
-            inputs: group.iter().map(|r| pointer(*r, input).cast_const()).collect(),
-            outputs: group.iter().map(|r| pointer(*r, output)).collect(),
+        let groups = groups.iter().map(|group| {
+            let pointers = |buffer| group.iter().map(move |r| self.pointer(*r as usize, buffer));
+            let members = Members {
+                inputs: pointers(input).map(<*mut u8>::cast_const).collect(),
+                outputs: pointers(output).collect(),
+            };
+            (group[0], members)
         });
-        let members = Shared(members.collect());
         let buffer = &manifest.buffers[input as usize];
-        let pattern = Pattern::new(kind, size, &buffer.extents);
-        let reduction = match kind {
-            Collective::AllReduce { reduction } => Some(*reduction),
-            Collective::ReduceScatter { reduction, .. } => Some(*reduction),
-            _ => None,
-        };
-        let each = pattern.elements;
-        let total = each * groups.len() as u64;
-        let bytes = machine.sizes[input as usize] * machine.devices.len() as u64;
-        launch::parallel(machine, total, bytes, |begin, end| {
-            let mut next = begin;
-            while next < end {
-                let (group, from) = ((next / each) as usize, next % each);
-                let count = (each - from).min(end - next);
-                let members = &members.get()[group];
-                guard(groups[group][0], || {
-                    // SAFETY: validation checked the buffers' extents against the collective's.
-                    // Ranges of different tasks are disjoint, inputs are written by nobody during
-                    // the step, and overlapping inputs and outputs have been refused.
-                    unsafe {
-                        let end = from + count;
-                        compute(&pattern, reduction, buffer.dtype, members, from, end);
-                    }
-                })?;
-                next += count;
-            }
-            Ok(())
+        Ok(Exchange {
+            pattern: Pattern::new(kind, size, &buffer.extents),
+            reduction: match kind {
+                Collective::AllReduce { reduction } => Some(*reduction),
+                Collective::ReduceScatter { reduction, .. } => Some(*reduction),
+                _ => None,
+            },
+            dtype: buffer.dtype,
+            groups: groups.collect(),
+            bytes: machine.sizes[input as usize] * machine.devices.len() as u64,
         })
     }
 
@@ -238,12 +177,15 @@ impl Ctx<'_> {
             let sizes = &self.machine.sizes;
             let (given, received) = (sizes[input as usize], sizes[output as usize]);
             if from < to + received && to < from + given {
-                let reason =
-                    "its input and output overlap in memory; this is a bug of the compiler";
-                return Err(launch::failed(self.machine, rank as u64, reason.to_owned()));
+                return Err(self.overlap(rank as u64));
             }
         }
         Ok(())
+    }
+
+    fn overlap(&self, rank: u64) -> RunError {
+        let reason = "its input and output overlap in memory; this is a bug of the compiler";
+        launch::failed(self.machine, rank, reason.to_owned())
     }
 
     /// Puts outputs that take over an input's memory there, if swaps have left them elsewhere: the
@@ -311,19 +253,5 @@ unsafe fn swap_bytes(a: *mut u8, b: *mut u8, bytes: usize) {
             a.add(i).write(y);
             b.add(i).write(x);
         }
-    }
-}
-
-/// The members of all groups, for all tasks.
-struct Shared(Vec<Members>);
-
-// SAFETY: tasks only read the lists; the memory they lead to is read and written as `collective`
-// argues.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    /// The list: a method, so that closures capture the whole and with it the promise to be shared.
-    fn get(&self) -> &[Members] {
-        &self.0
     }
 }

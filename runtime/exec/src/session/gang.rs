@@ -25,6 +25,8 @@
 //! when it has done its own: what a thread has computed is mostly found in its own core's cache by the next
 //! kernel.
 //!
+//! What runs beside regions, see [`beside`].
+//!
 //! # Between runs
 //!
 //! A run that takes as long as waking a thread does (some 10 µs, more if its core has gone to sleep) would be over
@@ -33,6 +35,9 @@
 //! is gone, never both. Leaders do not linger: one thread at least is free to lead, and the caller, who waits for the
 //! result asleep, finds a core. Lingering threads yield to others, and there are none if a core has several threads.
 
+mod beside;
+
+pub(super) use beside::Beside;
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
 use std::sync::OnceLock;
@@ -70,6 +75,11 @@ struct Job {
 pub(super) struct Gang {
     state: AtomicU64,
     job: UnsafeCell<Option<Job>>,
+    /// As `state` and `job`, of what is done beside regions.
+    gate: AtomicU64,
+    jobs: UnsafeCell<Option<*const [Beside<'static>]>>,
+    /// Counts the changes after which there may be a task to be done beside regions.
+    offers: AtomicU64,
     /// The number of the last run that has a leader, and of the last that has ended.
     led: AtomicU64,
     ended: AtomicU64,
@@ -98,9 +108,10 @@ struct Seat {
 }
 
 // SAFETY: `job` is written by the leader alone, while nobody is inside of a region, and read by those who
-// have counted themselves in; the protocol orders the two. What the job points to is `Sync`.
+// have counted themselves in; the protocol orders the two. What the job points to is `Sync`. So it is with `jobs`
+// and the gate.
 unsafe impl Sync for Gang {}
-// SAFETY: as above; the pointer is only followed during the region that it was given for.
+// SAFETY: as above; the pointers are only followed during the region, or the call of `beside`, that they were given for.
 unsafe impl Send for Gang {}
 
 impl Gang {
@@ -111,6 +122,9 @@ impl Gang {
         Gang {
             state: AtomicU64::new(0),
             job: UnsafeCell::new(None),
+            gate: AtomicU64::new(0),
+            jobs: UnsafeCell::new(None),
+            offers: AtomicU64::new(0),
             led: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             called: AtomicU64::new(0),
@@ -177,11 +191,13 @@ impl Gang {
         // The region that this thread has helped in: it has no tasks left, even if it is open still.
         let mut helped = 0;
         while self.ended.load(Ordering::Acquire) < run {
+            let offers = self.offers.load(Ordering::SeqCst);
             let seen = self.state.load(Ordering::Relaxed);
             match open(seen) && seen / NUMBER != helped {
                 true if self.join(seat, seen) => helped = seen / NUMBER,
                 true => {}
-                false => self.wait(seat, run, helped),
+                false if self.lend(seat) => {}
+                false => self.wait(seat, run, helped, offers),
             }
         }
     }
@@ -192,13 +208,6 @@ impl Gang {
             self.state.compare_exchange(seen, seen + 1, Ordering::AcqRel, Ordering::Relaxed);
         if inside.is_err() {
             return false;
-        }
-        // Counts out even if a task panics, so that the leader does not wait for ever.
-        struct Leave<'a>(&'a AtomicU64);
-        impl Drop for Leave<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Release);
-            }
         }
         let _leave = Leave(&self.state);
         // SAFETY: the region is open and this thread inside of it: the leader does not write `job`.
@@ -233,13 +242,14 @@ impl Gang {
         done.fold(0, u64::wrapping_add)
     }
 
-    /// Waits for a region: spinning first, then asleep.
-    fn wait(&self, seat: usize, run: u64, helped: u64) {
+    /// Waits for a region, or for more than `offers`: spinning first, then asleep.
+    fn wait(&self, seat: usize, run: u64, helped: u64, offers: u64) {
         let seat = &self.seats[seat];
         let nothing = || {
             let seen = self.state.load(Ordering::SeqCst);
             let region = open(seen) && seen / NUMBER != helped;
-            !region && self.ended.load(Ordering::SeqCst) < run
+            let offered = self.offers.load(Ordering::SeqCst) != offers;
+            !region && !offered && self.ended.load(Ordering::SeqCst) < run
         };
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
@@ -286,171 +296,37 @@ impl Gang {
         self.state.store(number | OPEN, Ordering::SeqCst);
         self.wake();
         // A panic must not leave before the helpers have: they use what `run` borrows.
-        struct Close<'a>(&'a AtomicU64);
-        impl Drop for Close<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_and(!OPEN, Ordering::AcqRel);
-                let start = Instant::now();
-                while self.0.load(Ordering::Acquire) & INSIDE != 0 {
-                    match start.elapsed() < PATIENCE {
-                        true => spin_loop(),
-                        // A helper has been taken its CPU away: it may need this one.
-                        false => std::thread::yield_now(),
-                    }
-                }
-            }
-        }
         let _close = Close(&self.state);
         // SAFETY: `run` was made of a reference that is still borrowed.
         self.work(seat, unsafe { &*run }, tasks);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::atomic::AtomicU32;
+/// Counts a helper out, even if a task panics, so that the leader does not wait for ever.
+struct Leave<'a>(&'a AtomicU64);
 
-    /// Leads runs of a gang, to which so many helpers come.
-    fn lead(gang: &Gang, runs: u64, helpers: usize, run: impl Fn()) {
-        /// Ends all runs also when an assertion fails, so that the test ends as well.
-        struct End<'a>(&'a Gang, u64);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.end(self.1);
-            }
-        }
-        std::thread::scope(|scope| {
-            let _end = End(gang, runs);
-            for seat in 1..=helpers {
-                scope.spawn(move || (1..=runs).for_each(|run| gang.help(seat, run)));
-            }
-            for number in 1..=runs {
-                assert!(gang.leads(number));
-                assert!(!gang.leads(number));
-                run();
-                gang.end(number);
-            }
-        });
-    }
-
-    /// A region whose leader's task lasts until a helper has done the other: that it does so at all is the test.
-    fn together(gang: &Gang, helps: impl Fn() + Sync) {
-        let (leader, helped) = (std::thread::current().id(), AtomicBool::new(false));
-        gang.region(0, 2, &|_| match std::thread::current().id() == leader {
-            true => {
-                while !helped.load(Ordering::Relaxed) {
-                    std::thread::yield_now()
-                }
-            }
-            false => {
-                helps();
-                helped.store(true, Ordering::Relaxed);
-            }
-        });
-    }
-
-    #[test]
-    fn each_task_is_done_once_and_before_the_region_ends() {
-        for helpers in 0..4 {
-            let gang = Gang::new(4);
-            lead(&gang, 20, helpers, || {
-                for region in 0..200u64 {
-                    let tasks = region % 17;
-                    let done: Vec<AtomicU32> = (0..tasks).map(|_| AtomicU32::new(0)).collect();
-                    gang.region(0, tasks, &|task| {
-                        done[task as usize].fetch_add(1, Ordering::Relaxed);
-                    });
-                    assert!(done.iter().all(|n| n.load(Ordering::Relaxed) == 1));
-                }
-            });
-        }
-    }
-
-    #[test]
-    fn a_helper_that_lingers_helps_in_every_run_that_it_is_called_to() {
-        let gang = Gang { lingering: Duration::from_secs(60), ..Gang::new(2) };
-        std::thread::scope(|scope| {
-            // It comes once, and stays for all runs.
-            scope.spawn(|| gang.help(1, 1));
-            for run in 1..=100 {
-                if run > 1 {
-                    while gang.seats[1].call.load(Ordering::SeqCst) != LINGERS {
-                        std::thread::yield_now();
-                    }
-                    assert_eq!(gang.call(run), 1);
-                }
-                assert!(gang.leads(run));
-                together(&gang, || ());
-                gang.end(run);
-            }
-            // Who is not there when it is called goes home.
-            gang.called.store(101, Ordering::SeqCst);
-        });
-        assert_eq!(gang.call(102), 0);
-    }
-
-    #[test]
-    fn a_helper_is_either_called_or_gone() {
-        let gang = Gang { lingering: Duration::from_micros(20), ..Gang::new(2) };
-        let served = AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            let (home, runs_from_home) = std::sync::mpsc::channel();
-            let helping = &gang;
-            scope.spawn(move || runs_from_home.iter().for_each(|run| helping.help(1, run)));
-            for run in 1..=2_000 {
-                // Where it was called, it is there; where not, it has come home, or will do so.
-                if gang.call(run) == 0 {
-                    home.send(run).expect("the helper is there");
-                }
-                assert!(gang.leads(run));
-                // A helper that finds the leader's task not begun does both.
-                together(&gang, || served.store(run, Ordering::Relaxed));
-                assert_eq!(served.load(Ordering::Relaxed), run);
-                gang.end(run);
-                // Now and then longer than it lingers.
-                (0..run % 64 * 16).for_each(|_| spin_loop());
-            }
-        });
-    }
-
-    #[test]
-    fn helpers_wake_for_a_region_after_a_long_pause() {
-        let gang = Gang::new(2);
-        lead(&gang, 1, 1, || {
-            for _ in 0..3 {
-                std::thread::sleep(20 * PATIENCE);
-                together(&gang, || ());
-            }
-        });
-    }
-
-    #[test]
-    fn a_panic_of_the_leaders_task_leaves_nobody_inside() {
-        let gang = Gang::new(3);
-        lead(&gang, 1, 2, || {
-            let leader = std::thread::current().id();
-            // The helpers keep the tasks that they have until the leader has come to one.
-            let panicking = AtomicBool::new(false);
-            let region = || {
-                gang.region(0, 50, &|_| {
-                    if std::thread::current().id() == leader {
-                        panicking.store(true, Ordering::Relaxed);
-                        panic!("the leader's task");
-                    }
-                    while !panicking.load(Ordering::Relaxed) {
-                        std::thread::yield_now();
-                    }
-                });
-            };
-            assert!(catch_unwind(AssertUnwindSafe(region)).is_err());
-            assert_eq!(gang.state.load(Ordering::SeqCst) & (OPEN | INSIDE), 0);
-            let count = AtomicU32::new(0);
-            gang.region(0, 50, &|_| {
-                count.fetch_add(1, Ordering::Relaxed);
-            });
-            assert_eq!(count.into_inner(), 50);
-        });
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
     }
 }
+
+/// Closes what the leader has opened, and waits until nobody is inside.
+struct Close<'a>(&'a AtomicU64);
+
+impl Drop for Close<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_and(!OPEN, Ordering::AcqRel);
+        let start = Instant::now();
+        while self.0.load(Ordering::Acquire) & INSIDE != 0 {
+            match start.elapsed() < PATIENCE {
+                true => spin_loop(),
+                // A helper has been taken its CPU away: it may need this one.
+                false => std::thread::yield_now(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 
 use super::machine::Machine;
 use crate::error::RunError;
-use crate::module::Phase;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -13,58 +12,19 @@ const TASKS_PER_THREAD: u64 = 4;
 const SMALL: u64 = 32 << 10;
 /// A task should touch so many bytes, as long as every thread has one.
 const TASK_BYTES: u64 = 16 << 10;
+/// The same for tasks beside others, which whoever does them wants to be done with soon: a few microseconds.
+const BESIDE_BYTES: u64 = 64 << 10;
 
-/// The operands and numbers of a launch, for each device one after the other.
-#[derive(Default)]
-pub(super) struct Arguments {
-    pub(super) operands: Vec<*mut u8>,
-    pub(super) operands_each: usize,
-    pub(super) ints: Vec<i64>,
-    pub(super) ints_each: usize,
-}
+/// Something that is done for all devices, in units that any threads do in any order.
+pub(super) trait Work: Sync {
+    /// How many units there are.
+    fn total(&self) -> u64;
 
-// SAFETY: tasks only read the lists; what the pointers lead to is written by the tasks as the
-// kernel's tiles allow.
-unsafe impl Sync for Arguments {}
+    /// An estimate of the memory they touch.
+    fn bytes(&self) -> u64;
 
-/// Runs a phase: all tiles of all devices.
-pub(super) fn phase(
-    machine: &Machine,
-    phase: &Phase,
-    arguments: &Arguments,
-    bytes: u64,
-) -> Result<(), RunError> {
-    let each = phase.tiles;
-    let total = each * machine.devices.len() as u64;
-    parallel(machine, total, bytes, |begin, end| {
-        let mut next = begin;
-        while next < end {
-            let device = (next / each) as usize;
-            let tile = next % each;
-            let count = (each - tile).min(end - next);
-            guard(device as u64, || {
-                let operands = &arguments.operands[device * arguments.operands_each..];
-                let ints = &arguments.ints[device * arguments.ints_each..];
-                let thread = thread_number();
-                // SAFETY: this is the call that the manifest describes. The operands are the
-                // device's buffers, with the sizes that validation checked; each tile is computed by
-                // one call; the scratch memory is this thread's, and no task is started inside of
-                // the call that could take the thread.
-                unsafe {
-                    (phase.function)(
-                        operands.as_ptr(),
-                        ints.as_ptr(),
-                        machine.workspace(device),
-                        machine.scratch(thread),
-                        tile as i64,
-                        (tile + count) as i64,
-                    );
-                }
-            })?;
-            next += count;
-        }
-        Ok(())
-    })
+    /// Does the units `begin..end`.
+    fn run(&self, begin: u64, end: u64) -> Result<(), Failure>;
 }
 
 /// A task's failure: on which rank, and why.
@@ -79,46 +39,71 @@ pub(super) fn guard(rank: u64, work: impl FnOnce()) -> Result<(), Failure> {
         .map_err(|panic| Failure { rank, reason: panic_message(&*panic) })
 }
 
-/// Does the units of work `0..total`, in ranges. `bytes` estimates the memory they touch.
+/// Work cut into ranges, the tasks.
 ///
 /// A failure lets the other ranges finish, so that the lowest failing rank is named whatever the
 /// timing.
-pub(super) fn parallel(
-    machine: &Machine,
+pub(super) struct Tasks<'a> {
+    work: &'a dyn Work,
     total: u64,
-    bytes: u64,
-    work: impl Fn(u64, u64) -> Result<(), Failure> + Sync,
-) -> Result<(), RunError> {
-    let threads = machine.threads as u64;
-    let tasks = match threads == 1 || bytes < SMALL {
-        true => total.min(1),
-        // A multiple of the threads: equal tasks would end at different times otherwise.
-        false => total.min(threads * (bytes / TASK_BYTES / threads).clamp(1, TASKS_PER_THREAD)),
-    };
-    let first: Mutex<Option<Failure>> = Mutex::new(None);
-    let run = |task: u64| {
-        // In 128 bits, the product of two counts fits.
-        let at = |task: u64| (u128::from(total) * u128::from(task) / u128::from(tasks)) as u64;
-        let done = catch_unwind(AssertUnwindSafe(|| work(at(task), at(task + 1))));
+    /// How many there are.
+    pub(super) count: u64,
+    failure: Mutex<Option<Failure>>,
+}
+
+impl<'a> Tasks<'a> {
+    /// For threads that share the work and nothing else meanwhile.
+    fn shared(work: &'a dyn Work, threads: usize) -> Tasks<'a> {
+        let (threads, total, bytes) = (threads as u64, work.total(), work.bytes());
+        let count = match threads == 1 || bytes < SMALL {
+            true => total.min(1),
+            // A multiple of the threads: equal tasks would end at different times otherwise.
+            false => total.min(threads * (bytes / TASK_BYTES / threads).clamp(1, TASKS_PER_THREAD)),
+        };
+        Tasks { work, total, count, failure: Mutex::new(None) }
+    }
+
+    /// For threads that have something better to do as soon as there is something.
+    pub(super) fn beside(work: &'a dyn Work) -> Tasks<'a> {
+        let total = work.total();
+        let count = total.min((work.bytes() / BESIDE_BYTES).max(1));
+        Tasks { work, total, count, failure: Mutex::new(None) }
+    }
+
+    /// Does a task; never panics.
+    pub(super) fn run(&self, task: u64) {
+        // The split is by number, never by time. In 128 bits, the product of two counts fits.
+        let at =
+            |task: u64| (u128::from(self.total) * u128::from(task) / u128::from(self.count)) as u64;
+        let done = catch_unwind(AssertUnwindSafe(|| self.work.run(at(task), at(task + 1))));
         let done =
             done.unwrap_or_else(|panic| Err(Failure { rank: 0, reason: panic_message(&*panic) }));
         if let Err(failure) = done {
-            let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             if first.as_ref().is_none_or(|f| failure.rank < f.rank) {
                 *first = Some(failure);
             }
         }
-    };
-    match tasks {
+    }
+
+    /// The failure of the lowest rank, as an error at the step under way; when all tasks are done.
+    pub(super) fn result(self, machine: &Machine) -> Result<(), RunError> {
+        match self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(Failure { rank, reason }) => Err(failed(machine, rank, reason)),
+        }
+    }
+}
+
+/// Does all of some work, with all threads.
+pub(super) fn parallel(machine: &Machine, work: &dyn Work) -> Result<(), RunError> {
+    let tasks = Tasks::shared(work, machine.threads);
+    match tasks.count {
         0 => {}
-        1 => run(0),
-        // The split is by number, never by time.
-        _ => machine.gang.region(thread_number(), tasks, &run),
+        1 => tasks.run(0),
+        count => machine.gang.region(thread_number(), count, &|task| tasks.run(task)),
     }
-    match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        None => Ok(()),
-        Some(Failure { rank, reason }) => Err(failed(machine, rank, reason)),
-    }
+    tasks.result(machine)
 }
 
 /// The number of the pool's thread that calls.

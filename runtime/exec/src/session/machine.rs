@@ -6,7 +6,7 @@ use super::progress::Progress;
 use crate::error::RunError;
 use crate::memory::{Offsets, Region, aligned};
 use crate::module::Module;
-use einmesh_artifact::{Manifest, Storage, Tensor};
+use einmesh_artifact::{Manifest, Step, Storage, Tensor};
 use std::sync::Arc;
 
 /// Everything a run needs. Shared between the session and the threads that run.
@@ -23,6 +23,9 @@ pub(super) struct Machine {
     pub(super) shards: Vec<Vec<Shard>>,
     workspace_stride: u64,
     workspaces: Region,
+    /// The same for what is done ahead, beside launches that have the ones above.
+    ahead_stride: u64,
+    ahead_workspaces: Region,
     scratch_stride: u64,
     scratch: Region,
     /// The inputs. With the next two, they own the memory that `devices` and `shards` point to.
@@ -105,12 +108,18 @@ impl Machine {
         let scratch = phases().map(|p| p.scratch_bytes).max().unwrap_or(0);
         let (workspace_stride, scratch_stride) = (aligned(workspace), aligned(scratch));
         let workspace_bytes = workspace_stride.saturating_mul(manifest.devices());
+        let ahead = kernels_ahead(&manifest.steps);
+        let ahead = ahead.iter().flat_map(|kernel| &module.kernels[*kernel as usize]);
+        let ahead_stride = aligned(ahead.map(|p| p.workspace_bytes).max().unwrap_or(0));
+        let ahead_bytes = ahead_stride.saturating_mul(manifest.devices());
         let scratch_bytes = scratch_stride.saturating_mul(threads as u64);
         Ok(Machine {
             sizes: manifest.buffers.iter().map(|b| b.bytes().unwrap_or(0)).collect(),
             workspaces: Region::new(workspace_bytes, "the kernels' workspaces")?,
             scratch: Region::new(scratch_bytes, "the threads' scratch memory")?,
             workspace_stride,
+            ahead_workspaces: Region::new(ahead_bytes, "the kernels' workspaces")?,
+            ahead_stride,
             scratch_stride,
             module,
             devices,
@@ -140,9 +149,12 @@ impl Machine {
         (0..self.sizes.len() as u32).collect()
     }
 
-    /// The workspace of a device.
-    pub(super) fn workspace(&self, device: usize) -> *mut u8 {
-        self.workspaces.at(self.workspace_stride * device as u64)
+    /// The workspace of a device, for launches in turn or for those ahead.
+    pub(super) fn workspace(&self, device: usize, ahead: bool) -> *mut u8 {
+        match ahead {
+            false => self.workspaces.at(self.workspace_stride * device as u64),
+            true => self.ahead_workspaces.at(self.ahead_stride * device as u64),
+        }
     }
 
     /// The scratch memory of a thread.
@@ -171,6 +183,21 @@ fn refuse_too_large(manifest: &Manifest) -> Result<(), RunError> {
         true => Ok(()),
         false => Err(RunError::Devices { devices, buffers: manifest.buffers.len() }),
     }
+}
+
+/// The kernels that loops launch ahead.
+fn kernels_ahead(steps: &[Step]) -> Vec<u32> {
+    let each = steps.iter().flat_map(|step| match step {
+        Step::Loop { ahead, steps, .. } => {
+            let launched = ahead.steps.iter().filter_map(|step| match step {
+                Step::Launch { kernel, .. } => Some(*kernel),
+                _ => None,
+            });
+            launched.chain(kernels_ahead(steps)).collect()
+        }
+        _ => Vec::new(),
+    });
+    each.collect()
 }
 
 /// Where each output begins on each device, if it has memory of its own, and the bytes of all.

@@ -10,6 +10,7 @@ mod profile;
 mod progress;
 mod results;
 mod shards;
+mod work;
 
 use crate::error::RunError;
 use crate::module::Module;

@@ -18,6 +18,8 @@ struct Frame {
     step: usize,
     /// Which iteration of how many, if the step is a loop that has been entered.
     iteration: Option<(u64, u64)>,
+    /// The step that is done for the next iteration, if the loop is at that.
+    ahead: Option<usize>,
 }
 
 impl Progress {
@@ -49,7 +51,7 @@ impl Progress {
     pub(super) fn reach(&self, step: usize) {
         self.tick();
         if let Some(frame) = self.frames().last_mut() {
-            *frame = Frame { step, iteration: None };
+            *frame = Frame { step, ..Frame::default() };
         }
     }
 
@@ -57,6 +59,20 @@ impl Progress {
     pub(super) fn iterate(&self, iteration: u64, extent: u64) {
         if let Some(frame) = self.frames().last_mut() {
             frame.iteration = Some((iteration, extent));
+        }
+    }
+
+    /// Reaches a step of what the innermost list's current step, a loop, does ahead.
+    pub(super) fn reach_ahead(&self, step: usize) {
+        if let Some(frame) = self.frames().last_mut() {
+            frame.ahead = Some(step);
+        }
+    }
+
+    /// Leaves what is done ahead.
+    pub(super) fn leave_ahead(&self) {
+        if let Some(frame) = self.frames().last_mut() {
+            frame.ahead = None;
         }
     }
 
@@ -72,11 +88,16 @@ impl Progress {
             };
             op = describe_step(manifest, step);
             place.push(format!("step {}", frame.step));
-            if let Step::Loop { steps: inner, .. } = step {
-                steps = inner;
-            }
             if let Some((iteration, extent)) = frame.iteration {
                 place.push(format!("iteration {iteration} of {extent}"));
+            }
+            if let Step::Loop { steps: inner, ahead, .. } = step {
+                steps = inner;
+                if let Some((n, step)) = frame.ahead.and_then(|n| Some((n, ahead.steps.get(n)?))) {
+                    op = describe_step(manifest, step);
+                    place.push(format!("step {n} of what is done ahead"));
+                    break;
+                }
             }
         }
         (op, place.join(", "))
