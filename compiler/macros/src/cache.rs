@@ -1,6 +1,6 @@
 //! Results of earlier expansions, by the hash of what they were made from.
 //!
-//! They lie in `einmesh/` beside rustc's own output, so that `cargo clean` takes them away. Nothing depends on them: where no
+//! They lie in `einmesh-cache/` beside rustc's own output, so that `cargo clean` takes them away. Nothing depends on them: where no
 //! directory is known or it cannot be written, everything is compiled again.
 
 use einmesh_artifact::sha256_hex;
@@ -65,5 +65,5 @@ fn directory() -> Option<PathBuf> {
         }
     })?;
     let out = if out.as_os_str().is_empty() { PathBuf::from(arguments.next()?) } else { out };
-    Some(out.parent()?.join("einmesh"))
+    Some(out.parent()?.join("einmesh-cache"))
 }
