@@ -87,9 +87,9 @@ pub fn rename(graph: &mut Graph, pairs: &[(IndexNumber, IndexNumber)], term: Id)
     if pairs.is_empty() { term } else { graph.add(Node::Rename(pairs, [graph.find(term)])) }
 }
 
-/// A floating-point constant.
+/// A floating-point constant: the nearest number of its type.
 pub fn constant(graph: &mut Graph, dtype: DType, value: f64) -> Id {
-    graph.add(literal_node(Literal::Float(dtype, value)))
+    graph.add(literal_node(Literal::Float(dtype, dtype.round(value))))
 }
 
 /// The node of a literal.

@@ -74,7 +74,7 @@ pub(super) fn functions(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
 /// A constant of the dtype of `like`.
 fn rounded(graph: &mut Graph, like: Id, value: f64) -> Id {
     match graph[like].data.dtype {
-        Some(DType::F32) => constant(graph, DType::F32, f64::from(value as f32)),
+        Some(DType::F32) => constant(graph, DType::F32, value),
         _ => constant(graph, DType::F64, value),
     }
 }
