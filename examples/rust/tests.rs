@@ -9,6 +9,8 @@ mod matmul;
 #[path = "perceptron.rs"]
 mod perceptron;
 
+use einmesh::prelude::*;
+
 #[test]
 fn the_perceptron_learns() {
     let right = perceptron::learn().unwrap();
