@@ -51,9 +51,11 @@ class Bench:
         self.files = tempfile.TemporaryDirectory(prefix="einmesh-bench-")
         self.folder = Path(self.files.name)
 
-    def rows(self, part, cases, check=None):
-        """Measures the cases one after the other. `check(bench, case, workers)` gives facts of a row."""
+    def rows(self, part, cases, check=None, programs=None):
+        """Measures the cases one after the other. `check(bench, case, workers)` gives facts of a row; `programs` are
+        those of systems that are neither the timer nor Python: a command, without the number of threads."""
         pool, rows = {}, []
+        self.programs = programs or {}
         try:
             for case in cases:
                 if re.search(self.only_cases, case.name):
@@ -70,8 +72,12 @@ class Bench:
     def _worker(self, part, system, threads, pool):
         key = system, threads
         if key not in pool or pool[key].process.poll() is not None:
-            ours = system.startswith(OURS)
-            pool[key] = self.timer_worker(threads) if ours else workers.peer(part, system, threads)
+            if system in self.programs:
+                pool[key] = workers.Worker([*self.programs[system], str(threads)], threads)
+            elif system.startswith(OURS):
+                pool[key] = self.timer_worker(threads)
+            else:
+                pool[key] = workers.peer(part, system, threads)
         return pool[key]
 
     def _row(self, part, case, pool, check):
@@ -79,7 +85,9 @@ class Bench:
         for system in case.systems:
             worker = self._worker(part, system, case.threads, pool)
             try:
-                if system.startswith(OURS):
+                if system in self.programs:
+                    worker.ask("prepare", **case.einmesh, name=case.name)
+                elif system.startswith(OURS):
                     request = dict(case.einmesh.get(system, {}) if OURS in case.einmesh else case.einmesh)
                     row.facts[system] = worker.ask("prepare", threads=case.threads, **request)
                 else:

@@ -12,7 +12,7 @@ import threading
 from .machine import ROOT
 
 # Environment variables that limit the peers' own threads.
-LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC", "PEERS_THREADS")
+LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MATMUL_NUM_THREADS", "NPROC", "PEERS_THREADS")
 
 
 class Failed(Exception):

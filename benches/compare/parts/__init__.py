@@ -5,8 +5,8 @@ import traceback
 from .. import machine
 from ..report import Section
 
-NAMES = ["einsum", "forward", "gemm", "attention", "cross_entropy", "decode", "minilm", "mesh", "compile_time",
-         "training", "accuracy"]
+NAMES = ["einsum", "crates", "forward", "gemm", "attention", "cross_entropy", "decode", "minilm", "mesh",
+         "compile_time", "training", "accuracy"]
 
 
 def run(name, bench):
