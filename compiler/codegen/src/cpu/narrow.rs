@@ -28,6 +28,9 @@ pub fn as_nest(kernel: &Kernel, contraction: &Contraction, level: Level) -> Kern
         target: Target { value: c.acc, subs: vec![], combine: Reducer::None, store: false },
     };
     let mut outer: Vec<IndexId> = [&c.batch[..], &c.m, &c.n].concat();
+    if let Some(kernel) = sums_only(kernel, c, &sum, &outer) {
+        return kernel;
+    }
     let row = row_index(kernel, c, &sum, level);
     let mut kernel = kernel.clone();
     let mut epilogue = c.epilogue.clone();
@@ -55,6 +58,18 @@ pub fn as_nest(kernel: &Kernel, contraction: &Contraction, level: Level) -> Kern
     };
     kernel.body = Body::Nest(Nest { outer, serial: false, stages: vec![sum, store] });
     kernel
+}
+
+/// One stage that stores its sums, if there is nothing else to do to them: they stay in registers.
+fn sums_only(kernel: &Kernel, c: &Contraction, sum: &Stage, outer: &[IndexId]) -> Option<Kernel> {
+    let kept = matches!(&c.epilogue, Expr::Load(load) if load.value == c.acc);
+    let alike = kernel.values[c.target.value.0 as usize].dtype == c.accumulator;
+    if !kept || !alike || c.target.combine != Reducer::None || c.target.store {
+        return None;
+    }
+    let stage = Stage { target: c.target.clone(), ..sum.clone() };
+    let body = Body::Nest(Nest { outer: outer.to_vec(), serial: false, stages: vec![stage] });
+    Some(Kernel { body, ..kernel.clone() })
 }
 
 /// The index along which a row of sums should be kept, if that is better than lanes along the sum.

@@ -73,8 +73,9 @@ impl Compiled {
                 return Err(no_loops());
             }
             let kernel = *kernel as usize;
-            let points =
-                graph.kernels[kernel].indices.iter().map(|index| Extent::Fixed(index.extent));
+            // One number, so that calls need not multiply.
+            let extents = graph.kernels[kernel].indices.iter().map(|index| index.extent);
+            let points = Extent::Fixed(extents.fold(1, u64::saturating_mul));
             let phase = |phase: &einmesh_artifact::Phase| Phase {
                 entry: phase.entry,
                 tiles: vec![(vec![Extent::Fixed(phase.tiles)], 1)],
@@ -87,7 +88,7 @@ impl Compiled {
                     .iter()
                     .map(|buffer| place(manifest, &arena, *buffer as usize))
                     .collect(),
-                points: points.collect(),
+                points: vec![points],
                 phases: phases.map(|phases| phases.iter().map(phase).collect()).collect(),
             });
         }

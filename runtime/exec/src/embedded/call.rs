@@ -105,7 +105,11 @@ impl Einsum {
         let product = |all: &[Extent]| {
             all.iter().fold(1u64, |n, extent| n.saturating_mul(shapes.extent(*extent)))
         };
-        let blocks = phase.tiles.iter().map(|b| product(b.extents).div_ceil(b.block));
+        // Dividing takes longer than anything else here, and most often it is by 1.
+        let blocks = phase.tiles.iter().map(|b| match b.block {
+            1 => product(b.extents),
+            block => product(b.extents).div_ceil(block),
+        });
         // Of more tiles than this none could have been given memory.
         let tiles = blocks.fold(1u64, u64::saturating_mul).min(i64::MAX as u64);
         let entry = code.image.0.wrapping_add(phase.entry as usize);

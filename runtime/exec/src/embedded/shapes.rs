@@ -117,7 +117,6 @@ impl Einsum {
     pub fn shapes_of(&self, shapes: &[&[usize]]) -> Result<Shapes, Mismatch> {
         assert_eq!(shapes.len(), self.operands.len(), "one shape per operand");
         let mut known = Shapes { symbols: [-1; MAX_SYMBOLS] };
-        let mut from = [None; MAX_SYMBOLS];
         for (operand, shape) in self.operands.iter().zip(shapes) {
             assert_eq!(
                 shape.len(),
@@ -126,15 +125,14 @@ impl Einsum {
             );
             for (position, (extent, got)) in operand.extents.iter().zip(*shape).enumerate() {
                 let got = *got as u64;
-                let (expected, source) = match *extent {
-                    Extent::Fixed(expected) => (expected, None),
+                let expected = match *extent {
+                    Extent::Fixed(expected) => expected,
                     Extent::Symbol(symbol) => {
-                        let symbol = symbol as usize;
-                        if from[symbol].is_none() {
-                            known.symbols[symbol] = got as i64;
-                            from[symbol] = Some(operand.name);
+                        let known = &mut known.symbols[symbol as usize];
+                        if *known < 0 {
+                            *known = got as i64;
                         }
-                        (known.symbols[symbol] as u64, from[symbol])
+                        *known as u64
                     }
                 };
                 if got != expected {
@@ -144,7 +142,7 @@ impl Einsum {
                         position,
                         index: operand.indices[position],
                         expected,
-                        from: source,
+                        from: self.says(*extent),
                         got,
                     });
                 }
@@ -161,6 +159,12 @@ impl Einsum {
                 Err(Mismatch::Within { einsum: self.text, less, more })
             }
         }
+    }
+
+    /// The first operand that has an extent, if it was left open: it says what the extent is.
+    fn says(&self, extent: Extent) -> Option<&'static str> {
+        let Extent::Symbol(_) = extent else { return None };
+        self.operands.iter().find(|operand| operand.extents.contains(&extent)).map(|operand| operand.name)
     }
 
     /// The result's elements, if they can be in memory.
