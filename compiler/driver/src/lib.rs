@@ -4,6 +4,7 @@
 //! dumping happen in its `step` wrapper ([`session`]) and nowhere else. Of all compiler crates only
 //! this one reads files, and it reads source files only.
 
+mod orders;
 mod pipeline;
 mod products;
 mod request;

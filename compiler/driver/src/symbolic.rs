@@ -1,6 +1,7 @@
 //! The pipeline for programs some of whose extents are known only when they run: from source text to machine code that
 //! takes them as numbers.
 
+use crate::orders;
 use crate::pipeline::{codegen_options, listed};
 use crate::request::{Goal, Request};
 use crate::session::{CompilerBug, Failure, Inspect, Session};
@@ -72,10 +73,11 @@ fn run(
     }
 
     let graph = session.step(request, Stage::Schedule, |s| {
-        einmesh_schedule::symbolic(&products.program, symbols).map_err(|why| {
+        let graph = einmesh_schedule::symbolic(&products.program, symbols).map_err(|why| {
             s.diagnostics.push(refused(&why));
             Failure::Diagnosed
-        })
+        })?;
+        Ok(orders::all(&products.lowered, symbols, graph))
     })?;
     if request.goal < Goal::Build {
         products.graph = Some(graph);

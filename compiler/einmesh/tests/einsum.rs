@@ -210,6 +210,21 @@ fn extents_that_are_known_when_it_runs() {
 }
 
 #[test]
+fn chains_with_open_extents_are_right_whichever_end_is_first() {
+    for [t, d, r, f] in
+        [[5, 40, 2, 33], [2, 40, 30, 33], [33, 2, 30, 1], [0, 3, 3, 3], [3, 3, 0, 3]]
+    {
+        let (x, a, b) = (numbers([t, d], 31), numbers([d, r], 32), numbers([r, f], 33));
+        let y = einsum!("t d, d r, r f -> t f", x, a, b).expect("it fits");
+        let low =
+            Tensor::from_fn([t, r], |[t, r]| (0..d).map(|d| x[[t, d]] * a[[d, r]]).sum::<f32>());
+        let expected =
+            Tensor::from_fn([t, f], |[t, f]| (0..r).map(|r| low[[t, r]] * b[[r, f]]).sum::<f32>());
+        assert_eq!(y, expected);
+    }
+}
+
+#[test]
 fn some_extents_are_known_and_others_not() {
     for rows in [0, 1, 5, 64] {
         let (x, w) = (numbers([rows, 6], 4), numbers([6, 5], 5));

@@ -7,6 +7,7 @@
 //! whose extents are [`Extent`]s, and with numbers for its symbols ([`SymbolicKernel::at`]) it is that kernel.
 
 mod build;
+mod orders;
 mod text;
 
 use crate::kernel::Kernel;
@@ -52,10 +53,17 @@ pub struct SymbolicGraph {
     pub inputs: Vec<Array>,
     /// The entry's results: all their elements are written.
     pub outputs: Vec<Array>,
-    /// Memory between launches.
-    pub temporaries: Vec<Array>,
     /// Distinct kernels.
     pub kernels: Vec<SymbolicKernel>,
+    /// Ways to compute the results, at least one: which has the least to do may depend on the symbols' numbers.
+    pub orders: Vec<Order>,
+}
+
+/// Launches that compute the results.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Order {
+    /// Memory between launches.
+    pub temporaries: Vec<Array>,
     /// What to run, one after the other.
     pub launches: Vec<Launch>,
 }

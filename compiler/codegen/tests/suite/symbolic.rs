@@ -80,7 +80,7 @@ impl Code {
 
     /// Compares every launch with the plain evaluation at some extents.
     fn check(&self, symbols: &[u64], tolerance: Tolerance) {
-        for (number, launch) in self.graph.launches.iter().enumerate() {
+        for (number, launch) in self.graph.orders[0].launches.iter().enumerate() {
             let kernel: Kernel = self.graph.kernels[launch.kernel as usize].at(symbols);
             let points: u64 = kernel.indices.iter().map(|i| i.extent).product();
             if points > MOST_POINTS {

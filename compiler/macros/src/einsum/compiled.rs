@@ -2,7 +2,7 @@
 
 use einmesh_artifact::{CodeImage, Manifest, Step as ManifestStep, Storage};
 use einmesh_driver::{Products, SymbolicProducts};
-use einmesh_schedule::symbolic::{Array, Extent, Place as SymbolicPlace};
+use einmesh_schedule::symbolic::{Array, Extent, Launch as SymbolicLaunch, Place as SymbolicPlace};
 
 /// An einsum's code, and how to call it.
 pub struct Compiled {
@@ -14,10 +14,16 @@ pub struct Compiled {
     pub operands: Vec<Vec<Extent>>,
     /// Those of the result.
     pub result: Vec<Extent>,
-    /// For each intermediate value the bytes of an element, and its extents.
-    pub temporaries: Vec<(u64, Vec<Extent>)>,
     /// The code, most demanding level first.
     pub images: Vec<(CodeImage, Vec<u8>)>,
+    /// Ways to compute the result.
+    pub orders: Vec<Order>,
+}
+
+/// A way to compute the result.
+pub struct Order {
+    /// For each intermediate value the bytes of an element, and its extents.
+    pub temporaries: Vec<(u64, Vec<Extent>)>,
     /// What is launched.
     pub launches: Vec<Launch>,
 }
@@ -105,8 +111,7 @@ impl Compiled {
             within: Vec::new(),
             operands: manifest.inputs.iter().map(dims).collect(),
             result: manifest.outputs.first().map(dims).unwrap_or_default(),
-            temporaries: arena.iter().map(temporary).collect(),
-            launches,
+            orders: vec![Order { temporaries: arena.iter().map(temporary).collect(), launches }],
             images: manifest.images.iter().cloned().zip(artifact.images.iter().cloned()).collect(),
         })
     }
@@ -117,7 +122,7 @@ impl Compiled {
         let emitted = products.emitted.ok_or("the compiler made no code")?;
         let extents = |array: &Array| array.extents.clone();
         let bytes = |array: &Array| (array.dtype.bytes(), extents(array));
-        let launches = graph.launches.iter().map(|launch| {
+        let launch = |launch: &SymbolicLaunch| {
             let kernel = launch.kernel as usize;
             let place = |place: &SymbolicPlace| match *place {
                 SymbolicPlace::Input(number) => Place::Operand(number),
@@ -142,12 +147,15 @@ impl Compiled {
                 points: graph.kernels[kernel].indices.clone(),
                 phases: phases.collect(),
             }
+        };
+        let orders = graph.orders.iter().map(|order| Order {
+            temporaries: order.temporaries.iter().map(bytes).collect(),
+            launches: order.launches.iter().map(launch).collect(),
         });
         Ok(Compiled {
             operands: graph.inputs.iter().map(extents).collect(),
             result: graph.outputs.first().map(extents).unwrap_or_default(),
-            temporaries: graph.temporaries.iter().map(bytes).collect(),
-            launches: launches.collect(),
+            orders: orders.collect(),
             symbols: graph.symbols,
             within: graph.within,
             images: emitted.images,

@@ -43,8 +43,10 @@ pub fn items(program: &Program, compiled: &Compiled) -> String {
             extents(own)
         )
     });
-    let temporaries = list(&compiled.temporaries, |(element, own)| {
-        format!("e::Temporary {{ element: {element}, extents: {} }}", extents(own))
+    let temporaries = list(&compiled.orders, |order| {
+        list(&order.temporaries, |(element, own)| {
+            format!("e::Temporary {{ element: {element}, extents: {} }}", extents(own))
+        })
     });
     let within =
         list(&compiled.within, |(less, more)| format!("({}, {})", extent(less), extent(more)));
@@ -82,10 +84,11 @@ fn code(text: &mut String, images: &[Embedded]) {
 
 /// What the runtime has room for.
 fn limits(text: &mut String, compiled: &Compiled) {
-    let operands = compiled.launches.iter().map(|launch| launch.operands.len()).max();
+    let operands = launches(compiled).map(|launch| launch.operands.len()).max();
+    let temporaries = compiled.orders.iter().map(|order| order.temporaries.len()).max();
     let counts = [
         (operands.unwrap_or(0), "MAX_OPERANDS"),
-        (compiled.temporaries.len(), "MAX_TEMPORARIES"),
+        (temporaries.unwrap_or(0), "MAX_TEMPORARIES"),
         (compiled.symbols.len(), "MAX_SYMBOLS"),
     ];
     for (count, most) in counts {
@@ -97,14 +100,19 @@ fn limits(text: &mut String, compiled: &Compiled) {
     }
 }
 
+fn launches(compiled: &Compiled) -> impl Iterator<Item = &Launch> {
+    compiled.orders.iter().flat_map(|order| &order.launches)
+}
+
 /// The code of one level.
 fn level(compiled: &Compiled, number: usize, image: &Embedded) -> String {
-    let phases = || compiled.launches.iter().flat_map(|launch| &launch.phases[number]);
+    let phases = || launches(compiled).flat_map(|launch| &launch.phases[number]);
     let workspace = phases().map(|p| p.workspace_bytes).max().unwrap_or(0);
     let scratch = phases().map(|p| p.scratch_bytes).max().unwrap_or(0);
-    let steps = list(&compiled.launches, |launch| step(launch, number));
+    let orders =
+        list(&compiled.orders, |order| list(&order.launches, |launch| step(launch, number)));
     format!(
-        "e::Code {{ level: {:?}, image: e::Image(&raw const einmesh_code::{} as *const u8), steps: {steps}, \
+        "e::Code {{ level: {:?}, image: e::Image(&raw const einmesh_code::{} as *const u8), orders: {orders}, \
          workspace_bytes: {workspace}, scratch_bytes: {scratch} }}",
         compiled.images[number].0.level, image.symbol
     )

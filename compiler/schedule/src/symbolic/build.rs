@@ -1,6 +1,6 @@
 //! From a program with symbolic dims to its launches.
 
-use super::{Array, Extent, Launch, Place, SymbolicGraph, SymbolicKernel, Unsupported};
+use super::{Array, Extent, Launch, Order, Place, SymbolicGraph, SymbolicKernel, Unsupported};
 use crate::build::{self, Number};
 use crate::fuse::{Multiply, is_epilogue};
 use crate::kernel::Kernel;
@@ -25,7 +25,7 @@ pub fn symbolic(program: &Program, symbols: &[String]) -> Result<SymbolicGraph, 
     for unit in units(&program) {
         ctx.launch(unit);
     }
-    Ok(ctx.graph)
+    Ok(SymbolicGraph { orders: vec![ctx.order], ..ctx.graph })
 }
 
 /// The extents of a program's dims, and the numbers that stand for symbols while kernels are built.
@@ -237,6 +237,7 @@ struct Ctx<'a> {
     usage: Usage,
     extents: &'a Extents,
     graph: SymbolicGraph,
+    order: Order,
     places: BTreeMap<ValueId, Place>,
 }
 
@@ -259,7 +260,8 @@ impl<'a> Ctx<'a> {
         let outputs = program.outputs.iter().enumerate();
         let outputs = outputs.map(|(n, o)| (o.value, Place::Output(n as u32)));
         let places = inputs.chain(outputs).collect();
-        Ctx { program, usage: Usage::of(program), extents, graph, places }
+        let order = Order::default();
+        Ctx { program, usage: Usage::of(program), extents, graph, order, places }
     }
 
     fn launch(&mut self, unit: Unit) {
@@ -279,7 +281,7 @@ impl<'a> Ctx<'a> {
             self.graph.kernels.len() - 1
         });
         let operands = launch.operands.iter().map(|v| self.place(*v)).collect();
-        self.graph.launches.push(Launch { kernel: number as u32, operands });
+        self.order.launches.push(Launch { kernel: number as u32, operands });
     }
 
     /// A kernel with its extents read off, and all symbols as its launch numbers.
@@ -306,12 +308,12 @@ impl<'a> Ctx<'a> {
             return *place;
         }
         let of = &self.program.values[value];
-        self.graph.temporaries.push(Array {
+        self.order.temporaries.push(Array {
             name: of.name.clone(),
             dtype: of.dtype,
             extents: self.extents.of_value(self.program, value),
         });
-        let place = Place::Temporary(self.graph.temporaries.len() as u32 - 1);
+        let place = Place::Temporary(self.order.temporaries.len() as u32 - 1);
         self.places.insert(value, place);
         place
     }

@@ -9,22 +9,24 @@ impl fmt::Display for SymbolicGraph {
         for (inner, outer) in &self.within {
             writeln!(f, "{} <= {}", self.extent(*inner), self.extent(*outer))?;
         }
-        let kinds =
-            [("input", &self.inputs), ("output", &self.outputs), ("temporary", &self.temporaries)];
-        for (kind, arrays) in kinds {
-            for (n, array) in arrays.iter().enumerate() {
-                writeln!(f, "{kind} {n}: {}", self.array(array))?;
-            }
+        for (kind, arrays) in [("input", &self.inputs), ("output", &self.outputs)] {
+            self.arrays(f, kind, arrays)?;
         }
-        writeln!(f)?;
-        for launch in &self.launches {
-            let place = |place: &Place| match place {
-                Place::Input(n) => format!("input {n}"),
-                Place::Output(n) => format!("output {n}"),
-                Place::Temporary(n) => format!("temporary {n}"),
-            };
-            let operands: Vec<String> = launch.operands.iter().map(place).collect();
-            writeln!(f, "launch {}({})", launch.kernel, operands.join(", "))?;
+        for (number, order) in self.orders.iter().enumerate() {
+            if number > 0 {
+                write!(f, "\nor")?;
+            }
+            writeln!(f)?;
+            self.arrays(f, "temporary", &order.temporaries)?;
+            for launch in &order.launches {
+                let place = |place: &Place| match place {
+                    Place::Input(n) => format!("input {n}"),
+                    Place::Output(n) => format!("output {n}"),
+                    Place::Temporary(n) => format!("temporary {n}"),
+                };
+                let operands: Vec<String> = launch.operands.iter().map(place).collect();
+                writeln!(f, "launch {}({})", launch.kernel, operands.join(", "))?;
+            }
         }
         for (n, kernel) in self.kernels.iter().enumerate() {
             let indices = kernel.indices.iter().zip(&kernel.kernel.indices);
@@ -42,6 +44,13 @@ impl SymbolicGraph {
             Extent::Fixed(extent) => extent.to_string(),
             Extent::Symbol(symbol) => self.symbols[symbol as usize].clone(),
         }
+    }
+
+    fn arrays(&self, f: &mut fmt::Formatter<'_>, kind: &str, arrays: &[Array]) -> fmt::Result {
+        arrays
+            .iter()
+            .enumerate()
+            .try_for_each(|(n, array)| writeln!(f, "{kind} {n}: {}", self.array(array)))
     }
 
     fn array(&self, array: &Array) -> String {

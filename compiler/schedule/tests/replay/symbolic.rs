@@ -4,10 +4,10 @@ use crate::lift;
 use einmesh_interp::{Precision, Tensor, evaluate, mismatch, random_inputs};
 use einmesh_ir::testing::{GenerateOptions, generate, make_symbolic, with_extents};
 use einmesh_ir::{DType, text};
-use einmesh_schedule::symbolic::{Array, Place, SymbolicGraph};
+use einmesh_schedule::symbolic::{Array, Order, Place, SymbolicGraph};
 
-/// Runs a schedule with numbers for its symbols.
-fn run(graph: &SymbolicGraph, symbols: &[u64], inputs: &[Tensor]) -> Vec<Tensor> {
+/// Runs one of a schedule's orders with numbers for its symbols.
+fn run(graph: &SymbolicGraph, order: &Order, symbols: &[u64], inputs: &[Tensor]) -> Vec<Tensor> {
     let empty = |array: &Array| {
         let extents = array.extents.iter().map(|e| e.at(symbols));
         let shape: Vec<usize> = extents.map(|e| e as usize).collect();
@@ -17,9 +17,9 @@ fn run(graph: &SymbolicGraph, symbols: &[u64], inputs: &[Tensor]) -> Vec<Tensor>
         Tensor::from_bytes(array.dtype, &shape, &vec![fill; bytes]).expect("sizes agree")
     };
     let mut outputs: Vec<Tensor> = graph.outputs.iter().map(empty).collect();
-    let mut temporaries: Vec<Tensor> = graph.temporaries.iter().map(empty).collect();
+    let mut temporaries: Vec<Tensor> = order.temporaries.iter().map(empty).collect();
     let ints: Vec<i64> = symbols.iter().map(|n| *n as i64).collect();
-    for launch in &graph.launches {
+    for launch in &order.launches {
         let kernel = graph.kernels[launch.kernel as usize].at(symbols);
         let of = |place: &Place| match place {
             Place::Input(n) => inputs[*n as usize].clone(),
@@ -54,7 +54,7 @@ fn symbolic_schedules_keep_their_meaning() {
             matches!(k.kernel.body, einmesh_schedule::kernel::Body::Contraction(_))
         };
         products += graph.kernels.iter().filter(|k| contraction(k)).count();
-        shared += usize::from(graph.kernels.len() < graph.launches.len());
+        shared += usize::from(graph.kernels.len() < graph.orders[0].launches.len());
         for shift in 0..3_u64 {
             let extents: Vec<u64> = (0..symbols.len() as u64)
                 .map(|n| 1 + (seed + n * (shift + 1) + shift) % 7)
@@ -67,7 +67,7 @@ fn symbolic_schedules_keep_their_meaning() {
             let given = random_inputs(seed, &specs);
             let expected = evaluate(&concrete, &given, Precision::Program);
             let expected = expected.unwrap_or_else(|e| panic!("seed {seed}: {e:?}"));
-            for (a, b) in expected.iter().zip(&run(&graph, &extents, &given)) {
+            for (a, b) in expected.iter().zip(&run(&graph, &graph.orders[0], &extents, &given)) {
                 if let Some(place) = mismatch(a, b, 0.0) {
                     panic!("seed {seed}, {extents:?}: {place}\n{}\n{graph}", text::print(&program));
                 }

@@ -1,7 +1,7 @@
 //! Calls: the steps on the caller's memory, with rayon's threads where there is much to do.
 
 use super::memory::{self, For};
-use super::{Chosen, Code, Einsum, Extent, Mismatch, Phase, Place, Shapes};
+use super::{Chosen, Code, Einsum, Extent, Mismatch, Phase, Place, Shapes, Step};
 use crate::cpu;
 use crate::error::RunError;
 use crate::memory::aligned;
@@ -26,6 +26,22 @@ pub enum CallError {
     /// The CPU cannot run the code.
     #[error(transparent)]
     Cpu(#[from] RunError),
+}
+
+impl Code {
+    /// The order with the least to do.
+    fn best(&self, shapes: &Shapes) -> usize {
+        let points = |steps: &[Step]| -> f64 {
+            let extents =
+                |step: &Step| step.points.iter().map(|e| shapes.extent(*e) as f64).product::<f64>();
+            steps.iter().map(extents).sum()
+        };
+        if self.orders.len() < 2 {
+            return 0;
+        }
+        let all = self.orders.iter().map(|steps| points(steps)).enumerate();
+        all.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(order, _)| order)
+    }
 }
 
 /// What the tiles of a launch get.
@@ -53,9 +69,10 @@ impl Einsum {
         shapes: &Shapes,
     ) -> Result<(), CallError> {
         let code = self.code()?;
+        let order = code.best(shapes);
         let mut bytes = aligned(code.workspace_bytes);
         let mut temporaries = [0u64; MAX_TEMPORARIES];
-        for (place, temporary) in temporaries.iter_mut().zip(self.temporaries) {
+        for (place, temporary) in temporaries.iter_mut().zip(self.temporaries[order]) {
             *place = bytes;
             let own = shapes.product(temporary.element, temporary.extents);
             let end = own.and_then(|own| bytes.checked_add(aligned(own)));
@@ -64,7 +81,7 @@ impl Einsum {
             bytes = end.ok_or(Mismatch::TooLarge { einsum: self.text, what })?;
         }
         memory::with(For::Call, bytes as usize, |memory| {
-            for step in code.steps {
+            for step in code.orders[order] {
                 let mut addresses = [std::ptr::null_mut(); MAX_OPERANDS];
                 for (address, place) in addresses.iter_mut().zip(step.operands) {
                     *address = match *place {

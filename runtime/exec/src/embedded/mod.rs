@@ -35,8 +35,8 @@ pub struct Einsum {
     pub operands: &'static [Operand],
     /// The result's extents, outermost first.
     pub result: &'static [Extent],
-    /// Intermediate values.
-    pub temporaries: &'static [Temporary],
+    /// The intermediate values of each order in which the result can be computed.
+    pub temporaries: &'static [&'static [Temporary]],
     /// The code for each CPU level, most demanding first.
     pub code: &'static [Code],
     /// Which of `code` this CPU runs: found at the first call.
@@ -79,8 +79,8 @@ pub struct Code {
     pub level: &'static str,
     /// Where the machine code begins.
     pub image: Image,
-    /// What is done, in order.
-    pub steps: &'static [Step],
+    /// What is done, in each of the orders.
+    pub orders: &'static [&'static [Step]],
     /// Bytes that all tiles of a launch share.
     pub workspace_bytes: u64,
     /// Bytes that each computing thread needs.

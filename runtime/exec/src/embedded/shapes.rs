@@ -164,7 +164,10 @@ impl Einsum {
     /// The first operand that has an extent, if it was left open: it says what the extent is.
     fn says(&self, extent: Extent) -> Option<&'static str> {
         let Extent::Symbol(_) = extent else { return None };
-        self.operands.iter().find(|operand| operand.extents.contains(&extent)).map(|operand| operand.name)
+        self.operands
+            .iter()
+            .find(|operand| operand.extents.contains(&extent))
+            .map(|operand| operand.name)
     }
 
     /// The result's elements, if they can be in memory.

@@ -37,7 +37,7 @@ fn einsum(steps: &'static [Step], level: &'static str) -> Einsum {
     let code = Code {
         level,
         image: Image(scale as *const u8),
-        steps,
+        orders: Vec::leak(vec![steps]),
         workspace_bytes: 0,
         scratch_bytes: 4,
     };
@@ -50,7 +50,7 @@ fn einsum(steps: &'static [Step], level: &'static str) -> Einsum {
             Operand { name: "y", indices: &["j"], extents: &[J] },
         ],
         result: &[I, J],
-        temporaries: &[Temporary { element: 4, extents: &[I, J] }],
+        temporaries: &[&[Temporary { element: 4, extents: &[I, J] }]],
         code: Vec::leak(vec![code]),
         chosen: Chosen::new(),
     }
