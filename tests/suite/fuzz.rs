@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Programs per run, half of them exact.
 fn count() -> u64 {
-    std::env::var("EINMESH_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
+    std::env::var("EINMESH_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(1000)
 }
 
 /// Runs `check` for every seed on all cores, and reports all that fail.

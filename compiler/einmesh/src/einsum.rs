@@ -11,7 +11,8 @@ use einmesh_exec::embedded::Einsum;
 /// It takes an equation, operands, and after a semicolon what is known of extents and element types; it is a
 /// `Result<Tensor<T, N>, Error>`. Operands are whatever is [`AsView`](crate::AsView); they are borrowed, and not copied.
 ///
-/// Extents that are given make the code faster: it is generated for them. Those that are not are numbers to the code.
+/// Extents that are given make the code faster: it is generated for them. Those that are not are numbers to the code, and
+/// where it depends on them in which order several operands are best contracted, each call takes the best order.
 ///
 /// # Equations
 ///
