@@ -3,7 +3,7 @@
 //! Nothing outside of a value's extents is ever touched, whatever the subscripts are: what is not
 //! proven by its affine range is clamped (one position for all lanes) or masked (a position per lane).
 
-use super::env::{Binding, Env, Source};
+use super::env::{Binding, Env, Memory, Source};
 use super::value::{Val, from_memory, memory, register, to_memory};
 use crate::build::{Cmp, Scalar, V};
 use einmesh_ir::{Affine, Atom, Bounds, DType, Expr, Load, Reducer, ValueId};
@@ -37,15 +37,15 @@ impl<'c> Env<'c, '_> {
     pub fn load(&self, load: &Load) -> Val<'c> {
         let b = self.b;
         let dtype = self.kernel.values[load.value.0 as usize].dtype;
-        let (pointer, extents, strides) = match &self.sources[load.value.0 as usize] {
+        let of = match &self.sources[load.value.0 as usize] {
             Source::Register(value) => return *value,
-            Source::Memory { pointer, extents, strides } => (*pointer, extents, strides),
+            Source::Memory(of) => of,
         };
         let otherwise = match &load.bounds {
             Bounds::Else(default) => Some(self.eval(default)),
             _ => None,
         };
-        if extents.contains(&0) {
+        if of.extents.contains(&0) {
             let zero = b.number(crate::build::Ty::scalar(register(dtype)), 0.0);
             return otherwise.unwrap_or(Val { v: zero, dtype });
         }
@@ -54,8 +54,8 @@ impl<'c> Env<'c, '_> {
             Bounds::Clamp => Outside::Clamp,
             Bounds::Proven => Outside::Any,
         };
-        let offset = self.offset(&load.subs, extents, strides, outside);
-        let v = self.read(dtype, pointer, &offset);
+        let offset = self.offset(&load.subs, of, outside);
+        let v = self.read(dtype, of.pointer, &offset);
         match (otherwise, offset.in_range) {
             (Some(otherwise), Some(in_range)) => {
                 let v = b.select(in_range, v, otherwise.v);
@@ -68,12 +68,12 @@ impl<'c> Env<'c, '_> {
     /// The address of the element that subscripts name, all of whose indices are the same in all lanes. What is
     /// not proven to be in range is clamped.
     pub fn element(&self, value: ValueId, subs: &[Expr]) -> V<'c> {
-        let Source::Memory { pointer, extents, strides } = &self.sources[value.0 as usize] else {
+        let Source::Memory(of) = &self.sources[value.0 as usize] else {
             unreachable!("registers have no address");
         };
-        let offset = self.offset(subs, extents, strides, Outside::Clamp);
+        let offset = self.offset(subs, of, Outside::Clamp);
         let element = memory(self.kernel.values[value.0 as usize].dtype);
-        self.b.address(*pointer, element, offset.uniform)
+        self.b.address(of.pointer, element, offset.uniform)
     }
 
     fn read(&self, dtype: DType, pointer: V<'c>, offset: &Offset<'c>) -> V<'c> {
@@ -118,13 +118,7 @@ impl<'c> Env<'c, '_> {
     }
 
     /// The offset of an element. Positions shared by all lanes end up in range in any case.
-    fn offset(
-        &self,
-        subs: &[Expr],
-        extents: &[u64],
-        strides: &[i64],
-        outside: Outside,
-    ) -> Offset<'c> {
+    fn offset(&self, subs: &[Expr], of: &Memory<'c>, outside: Outside) -> Offset<'c> {
         let b = self.b;
         let mut total = Affine::default();
         let mut uniform: Option<V<'c>> = None;
@@ -136,7 +130,7 @@ impl<'c> Env<'c, '_> {
                 None => term,
             });
         };
-        for ((sub, extent), stride) in subs.iter().zip(extents).zip(strides) {
+        for ((sub, extent), stride) in subs.iter().zip(&of.extents).zip(&of.strides) {
             let form = self.affine(sub);
             let last = *extent as i64 - 1;
             let scaled = form.as_ref().and_then(|f| total.add(&f.scale(*stride)?));
@@ -179,7 +173,7 @@ impl<'c> Env<'c, '_> {
         let b = self.b;
         let mut stride = 0;
         let mut fixed = b.index(total.constant);
-        let mut grouped = vec![false; self.flats.len()];
+        let mut grouped = vec![false; self.extents.flats.len()];
         let scaled = |at: V<'c>, factor: i64| match factor {
             1 => at,
             _ => b.mul(at, b.index(factor)),
@@ -196,19 +190,19 @@ impl<'c> Env<'c, '_> {
                     Binding::Member(group, _) if self.collapse(group, total).is_some() => {
                         let factor = self.collapse(group, total).expect("just seen");
                         if !std::mem::replace(&mut grouped[group], true) {
-                            let flat = &self.flats[group];
+                            let flat = &self.extents.flats[group];
                             stride += if flat.lanes.is_some() { factor } else { 0 };
                             fixed = b.add(fixed, scaled(flat.first, factor));
                         }
                         continue;
                     }
-                    Binding::Member(group, position) if self.flats[group].within_last() => {
+                    Binding::Member(group, position) if self.extents.flats[group].within_last() => {
                         // Lanes differ by one in the last member and not in the others.
-                        let flat = &self.flats[group];
+                        let flat = &self.extents.flats[group];
                         let last = position + 1 == flat.members.len();
                         stride += if last && flat.lanes.is_some() { *factor } else { 0 };
                         let mut first = self.clone();
-                        first.flats[group].lanes = None;
+                        first.extents.flats[group].lanes = None;
                         first.position(*index)
                     }
                     _ => self.position(*index),
@@ -230,7 +224,7 @@ impl<'c> Env<'c, '_> {
 
     /// The distance between consecutive positions of a flattened group, if it is the same everywhere.
     fn collapse(&self, group: usize, total: &Affine) -> Option<i64> {
-        let members = &self.flats[group].members;
+        let members = &self.extents.flats[group].members;
         let factor = |i: usize| total.coefficient(Atom::Index(members[i].0));
         let regular = (0..members.len() - 1)
             .all(|i| factor(i + 1).checked_mul(members[i + 1].1 as i64) == Some(factor(i)));
@@ -240,11 +234,10 @@ impl<'c> Env<'c, '_> {
     /// Writes a number where a target says. Lanes outside of the mask are not written; subscripts out of
     /// range are dropped.
     pub fn write(&self, target: &Target, value: Val<'c>) {
-        let Source::Memory { pointer, extents, strides } = &self.sources[target.value.0 as usize]
-        else {
+        let Source::Memory(of) = &self.sources[target.value.0 as usize] else {
             return;
         };
-        if extents.contains(&0) {
+        if of.extents.contains(&0) {
             return;
         }
         let dtype = self.kernel.values[target.value.0 as usize].dtype;
@@ -252,13 +245,13 @@ impl<'c> Env<'c, '_> {
             true => Outside::Mask,
             false => Outside::Any,
         };
-        let offset = self.offset(&target.subs, extents, strides, outside);
+        let offset = self.offset(&target.subs, of, outside);
         if let (Some(in_range), None) = (offset.in_range, self.lanes) {
             self.b.if_true(in_range, || {
-                self.write_at(target.combine, dtype, *pointer, &offset, value)
+                self.write_at(target.combine, dtype, of.pointer, &offset, value)
             });
         } else {
-            self.write_at(target.combine, dtype, *pointer, &offset, value);
+            self.write_at(target.combine, dtype, of.pointer, &offset, value);
         }
     }
 

@@ -37,7 +37,7 @@ pub fn emit(
     phases.add_raw(kernel, shape, |env, _, scratch, begin, end| {
         let b = env.b;
         let pointer = |id: ValueId| match &env.sources[id.0 as usize] {
-            Source::Memory { pointer, .. } => *pointer,
+            Source::Memory(of) => of.pointer,
             Source::Register(value) => value.v,
         };
         let sort = Sort {

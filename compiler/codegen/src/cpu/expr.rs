@@ -1,13 +1,13 @@
 //! Evaluation of the IR's expressions, for one point or for a point per lane.
 
-use super::env::{Env, Source};
+use super::env::{Env, Extents};
 use super::math;
 use super::scalar;
 use super::value::{Val, cast, literal, register, round};
 use crate::build::{Scalar, Ty, V};
-use einmesh_ir::{BinaryOp, Bounds, DType, Expr, Literal, Load};
+use einmesh_ir::{BinaryOp, DType, Expr, IndexId, Literal, ValueId};
 
-impl<'c> Env<'c, '_> {
+impl<'c, X: Extents<'c>> Env<'c, '_, X> {
     /// The number that an expression has here.
     pub fn eval(&self, expr: &Expr) -> Val<'c> {
         if let Some((_, value)) = self.known.iter().find(|(e, _)| std::ptr::eq(*e, expr)) {
@@ -16,11 +16,11 @@ impl<'c> Env<'c, '_> {
         let b = self.b;
         match expr {
             Expr::Literal(number) => literal(b, *number),
-            Expr::Index(index) => i32_value(self.position_i32(*index)),
+            Expr::Index(index) => i32_value(X::position_i32(self, *index)),
             Expr::LoopVar(var) => i32_value(b.convert(self.ints[var.0 as usize], Scalar::I32)),
             // Kernels get coordinates as launch numbers.
             Expr::Coord(_) => i32_value(b.int(Ty::scalar(Scalar::I32), 0)),
-            Expr::Load(load) => self.load(load),
+            Expr::Load(load) => X::load(self, load),
             Expr::Unary(op, a) => scalar::unary(b, *op, self.eval(a)),
             Expr::Binary(BinaryOp::Pow, x, y) => {
                 let base = self.eval(x);
@@ -52,20 +52,14 @@ impl<'c> Env<'c, '_> {
     /// Evaluates the largest parts of `expr` that mention none of `inner`, and remembers them. Done before
     /// a loop over `inner`, it moves them out of the loop. Nothing that reads `written` is moved, and nothing that
     /// is in range only where a guard holds (`guarded`): outside of the loop that is not known yet.
-    pub fn hoist(
-        &mut self,
-        expr: &Expr,
-        inner: &[einmesh_ir::IndexId],
-        written: einmesh_ir::ValueId,
-        guarded: bool,
-    ) {
+    pub fn hoist(&mut self, expr: &Expr, inner: &[IndexId], written: &[ValueId], guarded: bool) {
         let trivial =
             matches!(expr, Expr::Literal(_) | Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_));
         if trivial || self.known.iter().any(|(e, _)| std::ptr::eq(*e, expr)) {
             return;
         }
         let moves = !inner.iter().any(|i| expr.mentions(*i))
-            && !expr.loads().iter().any(|l| l.value == written)
+            && !expr.loads().iter().any(|l| written.contains(&l.value))
             && (!guarded || self.reads_in_range(expr));
         if moves {
             let value = self.eval(expr);
@@ -79,22 +73,7 @@ impl<'c> Env<'c, '_> {
 
     /// Whether an expression can be evaluated at every point of the kernel's indices, whatever guards say.
     pub fn reads_in_range(&self, expr: &Expr) -> bool {
-        expr.loads().iter().all(|load| self.is_in_range(load))
-    }
-
-    fn is_in_range(&self, load: &Load) -> bool {
-        let Source::Memory { extents, .. } = &self.sources[load.value.0 as usize] else {
-            return true;
-        };
-        let fits = |sub: &Expr, extent: u64| match sub {
-            // Counters and coordinates are the same at all points.
-            Expr::Literal(_) | Expr::LoopVar(_) | Expr::Coord(_) => true,
-            sub => self.affine(sub).and_then(|form| self.range(&form)).is_some_and(|range| {
-                *range.start() >= 0 && u64::try_from(*range.end()).is_ok_and(|end| end < extent)
-            }),
-        };
-        load.bounds != Bounds::Proven
-            || load.subs.iter().zip(extents).all(|(sub, extent)| fits(sub, *extent))
+        expr.loads().iter().all(|load| X::is_in_range(self, load))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Phases: functions over tiles, in the runtime's calling convention.
 
-use super::env::{Binding, Env, Source, row_major};
+use super::env::{self, Binding, Env, Known, Source, row_major};
 use super::level::Level;
 use super::value::memory;
 use crate::build::{Builder, Scalar, Ty, V};
@@ -93,11 +93,11 @@ impl<'c> Phases<'c, '_> {
                         b.load(Ty::PTR, slot)
                     }
                 };
-                sources.push(Source::Memory {
+                sources.push(Source::Memory(env::Memory {
                     pointer,
                     extents: value.extents.clone(),
                     strides: row_major(&value.extents),
-                });
+                }));
             }
             let ints = (0..i64::from(kernel.ints))
                 .map(|i| b.load(Ty::scalar(Scalar::I64), b.byte_offset(ints, 8 * i)))
@@ -106,12 +106,12 @@ impl<'c> Phases<'c, '_> {
                 b,
                 kernel,
                 bindings: vec![Binding::Unbound; kernel.indices.len()],
-                flats: vec![],
                 sources,
                 ints,
                 lanes: None,
                 mask: None,
                 known: vec![],
+                extents: Known::default(),
             };
             body(&env, workspace, b.byte_offset(scratch, next_local), a[4], a[5]);
         });

@@ -11,9 +11,8 @@ pub use pack::{Operand, lanewise};
 
 use super::value::register;
 use crate::build::{Builder, Scalar, Ty, V};
-use crate::cpu::env::Env;
 use crate::cpu::level::Level;
-use einmesh_ir::{DType, Expr, IndexId, ValueId};
+use einmesh_ir::DType;
 
 /// The loop over the depth of a micro-kernel is unrolled so often.
 pub const UNROLL: u64 = 4;
@@ -52,22 +51,4 @@ pub fn round_up<'c>(b: &Builder<'c>, value: V<'c>, unit: u64) -> V<'c> {
 pub fn round_down<'c>(b: &Builder<'c>, value: V<'c>, unit: u64) -> V<'c> {
     let unit = b.index(unit as i64);
     b.mul(b.udiv(value, unit), unit)
-}
-
-/// Moves what does not depend on a key or on numbers of its points, the locals, out of the loop over keys; nothing that
-/// is in range only where a guard holds, if `guarded`.
-pub fn hoist(env: &mut Env<'_, '_>, expr: &Expr, n: IndexId, locals: &[ValueId], guarded: bool) {
-    match expr.loads().iter().find(|l| locals.contains(&l.value)) {
-        Some(_) => {
-            for child in expr.children() {
-                hoist(env, child, n, locals, guarded);
-            }
-        }
-        // Nothing is written that the expression reads.
-        None => {
-            if let Some(local) = locals.first() {
-                env.hoist(expr, &[n], *local, guarded);
-            }
-        }
-    }
 }

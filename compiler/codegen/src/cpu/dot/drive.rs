@@ -6,7 +6,6 @@ use super::{Form, LANES, Plan};
 use crate::build::{Cmp, Scalar, Ty, V};
 use crate::cpu::amx;
 use crate::cpu::env::{Env, Flat, Source};
-use crate::cpu::gemm::hoist_without_acc;
 use crate::cpu::gemm::pack::Pack;
 use crate::cpu::phase::{ALIGN, PhaseShape, Phases, local_bytes};
 use crate::cpu::value::Val;
@@ -159,7 +158,7 @@ impl<'c> Ctx<'c, '_> {
         b.for_each(zero, block.rows, 1, |row| {
             let mut env = env.with_flat(Flat::of(env, &c.m, b.add(block.first_row, row), None));
             let inner = [&c.n[..], &c.k].concat();
-            hoist_without_acc(&mut env, &c.epilogue, c.acc, &inner, c.target.value);
+            env.hoist(&c.epilogue, &inner, &[c.acc, c.target.value], false);
             let sums_row = b.mul(row, b.index(plan.sums_stride() as i64));
             let store = |column: V<'c>, masked: bool| {
                 let first = b.add(block.first_column, column);

@@ -3,7 +3,7 @@
 use crate::build::{Cmp, Ty, V};
 use crate::cpu::env::{Env, Flat, Source};
 use crate::cpu::value::{Val, register};
-use einmesh_ir::{Expr, IndexId, ValueId};
+use einmesh_ir::IndexId;
 use einmesh_schedule::kernel::Contraction;
 
 /// One side of a tile of sums.
@@ -46,7 +46,7 @@ pub fn store<'c>(
         let mut later = inner.group.to_vec();
         // The sum is not known outside of the loop over lanes.
         later.extend(c.k.iter());
-        hoist_without_acc(&mut env, &c.epilogue, c.acc, &later, c.target.value);
+        env.hoist(&c.epilogue, &later, &[c.acc, c.target.value], false);
         let sums_row = b.mul(position, b.index(row as i64));
         let store = |at: V<'c>, masked: bool| {
             let mut flat = Flat::of(&env, inner.group, b.add(inner.first, at), Some(lanes));
@@ -73,20 +73,4 @@ pub fn store<'c>(
             b.if_true(b.cmp(Cmp::Lt, whole, inner.count), || store(whole, true));
         }
     });
-}
-
-/// Evaluates what does not depend on the sum nor on `inner` before the loop over lanes.
-pub fn hoist_without_acc(
-    env: &mut Env<'_, '_>,
-    expr: &Expr,
-    acc: ValueId,
-    inner: &[IndexId],
-    written: ValueId,
-) {
-    if !expr.loads().iter().any(|l| l.value == acc) {
-        return env.hoist(expr, inner, written, false);
-    }
-    for child in expr.children() {
-        hoist_without_acc(env, child, acc, inner, written);
-    }
 }

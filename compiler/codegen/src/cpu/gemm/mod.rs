@@ -16,7 +16,6 @@ pub mod micro;
 pub mod pack;
 mod transpose;
 
-pub use epilogue::hoist_without_acc;
 pub use transpose::transpose;
 
 use super::cost;

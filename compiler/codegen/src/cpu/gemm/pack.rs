@@ -217,7 +217,6 @@ pub fn hoist_across<'c>(env: &mut Env<'c, '_>, pack: &Pack<'c, '_>, across: V<'c
     let last = env.b.index(pack.total as i64 - 1);
     let flat = Flat::of(env, pack.across, env.b.smin(across, last), None);
     let mut place = env.with_flat(flat);
-    let nothing = einmesh_ir::ValueId(u32::MAX);
-    place.hoist(pack.operand, pack.along, nothing, false);
+    place.hoist(pack.operand, pack.along, &[], false);
     env.known = place.known;
 }

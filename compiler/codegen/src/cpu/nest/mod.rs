@@ -74,7 +74,7 @@ pub fn emit<'c>(
                     let at = env.position(*index);
                     env = env.with(*index, Binding::Uniform(at));
                 }
-                env.flats.clear();
+                env.extents.flats.clear();
             }
             for (stage, lane) in &plan.stages {
                 let window = plan.chunk.map(|size| {

@@ -5,7 +5,7 @@ use super::crossed::Crossed;
 use super::guard::{conjuncts, narrow};
 use crate::build::{Builder, Cmp, Scalar, Ty, V};
 use crate::cpu::cost;
-use crate::cpu::env::{Binding, Env};
+use crate::cpu::env::{Binding, Env, Extents, Known};
 use crate::cpu::expr::zero;
 use crate::cpu::reduce::Reduction;
 use crate::cpu::value::{Val, cast, register};
@@ -199,9 +199,8 @@ impl Ctx<'_> {
 
     fn hoist(&self, env: &mut Env<'_, '_>, inner: &[IndexId]) {
         let guarded = !self.conditions.is_empty();
-        env.hoist(&self.stage.body, inner, self.stage.target.value, guarded);
-        for condition in &self.conditions {
-            env.hoist(condition, inner, self.stage.target.value, guarded);
+        for expr in std::iter::once(&self.stage.body).chain(self.conditions.iter().copied()) {
+            env.hoist(expr, inner, &[self.stage.target.value], guarded);
         }
     }
 
@@ -352,7 +351,7 @@ impl Ctx<'_> {
         }
         let value = cast(b, env.eval(&self.stage.body), self.reduction.dtype).v;
         let position = match self.stage.reduced.first() {
-            Some(index) => env.position_i32(*index),
+            Some(index) => Known::position_i32(env, *index),
             None => b.int(Ty::scalar(Scalar::I32), 0),
         };
         let mut point = self.reduction.point(b, b.like(value, shape), position);

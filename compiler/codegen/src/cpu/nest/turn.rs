@@ -67,7 +67,7 @@ pub fn emit(
                     let at = env.position(*index);
                     env = env.with(*index, Binding::Uniform(at));
                 }
-                env.flats.clear();
+                env.extents.flats.clear();
             }
             let first = b.mul(b.urem(unit, number(blocks)), number(lanes));
             b.for_each(b.index(0), number(turn.written.1), lanes as i64, |along| {

@@ -2,7 +2,7 @@
 
 use super::drive::Ctx;
 use crate::build::{Builder, Cmp, Scalar, Ty, V};
-use crate::cpu::block::{hoist, round_up};
+use crate::cpu::block::round_up;
 use crate::cpu::env::{Env, Flat, Source};
 use crate::cpu::math;
 use crate::cpu::reduce::{Reduction, shift};
@@ -27,9 +27,9 @@ impl<'c> Ctx<'c, '_> {
         env.lanes = Some(plan.vectors.lanes as u32);
         let (n, acc) = (self.online.n, self.online.acc);
         let guarded = self.online.guard.is_some();
-        hoist(&mut env, &self.online.score, n, &[acc], guarded);
+        env.hoist(&self.online.score, &[n], &[acc], guarded);
         for condition in &self.conditions.points {
-            hoist(&mut env, condition, n, &[acc], guarded);
+            env.hoist(condition, &[n], &[acc], guarded);
         }
         let low = self.bounds.get(&env, self.bounds.low, of_chunk);
         let high = self.bounds.get(&env, self.bounds.high, of_chunk);

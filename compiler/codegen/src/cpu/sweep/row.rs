@@ -2,7 +2,7 @@
 
 use super::drive::Ctx;
 use crate::build::{Cmp, Scalar, V};
-use crate::cpu::block::{hoist, round_up};
+use crate::cpu::block::round_up;
 use crate::cpu::env::{Env, Flat, Source};
 use crate::cpu::value::{Val, cast};
 use einmesh_ir::ValueId;
@@ -25,7 +25,7 @@ impl<'c> Ctx<'c, '_> {
             products.chain(self.sweep.points.iter().map(|p| p.local)).collect();
         let points = self.sweep.points.iter().map(|p| &p.value);
         for expr in points.chain(self.conditions.points.iter().copied()) {
-            hoist(&mut env, expr, self.sweep.n, &locals, self.sweep.guard.is_some());
+            env.hoist(expr, &[self.sweep.n], &locals, self.sweep.guard.is_some());
         }
         let low = self.bounds.get(&env, self.bounds.low, of_block);
         let high = self.bounds.get(&env, self.bounds.high, of_block);

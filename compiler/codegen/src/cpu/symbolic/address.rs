@@ -3,9 +3,10 @@
 //! Nothing outside of an array is ever touched, whatever the subscripts are: what is not in range for all extents is
 //! clamped (one position for all lanes, and gathers) or masked (a position per lane).
 
-use super::place::{Memory, Place, Source};
+use super::place::{Memory, Open, Source};
 use super::shape::Shape;
 use crate::build::{Cmp, Scalar, Ty, V};
+use crate::cpu::env::Env;
 use crate::cpu::value::{Val, cast, from_memory, memory, to_memory};
 use einmesh_ir::{Affine, Atom, Bounds, DType, Expr, IndexId, Load, ValueId};
 use einmesh_schedule::kernel::Target;
@@ -68,9 +69,9 @@ pub fn reads_unsafely(shape: &Shape, value: ValueId, expr: &Expr) -> bool {
     })
 }
 
-impl<'c> Place<'c, '_> {
+impl<'c> Env<'c, '_, Open<'c, '_>> {
     fn dtype(&self, value: ValueId) -> DType {
-        self.shape.kernel.values[value.0 as usize].dtype
+        self.extents.shape.kernel.values[value.0 as usize].dtype
     }
 
     /// The number that a load gives.
@@ -135,7 +136,7 @@ impl<'c> Place<'c, '_> {
             let is_last = dim + 1 == subs.len();
             let scaled = |at: V<'c>| if is_last { at } else { b.mul(at, of.strides[dim]) };
             let form = Affine::of(sub).map(|form| self.affine(&form));
-            let safe = is_safe(self.shape, value, dim, sub);
+            let safe = is_safe(self.extents.shape, value, dim, sub);
             if let (Some((first, step)), true) = (form, safe) {
                 sum(&mut uniform, scaled(first));
                 if step != 0 {
@@ -155,7 +156,7 @@ impl<'c> Place<'c, '_> {
             let extent = of.extents[dim];
             let by_lane = if varies && outside != Outside::Clamp { form } else { None };
             if by_lane.is_some() || outside == Outside::Mask {
-                in_range = Some(self.both(in_range, b.cmp(Cmp::Below, at, extent)));
+                in_range = Some(self.conjunction(in_range, b.cmp(Cmp::Below, at, extent)));
             }
             if let Some((first, step)) = by_lane {
                 // Lanes that are out of range are not read.
@@ -202,7 +203,7 @@ impl<'c> Place<'c, '_> {
         let ty = self.wide(element);
         // What is in range or not for all lanes alike has been clamped.
         let mask = match offset.in_range.filter(|m| m.ty.lanes.is_some()) {
-            Some(in_range) => Some(self.both(self.mask, in_range)),
+            Some(in_range) => Some(self.conjunction(self.mask, in_range)),
             None => self.mask,
         };
         let raw = match &offset.lanes {

@@ -25,7 +25,7 @@ use einmesh_ir::ValueId;
 use einmesh_schedule::kernel::{Body, Role};
 use einmesh_schedule::symbolic::{Extent, SymbolicGraph};
 use melior::ir::{Location, Module};
-use place::{Binding, Memory, Place, Source};
+use place::{Binding, Memory, Open, Place, Source};
 use shape::Shape;
 use std::collections::BTreeSet;
 use tiles::Split;
@@ -205,17 +205,17 @@ fn define<'c>(
             memory(b, shape, (ValueId(value as u32), pointer), &symbols, scratch)
         });
         let sources = sources.collect();
-        let extents = shape.indices.iter().map(|s| place::size(b, &symbols, s)).collect();
+        let indices = shape.indices.iter().map(|s| place::size(b, &symbols, s)).collect();
         let place = Place {
             b,
-            shape,
-            symbols,
-            extents,
+            kernel: &shape.kernel,
             bindings: vec![Binding::Unbound; shape.indices.len()],
             sources,
+            ints: symbols,
             lanes: None,
             mask: None,
             known: vec![],
+            extents: Open { shape, indices },
         };
         body(&place, b.byte_offset(scratch, ALIGN as i64), a[4], a[5]);
     });

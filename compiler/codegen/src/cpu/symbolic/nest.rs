@@ -4,12 +4,12 @@
 //! free index, or along a reduced one if that is how the operands lie. The order in which points are combined depends on
 //! extents only.
 
-use super::place::{Binding, Place, Source};
+use super::place::{Binding, Open, Place, Source};
 use super::shape::Shape;
 use super::tiles::{self, Split};
 use crate::build::{Scalar, Ty, V};
 use crate::cpu::cost::{self, Lane};
-use crate::cpu::env::dtype_of;
+use crate::cpu::env::{Extents, dtype_of};
 use crate::cpu::level::Level;
 use crate::cpu::nest::guard::conjuncts;
 use crate::cpu::reduce::Reduction;
@@ -114,7 +114,7 @@ impl Plan<'_> {
     /// Computes tiles.
     pub fn emit<'c>(&self, place: &Place<'c, '_>, begin: V<'c>, end: V<'c>) {
         let b = place.b;
-        tiles::each(b, &place.symbols, &self.tiles, (begin, end), |firsts| {
+        tiles::each(b, &place.ints, &self.tiles, (begin, end), |firsts| {
             let mut place = place.clone();
             for (index, first) in self.outer.iter().zip(firsts) {
                 place.bindings[index.0 as usize] = Binding::Uniform(*first);
@@ -133,7 +133,7 @@ impl Plan<'_> {
     /// Moves what does not depend on `inner` out of loops over it.
     fn hoist(&self, place: &mut Place<'_, '_>, inner: &[IndexId]) {
         if self.conditions.is_empty() {
-            place.hoist(&self.stage.body, inner, None);
+            place.hoist(&self.stage.body, inner, &[], false);
         }
     }
 
@@ -226,7 +226,9 @@ impl Plan<'_> {
                     let no = || vec![b.int(Ty::scalar(Scalar::I1), 0)];
                     b.if_else(before, || vec![place.eval(condition).v], no)[0]
                 }
-                (Some(mask), Some(_)) => place.both(all, place.masked(mask).eval(condition).v),
+                (Some(mask), Some(_)) => {
+                    place.conjunction(all, place.masked(mask).eval(condition).v)
+                }
             });
         }
         all
@@ -349,7 +351,7 @@ impl Plan<'_> {
         }
         let value = cast(b, place.eval(body), self.reduction.dtype).v;
         let position = match self.stage.reduced.first() {
-            Some(index) => place.position_i32(*index),
+            Some(index) => Open::position_i32(place, *index),
             None => b.int(Ty::scalar(Scalar::I32), 0),
         };
         let point = self.reduction.point(b, b.like(value, shape), position);

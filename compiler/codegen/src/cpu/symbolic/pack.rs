@@ -103,7 +103,7 @@ impl<'c> Factor<'_> {
         let b = place.b;
         b.for_each(b.index(0), rows.1, 1, |row| {
             let mut place = place.with(self.across, Binding::Uniform(b.add(rows.0, row)));
-            place.hoist(self.expr, &[self.along], None);
+            place.hoist(self.expr, &[self.along], &[], false);
             let start = b.mul(row, b.index(stride as i64));
             self.vectors(&place, (self.along, depths.0, depths.1), tile.lanes, |value, at| {
                 b.store(value, b.address(into, tile.scalar, b.add(start, at)));
@@ -123,7 +123,7 @@ impl<'c> Factor<'_> {
         let b = place.b;
         b.for_each(b.index(0), depths.1, 1, |depth| {
             let mut place = place.with(self.along, Binding::Uniform(b.add(depths.0, depth)));
-            place.hoist(self.expr, &[self.across], None);
+            place.hoist(self.expr, &[self.across], &[], false);
             let of_depth = b.mul(depth, b.index(width as i64));
             let count = b.index(tile.rows as i64);
             b.for_each(b.index(0), rows.1, tile.rows as i64, |row| {
@@ -152,13 +152,13 @@ impl<'c> Factor<'_> {
         let b = place.b;
         let width = b.index(tile.columns() as i64);
         let full = b.cmp(crate::build::Cmp::Ge, columns.1, width);
-        let simple = plain(place.shape, self).is_some()
+        let simple = plain(place.extents.shape, self).is_some()
             || matches!(self.expr, Expr::Cast(_, e) if matches!(**e, Expr::Load(_)));
         let turned = !beside(self.expr, self.across) && beside(self.expr, self.along) && simple;
         let pack = |whole: bool| {
             b.for_each(b.index(0), depths.1, 1, |depth| {
                 let mut place = place.with(self.along, Binding::Uniform(b.add(depths.0, depth)));
-                place.hoist(self.expr, &[self.across], None);
+                place.hoist(self.expr, &[self.across], &[], false);
                 let start = b.mul(depth, width);
                 for vector in 0..tile.vectors {
                     let at = b.index((vector * tile.lanes) as i64);

@@ -188,7 +188,7 @@ impl Plan {
             at
         });
         let scratch = Scratch { lhs, rhs, kept, sums };
-        tiles::each(b, &place.symbols, &self.tiles, (begin, end), |firsts| {
+        tiles::each(b, &place.ints, &self.tiles, (begin, end), |firsts| {
             let mut place = place.clone();
             for (index, first) in self.outer.iter().zip(firsts) {
                 place.bindings[index.0 as usize] = Binding::Uniform(*first);
@@ -296,7 +296,8 @@ impl Plan {
             };
             vec![into, b.index(row as i64), b.index(depth as i64)]
         };
-        let lies = plain(place.shape, &factor).filter(|_| !self.in_tiles && beside(&c.lhs, self.k));
+        let lies = plain(place.extents.shape, &factor)
+            .filter(|_| !self.in_tiles && beside(&c.lhs, self.k));
         let found = match lies {
             None => packed(),
             Some(load) => {
@@ -333,7 +334,7 @@ impl Plan {
             factor.pack_panel(place, &self.tile, scratch.rhs, (columns, depths));
             vec![scratch.rhs, width, b.index(AHEAD as i64 * row_bytes)]
         };
-        let lies = plain(place.shape, &factor).filter(|_| beside(&c.rhs, self.n));
+        let lies = plain(place.extents.shape, &factor).filter(|_| beside(&c.rhs, self.n));
         let found = match lies {
             None => packed(),
             Some(load) => {
@@ -459,7 +460,7 @@ impl Plan {
             let mut place = place.with(self.m, Binding::Uniform(b.add(first, row)));
             let mut later = c.k.clone();
             later.push(self.n);
-            place.hoist(&c.epilogue, &later, Some(c.acc));
+            place.hoist(&c.epilogue, &later, &[c.acc], false);
             let start = b.mul(row, b.index(self.tile.columns() as i64));
             let store = |at: V<'c>, masked: bool| {
                 let column = b.add(panel.column, at);

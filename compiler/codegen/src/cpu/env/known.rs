@@ -1,22 +1,28 @@
-//! What an expression needs to know of the place it is evaluated at.
+//! Extents that are known while code is made: positions may be counted over several indices, as their parts are
+//! divisions by constants.
 
-use super::value::Val;
-use crate::build::{Builder, Cmp, Scalar, Ty, V};
-use einmesh_ir::{Affine, Atom, BinaryOp, DType, Expr, IndexId, Literal, UnaryOp, ValueId};
-use einmesh_schedule::kernel::Kernel;
+use super::{Binding, Env, Extents, Source};
+use crate::build::{Scalar, Ty, V};
+use crate::cpu::value::Val;
+use einmesh_ir::{Affine, Atom, Bounds, DType, Expr, IndexId, Literal, Load, UnaryOp};
 use std::ops::RangeInclusive;
 
-/// How an index is known.
-#[derive(Clone, Copy)]
-pub enum Binding<'c> {
-    /// Its loop is further inside.
-    Unbound,
-    /// One position for all lanes, i64.
-    Uniform(V<'c>),
-    /// Lane l is at this position plus l.
-    Lanes(V<'c>),
-    /// It is the n-th member of a flattened group.
-    Member(usize, usize),
+/// Extents that the kernel knows.
+#[derive(Clone, Default)]
+pub struct Known<'c> {
+    /// The flattened groups that bindings refer to.
+    pub flats: Vec<Flat<'c>>,
+}
+
+/// An array of known extents.
+#[derive(Clone)]
+pub struct Memory<'c> {
+    /// The first element.
+    pub pointer: V<'c>,
+    /// The extents.
+    pub extents: Vec<u64>,
+    /// Elements from one position to the next, per extent.
+    pub strides: Vec<i64>,
 }
 
 /// Indices whose positions are counted as one, row-major.
@@ -55,45 +61,6 @@ impl Flat<'_> {
     }
 }
 
-/// Where the numbers of a value are.
-#[derive(Clone)]
-pub enum Source<'c> {
-    /// In memory.
-    Memory {
-        /// The first element.
-        pointer: V<'c>,
-        /// The extents.
-        extents: Vec<u64>,
-        /// Elements from one position to the next, per extent.
-        strides: Vec<i64>,
-    },
-    /// In a register.
-    Register(Val<'c>),
-}
-
-/// The place.
-#[derive(Clone)]
-pub struct Env<'c, 'k> {
-    /// Where operations go.
-    pub b: &'k Builder<'c>,
-    /// The kernel.
-    pub kernel: &'k Kernel,
-    /// Per index.
-    pub bindings: Vec<Binding<'c>>,
-    /// The flattened groups that bindings refer to.
-    pub flats: Vec<Flat<'c>>,
-    /// Per value.
-    pub sources: Vec<Source<'c>>,
-    /// The numbers passed at launch, i64.
-    pub ints: Vec<V<'c>>,
-    /// How many points are evaluated side by side; `None` for one.
-    pub lanes: Option<u32>,
-    /// Which lanes count; `None` for all. Where it is false nothing is read.
-    pub mask: Option<V<'c>>,
-    /// Subexpressions that have been evaluated further outside, by address.
-    pub known: Vec<(*const Expr, Val<'c>)>,
-}
-
 /// Strides of a dense row-major array.
 pub fn row_major(extents: &[u64]) -> Vec<i64> {
     let mut strides = vec![1i64; extents.len()];
@@ -103,14 +70,39 @@ pub fn row_major(extents: &[u64]) -> Vec<i64> {
     strides
 }
 
-impl<'c, 'k> Env<'c, 'k> {
-    /// The same place with an index bound.
-    pub fn with(&self, index: IndexId, binding: Binding<'c>) -> Env<'c, 'k> {
-        let mut env = self.clone();
-        env.bindings[index.0 as usize] = binding;
-        env
+impl<'c> Extents<'c> for Known<'c> {
+    type Memory = Memory<'c>;
+
+    fn position_i32(env: &Env<'c, '_>, index: IndexId) -> V<'c> {
+        let b = env.b;
+        match env.bindings[index.0 as usize] {
+            Binding::Lanes(first) => b.add(b.convert(first, Scalar::I32), env.step(Scalar::I32)),
+            Binding::Member(group, position) => env.member(group, position, Scalar::I32),
+            _ => b.convert(env.position(index), Scalar::I32),
+        }
     }
 
+    fn load(env: &Env<'c, '_>, load: &Load) -> Val<'c> {
+        env.load(load)
+    }
+
+    fn is_in_range(env: &Env<'c, '_>, load: &Load) -> bool {
+        let Source::Memory(of) = &env.sources[load.value.0 as usize] else {
+            return true;
+        };
+        let fits = |sub: &Expr, extent: u64| match sub {
+            // Counters and coordinates are the same at all points.
+            Expr::Literal(_) | Expr::LoopVar(_) | Expr::Coord(_) => true,
+            sub => env.affine(sub).and_then(|form| env.range(&form)).is_some_and(|range| {
+                *range.start() >= 0 && u64::try_from(*range.end()).is_ok_and(|end| end < extent)
+            }),
+        };
+        load.bounds != Bounds::Proven
+            || load.subs.iter().zip(&of.extents).all(|(sub, extent)| fits(sub, *extent))
+    }
+}
+
+impl<'c, 'k> Env<'c, 'k> {
     /// The same place with a group of indices bound to one flattened position.
     pub fn with_flat(&self, mut flat: Flat<'c>) -> Env<'c, 'k> {
         let mut env = self.clone();
@@ -135,44 +127,12 @@ impl<'c, 'k> Env<'c, 'k> {
         if flat.members.is_empty() {
             return env;
         }
-        let group = env.flats.len();
+        let group = env.extents.flats.len();
         for (position, (index, _)) in flat.members.iter().enumerate() {
             env.bindings[index.0 as usize] = Binding::Member(group, position);
         }
-        env.flats.push(flat);
+        env.extents.flats.push(flat);
         env
-    }
-
-    /// The same place where only the lanes of `mask` count, besides those excluded already.
-    pub fn masked(&self, mask: V<'c>) -> Env<'c, 'k> {
-        let mut env = self.clone();
-        env.mask = Some(self.conjunction(self.mask, mask));
-        env
-    }
-
-    /// Both conditions.
-    pub fn conjunction(&self, a: Option<V<'c>>, b: V<'c>) -> V<'c> {
-        match a {
-            Some(a) => {
-                let (a, b) = self.b.unify(a, b);
-                self.b.and(a, b)
-            }
-            None => b,
-        }
-    }
-
-    /// A type with this place's lanes.
-    pub fn wide(&self, scalar: Scalar) -> Ty {
-        Ty { scalar, lanes: self.lanes }
-    }
-
-    /// The mask with a bit per lane.
-    pub fn mask_or_all(&self, mask: Option<V<'c>>) -> V<'c> {
-        let ty = self.wide(Scalar::I1);
-        match mask {
-            Some(mask) => self.b.like(mask, ty),
-            None => self.b.int(ty, 1),
-        }
     }
 
     /// The extent of an index.
@@ -212,11 +172,6 @@ impl<'c, 'k> Env<'c, 'k> {
         fits.then_some(form)
     }
 
-    /// The dtype of an expression of the kernel.
-    pub fn dtype_of(&self, expr: &Expr) -> DType {
-        dtype_of(self.kernel, expr)
-    }
-
     /// The position of an index, as i64, scalar if it is the same in all lanes.
     pub fn position(&self, index: IndexId) -> V<'c> {
         let b = self.b;
@@ -230,28 +185,10 @@ impl<'c, 'k> Env<'c, 'k> {
         }
     }
 
-    /// The position of an index in the IR's type for it.
-    pub fn position_i32(&self, index: IndexId) -> V<'c> {
-        let b = self.b;
-        match self.bindings[index.0 as usize] {
-            Binding::Lanes(first) => b.add(b.convert(first, Scalar::I32), self.step(Scalar::I32)),
-            Binding::Member(group, position) => self.member(group, position, Scalar::I32),
-            _ => b.convert(self.position(index), Scalar::I32),
-        }
-    }
-
-    /// 0, 1, 2, … in the lanes of this place.
-    pub fn step(&self, scalar: Scalar) -> V<'c> {
-        match self.lanes {
-            Some(lanes) => self.b.step(Ty::vector(scalar, lanes)),
-            None => self.b.int(Ty::scalar(scalar), 0),
-        }
-    }
-
     /// The position of a member of a flattened group.
     fn member(&self, group: usize, position: usize, scalar: Scalar) -> V<'c> {
         let b = self.b;
-        let flat = &self.flats[group];
+        let flat = &self.extents.flats[group];
         let inner: u64 = flat.members[position + 1..].iter().map(|m| m.1).product();
         let extent = flat.members[position].1;
         let last = position + 1 == flat.members.len();
@@ -281,28 +218,7 @@ impl<'c, 'k> Env<'c, 'k> {
 
     /// The value of an affine form, as i64, scalar if it is the same in all lanes.
     pub fn affine_value(&self, form: &Affine) -> V<'c> {
-        let b = self.b;
-        let mut sum: Option<V<'c>> = None;
-        for (atom, factor) in form.terms() {
-            let at = match atom {
-                Atom::Index(index) => self.position(*index),
-                Atom::LoopVar(var) => self.ints[var.0 as usize],
-                Atom::Coord(_) => b.index(0),
-            };
-            let term = match factor {
-                1 => at,
-                _ => b.mul(at, b.index(*factor)),
-            };
-            sum = Some(match sum {
-                Some(sum) => b.add(sum, term),
-                None => term,
-            });
-        }
-        match sum {
-            None => b.index(form.constant),
-            Some(sum) if form.constant == 0 => sum,
-            Some(sum) => b.add(sum, b.index(form.constant)),
-        }
+        self.affine_at(form, |index, _| self.position(index))
     }
 
     /// Whether the lanes differ in an index.
@@ -310,7 +226,7 @@ impl<'c, 'k> Env<'c, 'k> {
         match self.bindings[index.0 as usize] {
             Binding::Lanes(_) => true,
             Binding::Member(group, position) => {
-                let flat = &self.flats[group];
+                let flat = &self.extents.flats[group];
                 let last = position + 1 == flat.members.len();
                 flat.lanes.is_some() && (last || !flat.within_last())
             }
@@ -318,34 +234,6 @@ impl<'c, 'k> Env<'c, 'k> {
         }
     }
 
-    /// A condition that holds where the lane's number is below `count`.
-    pub fn first_lanes(&self, count: V<'c>) -> V<'c> {
-        let lanes = self.lanes.unwrap_or(1);
-        let count = self.b.smin(count, self.b.index(i64::from(lanes)));
-        let count = self.b.convert(count, Scalar::I32);
-        self.b.cmp(Cmp::Lt, self.step(Scalar::I32), count)
-    }
-}
-
-/// The dtype of an expression of a kernel.
-pub fn dtype_of(kernel: &Kernel, expr: &Expr) -> DType {
-    let value = |id: ValueId| kernel.values[id.0 as usize].dtype;
-    match expr {
-        Expr::Literal(literal) => literal.dtype(),
-        Expr::Index(_) | Expr::LoopVar(_) | Expr::Coord(_) => DType::I32,
-        Expr::Load(load) => value(load.value),
-        Expr::Unary(UnaryOp::Not | UnaryOp::IsFinite, _) => DType::Bool,
-        Expr::Unary(_, a) => dtype_of(kernel, a),
-        Expr::Binary(op, ..) if op.is_comparison() => DType::Bool,
-        Expr::Binary(BinaryOp::And | BinaryOp::Or, ..) => DType::Bool,
-        Expr::Binary(BinaryOp::Uniform, ..) => DType::F32,
-        Expr::Binary(_, a, _) => dtype_of(kernel, a),
-        Expr::Select(_, then, _) => dtype_of(kernel, then),
-        Expr::Cast(dtype, _) => *dtype,
-    }
-}
-
-impl Env<'_, '_> {
     /// Whether an index is bound and the same in all lanes.
     pub fn is_uniform(&self, index: IndexId) -> bool {
         !matches!(self.bindings[index.0 as usize], Binding::Unbound) && !self.varies(index)
