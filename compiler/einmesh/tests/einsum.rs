@@ -241,6 +241,11 @@ fn open_extents_must_agree() {
     let text =
         "dimension 0 (`j`) of `w` is 4, but `j` is 3 in `x`\nin `einsum!(\"i j, j k -> i k\")`";
     assert_eq!(error.to_string(), text);
+    // Operands without elements, whose result no memory has.
+    let wide = Tensor::<f32, 2>::zeros([i32::MAX as usize, 0]);
+    let high = Tensor::<f32, 2>::zeros([0, i32::MAX as usize]);
+    let error = einsum!("i j, j k -> i k", wide, high).expect_err("it is too large");
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
 }
 
 #[test]

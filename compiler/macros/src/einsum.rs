@@ -13,10 +13,11 @@ mod text;
 use crate::cache;
 use crate::report;
 use compiled::Compiled;
+use einmesh_artifact::DType;
 use einmesh_driver::{Failure, Request, Source};
 use input::Input;
 use proc_macro2::{Span, TokenStream};
-use program::{ElementType, Program};
+use program::Program;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 
@@ -94,14 +95,10 @@ fn call(input: &Input, program: &Program, code: &TokenStream) -> TokenStream {
     }
 }
 
-fn rust_type(element: ElementType) -> TokenStream {
+fn rust_type(element: DType) -> TokenStream {
+    let name = format_ident!("{}", element.name());
     match element {
-        ElementType::F64 => quote!(f64),
-        ElementType::F32 => quote!(f32),
-        ElementType::Bf16 => quote!(::einmesh::bf16),
-        ElementType::F16 => quote!(::einmesh::f16),
-        ElementType::I64 => quote!(i64),
-        ElementType::I32 => quote!(i32),
-        ElementType::Bool => quote!(bool),
+        DType::Bf16 | DType::F16 => quote!(::einmesh::#name),
+        _ => quote!(::core::primitive::#name),
     }
 }

@@ -89,7 +89,12 @@ pub fn rename(graph: &mut Graph, pairs: &[(IndexNumber, IndexNumber)], term: Id)
 
 /// A floating-point constant: the nearest number of its type.
 pub fn constant(graph: &mut Graph, dtype: DType, value: f64) -> Id {
-    graph.add(literal_node(Literal::Float(dtype, dtype.round(value))))
+    graph.add(literal_node(rounded(dtype, value)))
+}
+
+/// The floating-point literal that is nearest to a number.
+pub fn rounded(dtype: DType, value: f64) -> Literal {
+    Literal::Float(dtype, dtype.round(value))
 }
 
 /// The node of a literal.

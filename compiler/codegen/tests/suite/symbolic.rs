@@ -3,8 +3,9 @@
 
 use crate::common::make::{self, Rng};
 use crate::common::reference::{self, Number};
-use crate::common::{Guarded, Loaded, Tolerance, compare};
-use einmesh_codegen::{Level, Options, SymbolicEmitted, TargetKind, emit_symbolic};
+use crate::common::{Call, Guarded, Loaded, Tolerance, compare};
+use einmesh_artifact::Phase;
+use einmesh_codegen::{Level, Options, SymbolicEmitted, SymbolicPhase, TargetKind, emit_symbolic};
 use einmesh_ir::testing::{GenerateOptions, generate, make_symbolic};
 use einmesh_ir::{Bounds, Program, text};
 use einmesh_schedule::kernel::{Kernel, Role};
@@ -45,37 +46,15 @@ impl Code {
         Code { graph, emitted, loaded }
     }
 
-    /// Runs a kernel of an image on operands, in place, so many tiles at a time.
-    fn run(&self, image: usize, kernel: usize, operands: &[Guarded], symbols: &[u64], step: u64) {
-        let pointers: Vec<*mut u8> = operands.iter().map(Guarded::pointer).collect();
-        let ints: Vec<i64> = symbols.iter().map(|n| *n as i64).collect();
-        for phase in &self.emitted.kernels[kernel][image] {
-            let mut scratch = Guarded::new(phase.scratch_bytes as usize, 64);
-            scratch.bytes_mut().fill(0xFF);
-            let phase_at = einmesh_artifact::Phase {
-                entry: phase.entry,
-                tiles: phase.tiles(symbols),
-                workspace_bytes: phase.workspace_bytes,
-                scratch_bytes: phase.scratch_bytes,
-            };
-            let mut end = phase_at.tiles as i64;
-            while end > 0 {
-                let begin = (end - step.min(end as u64) as i64).max(0);
-                let (workspace, scratch) = (std::ptr::null_mut(), scratch.pointer());
-                // SAFETY: operands and scratch have the sizes that the phase asks for; there is no workspace.
-                unsafe {
-                    self.loaded[image].call(
-                        &phase_at,
-                        &pointers,
-                        &ints,
-                        workspace,
-                        scratch,
-                        (begin, end),
-                    );
-                }
-                end = begin;
-            }
-        }
+    /// The phases of a kernel of an image, at some extents.
+    fn phases(&self, image: usize, kernel: usize, symbols: &[u64]) -> Vec<Phase> {
+        let phase = |phase: &SymbolicPhase| Phase {
+            entry: phase.entry,
+            tiles: phase.tiles(symbols),
+            workspace_bytes: phase.workspace_bytes,
+            scratch_bytes: phase.scratch_bytes,
+        };
+        self.emitted.kernels[kernel][image].iter().map(phase).collect()
     }
 
     /// Compares every launch with the plain evaluation at some extents.
@@ -93,9 +72,10 @@ impl Code {
             reference::run(&kernel, &mut expected, &ints);
             for image in 0..self.loaded.len() {
                 let level = format!("{} for {symbols:?}", self.emitted.images[image].0.level);
+                let phases = self.phases(image, launch.kernel as usize, symbols);
                 let run = |step: u64| {
                     let operands: Vec<Guarded> = inputs.iter().map(|i| Guarded::of(i)).collect();
-                    self.run(image, launch.kernel as usize, &operands, symbols, step);
+                    Call::new(&self.loaded[image], &phases, &operands, &ints).run(|_| step);
                     operands.iter().map(|o| o.bytes().to_vec()).collect::<Vec<_>>()
                 };
                 let actual = run(u64::MAX);
@@ -275,14 +255,9 @@ fn times(code: &Code, symbols: &[u64]) -> (f64, f64) {
     let loaded = crate::common::load(&fixed);
     let inputs = make::operands(&kernel, 1);
     let operands: Vec<Guarded> = inputs.iter().map(|i| aligned(i)).collect();
-    let pointers: Vec<*mut u8> = operands.iter().map(Guarded::pointer).collect();
     let ints: Vec<i64> = symbols.iter().map(|n| *n as i64).collect();
-    let own = &code.emitted.kernels[0][0][0];
-    let phases = &fixed.kernels[0].phases[0];
-    let most = |of: fn(&einmesh_artifact::Phase) -> u64| phases.iter().map(of).max().unwrap_or(0);
-    let workspace = Guarded::new(most(|p| p.workspace_bytes) as usize, 64);
-    let scratch = most(|p| p.scratch_bytes).max(own.scratch_bytes);
-    let scratch = Guarded::new(scratch as usize, 64);
+    let own = Call::new(&code.loaded[0], &code.phases(0, 0, symbols), &operands, &ints);
+    let fixed = Call::new(&loaded[0], &fixed.kernels[0].phases[0], &operands, &ints);
     let mut best = (f64::INFINITY, f64::INFINITY);
     let begin = std::time::Instant::now();
     let now = || {
@@ -294,29 +269,9 @@ fn times(code: &Code, symbols: &[u64]) -> (f64, f64) {
     while begin.elapsed().as_millis() < 700 {
         let often = if best.0 < 20.0 { 100 } else { 1 };
         let start = now();
-        for _ in 0..often {
-            let tiles = own.tiles(symbols) as i64;
-            let phase = einmesh_artifact::Phase {
-                entry: own.entry,
-                tiles: tiles as u64,
-                workspace_bytes: 0,
-                scratch_bytes: own.scratch_bytes,
-            };
-            let place = (workspace.pointer(), scratch.pointer());
-            // SAFETY: all memory has the sizes that the kernel asks for.
-            unsafe {
-                code.loaded[0].call(&phase, &pointers, &ints, place.0, place.1, (0, tiles));
-            }
-        }
+        (0..often).for_each(|_| own.run(|tiles| tiles));
         let middle = now();
-        for _ in 0..often {
-            for phase in phases {
-                let place = (workspace.pointer(), scratch.pointer());
-                let tiles = (0, phase.tiles as i64);
-                // SAFETY: as above.
-                unsafe { loaded[0].call(phase, &pointers, &ints, place.0, place.1, tiles) };
-            }
-        }
+        (0..often).for_each(|_| fixed.run(|tiles| tiles));
         let end = now();
         let each = |from: f64, to: f64| (to - from) / f64::from(often);
         best = (best.0.min(each(start, middle)), best.1.min(each(middle, end)));

@@ -1,6 +1,7 @@
 //! The macro's input: an equation, operands, and after a semicolon what is known of extents and element types.
 
-use super::program::ElementType;
+use super::program::{element_type, element_types};
+use einmesh_artifact::DType;
 use proc_macro2::{TokenStream, TokenTree};
 use syn::parse::{Parse, ParseStream};
 use syn::{Ident, LitInt, LitStr, Token};
@@ -54,10 +55,10 @@ pub enum Setting {
         /// Whose.
         name: Ident,
         /// Which.
-        element: ElementType,
+        element: DType,
     },
     /// `f64`: the element type of all that have no other.
-    AllTypes(Ident, ElementType),
+    AllTypes(Ident, DType),
 }
 
 impl Parse for Input {
@@ -130,7 +131,7 @@ impl Parse for Setting {
         if input.peek(Token![:]) {
             input.parse::<Token![:]>()?;
             let element: Ident = input.parse()?;
-            let known = ElementType::of(&element.to_string());
+            let known = element_type(&element.to_string());
             let known = known.ok_or_else(|| unknown_type(&element))?;
             return Ok(Setting::Type { name, element: known });
         }
@@ -144,11 +145,11 @@ impl Parse for Setting {
             input.parse::<Token![=]>()?;
             return Ok(Setting::Extent { index: name, extent: extent(input)? });
         }
-        match ElementType::of(&name.to_string()) {
+        match element_type(&name.to_string()) {
             Some(element) => Ok(Setting::AllTypes(name, element)),
             None => Err(syn::Error::new(
                 name.span(),
-                format!("expected `{name} = EXTENT`, or an element type: {}", ElementType::NAMES),
+                format!("expected `{name} = EXTENT`, or an element type: {}", element_types()),
             )),
         }
     }
@@ -172,6 +173,6 @@ fn extent(input: ParseStream) -> syn::Result<u64> {
 }
 
 fn unknown_type(name: &Ident) -> syn::Error {
-    let message = format!("`{name}` is no element type; there are {}", ElementType::NAMES);
+    let message = format!("`{name}` is no element type; there are {}", element_types());
     syn::Error::new(name.span(), message)
 }

@@ -3,6 +3,7 @@
 use super::input::{Equation, Input, Setting};
 use super::text::Text;
 use crate::report::Places;
+use einmesh_artifact::DType;
 use einmesh_diagnostics::{FileId, SourceMap};
 use einmesh_syntax::ast::{Expr, ExprKind, FnBody, Item, Lhs, LhsPart, Stmt, StmtKind, Subscript};
 use einmesh_syntax::einsum::Einsum;
@@ -12,47 +13,18 @@ use std::fmt::Write;
 use std::ops::Range;
 use syn::spanned::Spanned;
 
-/// Element types of operands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ElementType {
-    F64,
-    F32,
-    Bf16,
-    F16,
-    I64,
-    I32,
-    Bool,
+/// The element types of operands.
+const ELEMENTS: [DType; 7] =
+    [DType::F32, DType::F64, DType::Bf16, DType::F16, DType::I32, DType::I64, DType::Bool];
+
+/// The element type of a name.
+pub fn element_type(name: &str) -> Option<DType> {
+    ELEMENTS.into_iter().find(|element| element.name() == name)
 }
 
-impl ElementType {
-    /// Their names in the language.
-    pub const NAMES: &str = "f32, f64, bf16, f16, i32, i64, bool";
-
-    /// The type of this name.
-    pub fn of(name: &str) -> Option<ElementType> {
-        Some(match name {
-            "f64" => ElementType::F64,
-            "f32" => ElementType::F32,
-            "bf16" => ElementType::Bf16,
-            "f16" => ElementType::F16,
-            "i64" => ElementType::I64,
-            "i32" => ElementType::I32,
-            "bool" => ElementType::Bool,
-            _ => return None,
-        })
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            ElementType::F64 => "f64",
-            ElementType::F32 => "f32",
-            ElementType::Bf16 => "bf16",
-            ElementType::F16 => "f16",
-            ElementType::I64 => "i64",
-            ElementType::I32 => "i32",
-            ElementType::Bool => "bool",
-        }
-    }
+/// The names of all element types, for messages.
+pub fn element_types() -> String {
+    ELEMENTS.map(DType::name).join(", ")
 }
 
 /// An operand or the result.
@@ -61,7 +33,7 @@ pub struct Array {
     /// Its name in messages.
     pub name: String,
     /// Its element type.
-    pub element: ElementType,
+    pub element: DType,
     /// For each dimension what it is subscripted with, for messages.
     pub dims: Vec<String>,
 }
@@ -109,8 +81,8 @@ impl Program {
 struct Settings<'a> {
     extents: BTreeMap<String, (u64, &'a syn::Ident)>,
     dimensions: BTreeMap<(String, usize), (u64, &'a syn::Ident)>,
-    types: BTreeMap<String, (ElementType, &'a syn::Ident)>,
-    all: Option<ElementType>,
+    types: BTreeMap<String, (DType, &'a syn::Ident)>,
+    all: Option<DType>,
 }
 
 impl Settings<'_> {
@@ -141,8 +113,8 @@ impl Settings<'_> {
         Ok(settings)
     }
 
-    fn default_type(&self) -> ElementType {
-        self.all.unwrap_or(ElementType::F32)
+    fn default_type(&self) -> DType {
+        self.all.unwrap_or(DType::F32)
     }
 
     fn extent(&self, index: &str) -> Option<u64> {
@@ -393,9 +365,9 @@ impl<'a> Statement<'a> {
         own
     }
 
-    fn element(&self, name: &str, subscript: bool) -> ElementType {
+    fn element(&self, name: &str, subscript: bool) -> DType {
         let given = self.settings.types.get(name).map(|t| t.0);
-        given.unwrap_or(if subscript { ElementType::I32 } else { self.settings.default_type() })
+        given.unwrap_or(if subscript { DType::I32 } else { self.settings.default_type() })
     }
 
     /// Settings name what there is.

@@ -1,11 +1,12 @@
 //! The bodies of comprehensions.
 
 use super::{Array, Ctx};
+use crate::build;
 use crate::index::{IndexNumber, IndexSet};
 use crate::kernels::{Kernel, is_loaded};
 use crate::lang::{MapFn, Node};
 use crate::view::{Substitution, parts};
-use einmesh_ir::{Arena, BinaryOp, DType, Expr, Id as _, Index, IndexId, Literal, UnaryOp};
+use einmesh_ir::{Arena, BinaryOp, DType, Expr, Id as _, Index, IndexId, UnaryOp};
 
 /// Expressions over the indices of one comprehension.
 pub(super) struct Body<'c, 'p> {
@@ -69,7 +70,7 @@ impl<'c, 'p> Body<'c, 'p> {
         let (guard, rest) = parts(node);
         let dtype = || self.dtype(rest[0]);
         match node {
-            Node::Const(dtype, bits) => Expr::Literal(crate::build::literal(*dtype, *bits)),
+            Node::Const(dtype, bits) => Expr::Literal(build::literal(*dtype, *bits)),
             Node::Position(i) => self.index(names.apply(*i)),
             Node::LoopVar(v) => Expr::LoopVar(*v),
             Node::Access(..) => self.access(node, names),
@@ -118,7 +119,7 @@ impl<'c, 'p> Body<'c, 'p> {
         }
         let mut product = numerator.into_iter().reduce(|a, b| Expr::binary(BinaryOp::Mul, a, b));
         if coefficient.abs() != 1.0 || product.is_none() {
-            let factor = literal(dtype, coefficient);
+            let factor = Expr::Literal(build::rounded(dtype, coefficient));
             product = Some(match product {
                 Some(p) => Expr::binary(BinaryOp::Mul, p, factor),
                 None => factor,
@@ -200,10 +201,4 @@ impl<'c, 'p> Body<'c, 'p> {
             other => other,
         })
     }
-}
-
-/// A float constant rounded to its dtype.
-fn literal(dtype: DType, value: f64) -> Expr {
-    let value = if dtype == DType::F32 { f64::from(value as f32) } else { value };
-    Expr::Literal(Literal::Float(dtype, value))
 }

@@ -5,7 +5,7 @@ use crate::build::{add, constant, float_constant, guarded_ein, is_algebra};
 use crate::lang::{Graph, MapFn, Node, Scalar};
 use crate::options::Limits;
 use egg::Id;
-use einmesh_ir::{DType, UnaryOp};
+use einmesh_ir::UnaryOp;
 
 /// Constant factors join the coefficient; a product of nothing else is a constant.
 pub(super) fn factors(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
@@ -25,7 +25,7 @@ pub(super) fn factors(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
     } else if !rest.is_empty() {
         vec![guarded_ein(graph, e.out, coefficient, None, &rest)]
     } else if e.out.is_empty() {
-        vec![rounded(graph, e.bag[0], coefficient.value())]
+        vec![constant_like(graph, e.bag[0], coefficient.value())]
     } else {
         vec![]
     }
@@ -44,7 +44,7 @@ pub(super) fn terms(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
     let mut rest: Vec<Id> =
         terms.iter().copied().filter(|t| float_constant(graph, *t).is_none()).collect();
     if sum != 0.0 || rest.is_empty() {
-        rest.push(rounded(graph, terms[0], sum));
+        rest.push(constant_like(graph, terms[0], sum));
     }
     vec![add(graph, &rest)]
 }
@@ -68,13 +68,11 @@ pub(super) fn functions(graph: &mut Graph, _: &Limits, node: &Node) -> Vec<Id> {
         MapFn::Unary(UnaryOp::Abs) => x.abs(),
         _ => return vec![],
     };
-    if y.is_finite() { vec![rounded(graph, arg, y)] } else { vec![] }
+    if y.is_finite() { vec![constant_like(graph, arg, y)] } else { vec![] }
 }
 
-/// A constant of the dtype of `like`.
-fn rounded(graph: &mut Graph, like: Id, value: f64) -> Id {
-    match graph[like].data.dtype {
-        Some(DType::F32) => constant(graph, DType::F32, value),
-        _ => constant(graph, DType::F64, value),
-    }
+/// A constant of the dtype of a term.
+fn constant_like(graph: &mut Graph, term: Id, value: f64) -> Id {
+    let dtype = graph[term].data.dtype.expect("a term has a dtype");
+    constant(graph, dtype, value)
 }

@@ -169,11 +169,4 @@ impl Einsum {
             .find(|operand| operand.extents.contains(&extent))
             .map(|operand| operand.name)
     }
-
-    /// The result's elements, if they can be in memory.
-    pub fn elements(&self, shapes: &Shapes, element: u64) -> Result<usize, Mismatch> {
-        let bytes = shapes.product(element, self.result);
-        let bytes = bytes.ok_or(Mismatch::TooLarge { einsum: self.text, what: "the result" })?;
-        Ok((bytes / element) as usize)
-    }
 }

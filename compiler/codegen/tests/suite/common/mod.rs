@@ -193,8 +193,58 @@ fn compile_tuned(graph: &KernelGraph, levels: Vec<Level>, tuning: Tuning) -> Emi
     }
 }
 
+/// A kernel's phases with all that they are called with. Scratch memory starts out as garbage.
+pub struct Call<'a> {
+    loaded: &'a Loaded,
+    phases: Vec<(Phase, Guarded)>,
+    operands: Vec<*mut u8>,
+    ints: &'a [i64],
+    workspace: Guarded,
+}
+
+impl<'a> Call<'a> {
+    /// Phases of an image on operands that they were compiled for, and that live as long as this.
+    pub fn new(
+        loaded: &'a Loaded,
+        phases: &[Phase],
+        operands: &'a [Guarded],
+        ints: &'a [i64],
+    ) -> Call<'a> {
+        let garbage = |bytes: u64| {
+            let mut memory = Guarded::new(bytes as usize, 64);
+            memory.bytes_mut().fill(0xFF);
+            memory
+        };
+        Call {
+            loaded,
+            phases: phases.iter().map(|p| (p.clone(), garbage(p.scratch_bytes))).collect(),
+            operands: operands.iter().map(Guarded::pointer).collect(),
+            ints,
+            workspace: garbage(phases.iter().map(|p| p.workspace_bytes).max().unwrap_or(0)),
+        }
+    }
+
+    /// Computes all tiles, in place: `step` of them at a time, given their number, the last ones first.
+    pub fn run(&self, step: impl Fn(u64) -> u64) {
+        let workspace = self.workspace.pointer();
+        for (phase, scratch) in &self.phases {
+            let step = step(phase.tiles).max(1);
+            let mut end = phase.tiles;
+            while end > 0 {
+                let tiles = (end.saturating_sub(step) as i64, end as i64);
+                let scratch = scratch.pointer();
+                // SAFETY: operands, workspace and scratch have the sizes that the phase was compiled for.
+                unsafe {
+                    self.loaded.call(phase, &self.operands, self.ints, workspace, scratch, tiles);
+                }
+                end = tiles.0 as u64;
+            }
+        }
+    }
+}
+
 /// Runs one kernel of an image on operands, in place. Tiles run in an order that is not the natural one,
-/// several per call; scratch memory starts out as garbage.
+/// several per call.
 pub fn run(
     emitted: &Emitted,
     loaded: &[Loaded],
@@ -203,32 +253,7 @@ pub fn run(
     ints: &[i64],
 ) {
     let phases = &emitted.kernels[kernel].phases[image];
-    let pointers: Vec<*mut u8> = operands.iter().map(Guarded::pointer).collect();
-    let workspace = phases.iter().map(|p| p.workspace_bytes).max().unwrap_or(0);
-    let mut workspace = Guarded::new(workspace as usize, 64);
-    workspace.bytes_mut().fill(0xFF);
-    for phase in phases {
-        let mut scratch = Guarded::new(phase.scratch_bytes as usize, 64);
-        scratch.bytes_mut().fill(0xFF);
-        let tiles = phase.tiles as i64;
-        let step = (tiles / 3).max(1);
-        let mut end = tiles;
-        while end > 0 {
-            let begin = (end - step).max(0);
-            // SAFETY: operands, workspace and scratch have the sizes that the phase was compiled for.
-            unsafe {
-                loaded[image].call(
-                    phase,
-                    &pointers,
-                    ints,
-                    workspace.pointer(),
-                    scratch.pointer(),
-                    (begin, end),
-                );
-            }
-            end = begin;
-        }
-    }
+    Call::new(&loaded[image], phases, operands, ints).run(|tiles| tiles / 3);
 }
 
 /// Loads all images.
