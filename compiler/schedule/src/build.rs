@@ -227,10 +227,12 @@ pub fn nest(
     for member in members {
         let uses = usage.get(member.out);
         let inside = members.iter().filter(|m| m.reads().contains(&member.out)).count();
-        if members.len() > 1 && uses.other == 0 && uses.comprehensions == inside {
-            let dims = &program.values[member.out].dims;
-            let own = dims.iter().filter(|d| !outer.contains(d));
-            let extents = own.map(|d| program.dims[*d].extent).collect();
+        let dims = &program.values[member.out].dims;
+        let own: Vec<DimId> = dims.iter().copied().filter(|d| !outer.contains(d)).collect();
+        // The size of scratch memory is known.
+        let known = !own.iter().any(|d| program.dims[*d].symbolic);
+        if members.len() > 1 && uses.other == 0 && uses.comprehensions == inside && known {
+            let extents = own.iter().map(|d| program.dims[*d].extent).collect();
             let dtype = program.values[member.out].dtype;
             ctx.local(member.out, Memory { dtype, extents, role: Role::Local });
         } else {

@@ -8,6 +8,7 @@
 //! A group runs where its last member stood. That is sound because a member joins only if nobody
 //! outside reads the group's values before.
 
+mod open;
 mod pointwise;
 
 use crate::contraction::{self, Product};
@@ -67,22 +68,19 @@ impl Multiply {
 
 /// Groups a block's operations. Loops keep their bodies, to be fused in turn.
 pub fn fuse(program: &Program, usage: &Usage, block: &Block) -> Vec<Unit> {
-    let mut ctx =
-        Ctx { program, usage, ops: &block.ops, taken: BTreeSet::new(), groups: Vec::new() };
+    let mut ctx = Ctx::new(program, usage, block);
     for found in online::find(program, usage, &block.ops) {
         ctx.take(&found.members.clone(), Unit::Online(Box::new(found)));
     }
     for found in sweep::find(program, usage, &block.ops) {
         ctx.take(&found.members.clone(), Unit::Sweep(Box::new(found)));
     }
-    for position in 0..block.ops.len() {
-        if !ctx.taken.contains(&position) {
-            ctx.place(position);
-        }
-    }
-    let mut groups = ctx.groups;
-    groups.sort_by_key(|g| g.last);
-    groups.into_iter().map(|g| g.unit).collect()
+    ctx.units()
+}
+
+/// Groups the operations of a block whose extents may be open: products with their epilogues, and nests.
+pub fn fuse_open(program: &Program, usage: &Usage, block: &Block) -> Vec<Unit> {
+    Ctx::new(program, usage, block).units()
 }
 
 struct Group {
@@ -100,7 +98,22 @@ struct Ctx<'a> {
     groups: Vec<Group>,
 }
 
-impl Ctx<'_> {
+impl<'a> Ctx<'a> {
+    fn new(program: &'a Program, usage: &'a Usage, block: &'a Block) -> Ctx<'a> {
+        Ctx { program, usage, ops: &block.ops, taken: BTreeSet::new(), groups: Vec::new() }
+    }
+
+    /// All groups, after those operations that are in none have been placed.
+    fn units(mut self) -> Vec<Unit> {
+        for position in 0..self.ops.len() {
+            if !self.taken.contains(&position) {
+                self.place(position);
+            }
+        }
+        self.groups.sort_by_key(|g| g.last);
+        self.groups.into_iter().map(|g| g.unit).collect()
+    }
+
     /// Makes a group of a match, unless another has one of its members.
     fn take(&mut self, members: &[usize], unit: Unit) {
         let ends = members.first().zip(members.last());
@@ -205,6 +218,7 @@ impl Ctx<'_> {
         let fits = members_fit
             && dims.iter().all(|d| free.contains(d))
             && self.along(c, &produced, &dims)
+            && members.iter().chain([c]).all(|m| self.fits_open(m, &dims))
             && members.iter().all(|m| self.along(m, &produced, &dims))
             && self.local_elements(c, &dims) <= MAX_LOCAL_ELEMENTS
             && members.iter().all(|m| self.local_elements(m, &dims) <= MAX_LOCAL_ELEMENTS)

@@ -302,4 +302,17 @@ impl Kernel {
             && self.body == other.body
             && extents(self) == extents(other)
     }
+
+    /// The indices of its index space; of several, those of the largest.
+    pub fn space(&self) -> Vec<IndexId> {
+        let Body::Nest(Nest { outer, stages, .. }) = &self.body else {
+            return (0..self.indices.len() as u32).map(IndexId).collect();
+        };
+        let of = |stage: &Stage| [&outer[..], &stage.free, &stage.reduced].concat();
+        let points = |space: &Vec<IndexId>| {
+            let extents = space.iter().map(|i| self.indices[i.0 as usize].extent);
+            extents.fold(1, u64::saturating_mul)
+        };
+        stages.iter().map(of).max_by_key(points).unwrap_or_default()
+    }
 }

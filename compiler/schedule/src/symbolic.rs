@@ -1,9 +1,9 @@
 //! Schedules of straight-line programs some of whose extents are known only when they run: kernels that take
 //! extents as numbers.
 //!
-//! [`symbolic`] makes them from a program with [symbolic dims](einmesh_ir::Dim::symbolic): one comprehension is one
-//! launch, after elementwise work has been substituted into its readers and has become the epilogue of matrix
-//! products. Nothing in the result depends on the extents that stand in for the symbols: a kernel is an ordinary one
+//! [`symbolic`] makes them from a program with [symbolic dims](einmesh_ir::Dim::symbolic): elementwise work is
+//! substituted into its readers and becomes the epilogue of matrix products, and the passes over a row are one launch, as
+//! far as what they pass on needs no memory of unknown size. Nothing in the result depends on the extents that stand in for the symbols: a kernel is an ordinary one
 //! whose extents are [`Extent`]s, and with numbers for its symbols ([`SymbolicKernel::at`]) it is that kernel.
 
 mod build;
@@ -103,7 +103,8 @@ pub enum Place {
 #[derive(Clone, PartialEq, Debug)]
 pub struct SymbolicKernel {
     /// The kernel, with examples of extents in the place of symbols. The numbers passed at launch are those of all
-    /// symbols of the graph, in order: `Expr::LoopVar` n is symbol n. Its body is a nest of one stage, or a contraction.
+    /// symbols of the graph, in order: `Expr::LoopVar` n is symbol n. Its body is a nest, or a contraction;
+    /// the extents of its locals are known.
     pub kernel: Kernel,
     /// The extents of its indices.
     pub indices: Vec<Extent>,
@@ -112,6 +113,11 @@ pub struct SymbolicKernel {
 }
 
 impl SymbolicKernel {
+    /// The extents of its index space; of several, those of the largest.
+    pub fn space(&self) -> Vec<Extent> {
+        self.kernel.space().iter().map(|index| self.indices[index.0 as usize]).collect()
+    }
+
     /// The kernel with numbers for its symbols.
     ///
     /// # Panics

@@ -38,7 +38,8 @@ pub struct Phases<'c, 'b> {
 /// Scratch memory is handed out in multiples of this.
 pub const ALIGN: u64 = 64;
 
-fn bytes(memory_of: &Memory) -> u64 {
+/// Bytes of scratch memory that a local needs.
+pub fn bytes(memory_of: &Memory) -> u64 {
     let elements: u64 = memory_of.extents.iter().product();
     (elements * memory(memory_of.dtype).bytes()).next_multiple_of(ALIGN)
 }

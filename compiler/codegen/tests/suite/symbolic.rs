@@ -146,6 +146,34 @@ fn elementwise_work_and_reductions() {
     );
 }
 
+/// The passes over a row are one launch, what they pass on being one number or an array in memory; so are they where a
+/// row is of a dim that is known. Over columns they are not: memory would be walked across.
+#[test]
+fn passes_over_rows() {
+    let rows = "dim B = 9 symbolic, T = 9 symbolic, D = 9 symbolic, K = 5
+         input %x.0: f32[B,T,D]
+         input %y.1: f32[B,K]
+         %m.2: f32[B,T] = max[d](%x.0[b,t,d])
+         %e.3: f32[B,T,D] = exp(%x.0[b,t,d] - %m.2[b,t])
+         %s.4: f32[B,T] = sum[d | d < 40](%e.3[b,t,d])
+         %o.5: f32[B,T,D] = %e.3[b,t,d] / (1.0 + %s.4[b,t])
+         %q.6: f32[B] = sum[k](%y.1[b,k] * %y.1[b,k])
+         %n.7: f32[B,K] = tanh(%y.1[b,k] / (1.0 + %q.6[b]))
+         %r.8: f32[B] = sum[k](%n.7[b,k] * %n.7[b,k])
+         %z.9: f32[B,K] = %n.7[b,k] / (1.0 + %r.8[b])
+         output %o.5 path \"o\"
+         output %z.9 path \"z\"";
+    check(rows);
+    assert_eq!(schedule(&parsed(rows)).orders[0].launches.len(), 2);
+    let columns = "dim T = 9 symbolic, D = 9 symbolic
+         input %x.0: f32[T,D]
+         %s.1: f32[D] = sum[t](%x.0[t,d])
+         %o.2: f32[T,D] = %x.0[t,d] - %s.1[d]
+         output %o.2 path \"o\"";
+    check(columns);
+    assert_eq!(schedule(&parsed(columns)).orders[0].launches.len(), 2);
+}
+
 /// Products of every form: rows and columns in any order, several indices of each kind, epilogues, dtypes.
 #[test]
 fn matrix_products() {
@@ -292,7 +320,7 @@ fn aligned(bytes: &[u8]) -> Guarded {
 #[test]
 #[ignore = "prints times; nothing is asserted of them"]
 fn speed() {
-    let cases: [(&str, &str, &[&[u64]]); 7] = [
+    let cases: [(&str, &str, &[&[u64]]); 8] = [
         (
             "m k, k n -> m n",
             "dim M = 9 symbolic, K = 9 symbolic, N = 9 symbolic
@@ -352,6 +380,17 @@ fn speed() {
              input %x.0: f32[I,J]
              %p.1: f32[I] = sum[j](%x.0[i,j])
              output %p.1",
+            &[&[16, 16], &[256, 256], &[1024, 1024]],
+        ),
+        (
+            "softmax",
+            "dim I = 9 symbolic, J = 9 symbolic
+             input %x.0: f32[I,J]
+             %m.1: f32[I] = max[j](%x.0[i,j])
+             %e.2: f32[I,J] = exp(%x.0[i,j] - %m.1[i])
+             %s.3: f32[I] = sum[j](%e.2[i,j])
+             %p.4: f32[I,J] = %e.2[i,j] / %s.3[i]
+             output %p.4",
             &[&[16, 16], &[256, 256], &[1024, 1024]],
         ),
         (

@@ -80,7 +80,8 @@ impl Compiled {
             }
             let kernel = *kernel as usize;
             // One number, so that calls need not multiply.
-            let extents = graph.kernels[kernel].indices.iter().map(|index| index.extent);
+            let space = graph.kernels[kernel].space();
+            let extents = space.iter().map(|i| graph.kernels[kernel].indices[i.0 as usize].extent);
             let points = Extent::Fixed(extents.fold(1, u64::saturating_mul));
             let phase = |phase: &einmesh_artifact::Phase| Phase {
                 entry: phase.entry,
@@ -144,7 +145,7 @@ impl Compiled {
             });
             Launch {
                 operands: launch.operands.iter().map(place).collect(),
-                points: graph.kernels[kernel].indices.clone(),
+                points: graph.kernels[kernel].space(),
                 phases: phases.collect(),
             }
         };

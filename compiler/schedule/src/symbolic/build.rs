@@ -2,10 +2,10 @@
 
 use super::{Array, Extent, Launch, Order, Place, SymbolicGraph, SymbolicKernel, Unsupported};
 use crate::build::{self, Number};
-use crate::fuse::{Multiply, is_epilogue};
+use crate::fuse::{self, Unit};
+use crate::inline;
 use crate::kernel::Kernel;
 use crate::usage::Usage;
-use crate::{contraction, inline};
 use einmesh_ir::{
     BinaryOp, Comprehension, DType, DimId, Expr, Id, Index, Literal, LoopVar, LoopVarId, Op,
     Origin, Program, Reducer, Value, ValueId,
@@ -22,8 +22,8 @@ pub fn symbolic(program: &Program, symbols: &[String]) -> Result<SymbolicGraph, 
     own_outputs(&mut program);
     inline::inline(&mut program);
     let mut ctx = Ctx::new(&program, &extents);
-    for unit in units(&program) {
-        ctx.launch(unit);
+    for unit in fuse::fuse_open(&program, &Usage::of(&program), &program.body) {
+        ctx.launch(&unit);
     }
     Ok(SymbolicGraph { orders: vec![ctx.order], ..ctx.graph })
 }
@@ -198,40 +198,6 @@ fn own_outputs(program: &mut Program) {
     }
 }
 
-/// What is launched at once.
-enum Unit {
-    Product(Box<Multiply>),
-    Nest(Comprehension),
-}
-
-/// Comprehensions, with those that are epilogues of matrix products joined to them.
-fn units(program: &Program) -> Vec<Unit> {
-    let usage = Usage::of(program);
-    let mut units: Vec<Unit> = Vec::new();
-    for op in &program.body.ops {
-        let Op::Compute(c) = op else { continue };
-        let product = contraction::classify(program, c);
-        if let Some(product) = product {
-            let multiply = Multiply { sum: c.clone(), product, epilogue: None };
-            units.push(Unit::Product(Box::new(multiply)));
-            continue;
-        }
-        let joins = |unit: &Unit| match unit {
-            Unit::Product(m) => m.epilogue.is_none() && is_epilogue(program, &usage, c, m.sum.out),
-            Unit::Nest(_) => false,
-        };
-        // It runs where the epilogue stood, which is where everything it reads is there.
-        match units.iter().position(joins).map(|at| units.remove(at)) {
-            Some(Unit::Product(mut multiply)) => {
-                multiply.epilogue = Some(c.clone());
-                units.push(Unit::Product(multiply));
-            }
-            _ => units.push(Unit::Nest(c.clone())),
-        }
-    }
-    units
-}
-
 struct Ctx<'a> {
     program: &'a Program,
     usage: Usage,
@@ -264,12 +230,13 @@ impl<'a> Ctx<'a> {
         Ctx { program, usage: Usage::of(program), extents, graph, order, places }
     }
 
-    fn launch(&mut self, unit: Unit) {
-        let launch = match &unit {
-            Unit::Product(multiply) => {
-                build::products(self.program, std::slice::from_ref(multiply))
+    fn launch(&mut self, unit: &Unit) {
+        let launch = match unit {
+            Unit::Products(products) => build::products(self.program, products),
+            Unit::Nest { outer, members } => {
+                build::nest(self.program, &self.usage, outer.as_deref(), members)
             }
-            Unit::Nest(c) => build::nest(self.program, &self.usage, None, std::slice::from_ref(c)),
+            _ => unreachable!("a straight line has products and nests"),
         };
         let kernel = self.kernel(launch.kernel, &launch.ints);
         let same = |k: &SymbolicKernel| {

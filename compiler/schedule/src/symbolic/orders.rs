@@ -6,8 +6,8 @@ impl Order {
     /// The points of all index spaces, with the symbols' numbers: what there is to do.
     pub fn points(&self, graph: &SymbolicGraph, symbols: &[u64]) -> f64 {
         let points = |launch: &Launch| {
-            let indices = &graph.kernels[launch.kernel as usize].indices;
-            indices.iter().map(|extent| extent.at(symbols) as f64).product::<f64>()
+            let space = graph.kernels[launch.kernel as usize].space();
+            space.iter().map(|extent| extent.at(symbols) as f64).product::<f64>()
         };
         self.launches.iter().map(points).sum()
     }

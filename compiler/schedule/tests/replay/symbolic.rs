@@ -44,7 +44,7 @@ fn symbolic_schedules_keep_their_meaning() {
     let options =
         GenerateOptions { loops: false, stores: false, sorts: false, ..Default::default() };
     let wanted = std::env::var("EINMESH_FUZZ").ok().and_then(|n| n.parse().ok());
-    let (mut products, mut shared) = (0, 0);
+    let (mut products, mut rows, mut shared) = (0, 0, 0);
     for seed in 0..wanted.unwrap_or(300) {
         let (mut program, specs) = generate(seed, &options);
         let symbols = make_symbolic(&mut program);
@@ -54,6 +54,11 @@ fn symbolic_schedules_keep_their_meaning() {
             matches!(k.kernel.body, einmesh_schedule::kernel::Body::Contraction(_))
         };
         products += graph.kernels.iter().filter(|k| contraction(k)).count();
+        let several = |k: &einmesh_schedule::symbolic::SymbolicKernel| match &k.kernel.body {
+            einmesh_schedule::kernel::Body::Nest(nest) => nest.stages.len() > 1,
+            _ => false,
+        };
+        rows += graph.kernels.iter().filter(|k| several(k)).count();
         shared += usize::from(graph.kernels.len() < graph.orders[0].launches.len());
         for shift in 0..3_u64 {
             let extents: Vec<u64> = (0..symbols.len() as u64)
@@ -74,5 +79,8 @@ fn symbolic_schedules_keep_their_meaning() {
             }
         }
     }
-    assert!(products > 50 && shared > 0, "{products} products, {shared} times one kernel for two");
+    assert!(
+        products > 50 && rows > 10 && shared > 0,
+        "{products} products, {rows} rows, {shared} times one kernel for two"
+    );
 }

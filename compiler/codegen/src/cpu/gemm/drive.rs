@@ -96,12 +96,15 @@ struct Block<'c> {
 }
 
 /// A step along the depth.
-struct Step<'c> {
-    depth: V<'c>,
-    depths: V<'c>,
+pub struct Step<'c> {
+    /// Its first depth.
+    pub depth: V<'c>,
+    /// How many it has.
+    pub depths: V<'c>,
     /// Whether it is the first: 0 or 1.
-    first: V<'c>,
-    last: V<'c>,
+    pub first: V<'c>,
+    /// Whether it is the last.
+    pub last: V<'c>,
 }
 
 /// A panel of columns.

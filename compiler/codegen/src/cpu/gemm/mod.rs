@@ -16,6 +16,7 @@ pub mod micro;
 pub mod pack;
 mod transpose;
 
+pub use drive::Step;
 pub use transpose::transpose;
 
 use super::cost;

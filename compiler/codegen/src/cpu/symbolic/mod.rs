@@ -12,7 +12,7 @@ mod shape;
 mod tiles;
 
 use super::level::Level;
-use super::phase::{ALIGN, phase_symbol};
+use super::phase::{self, ALIGN, local_bytes, phase_symbol};
 use crate::build::{Builder, Scalar, Ty, V};
 use crate::context::Mlir;
 use crate::error::CompilerBug;
@@ -151,28 +151,24 @@ fn function(
     (level, sizes): (Level, &Sizes),
     functions: &mut BTreeSet<String>,
 ) -> Result<(Vec<Split>, u64), CompilerBug> {
+    let room = ALIGN + local_bytes(&shape.kernel);
     let loops = |plan: nest::Plan<'_>| {
         define(b, symbol, shape, |place, _, begin, end| plan.emit(place, begin, end));
-        (plan.tiles, ALIGN)
+        (plan.tiles, room)
     };
     match &shape.kernel.body {
-        Body::Nest(nest) => {
-            let [stage] = &nest.stages[..] else {
-                return Err(CompilerBug::new("a symbolic nest of several stages"));
-            };
-            Ok(loops(nest::plan(shape, (&nest.outer, stage), None, level)))
-        }
+        Body::Nest(nest) => Ok(loops(nest::plan(shape, (&nest.outer, &nest.stages), None, level))),
         Body::Contraction(c) => match product::plan(shape, c, level, sizes) {
             Some(plan) => {
                 plan.define(b, functions);
                 define(b, symbol, shape, |place, scratch, begin, end| {
                     plan.emit(place, scratch, begin, end);
                 });
-                let scratch = ALIGN + plan.scratch_bytes();
+                let scratch = room + plan.scratch_bytes();
                 Ok((plan.tiles, scratch))
             }
             None => {
-                let sum = nest::sum_of_products(shape, c);
+                let sum = [nest::sum_of_products(shape, c)];
                 Ok(loops(nest::plan(shape, (&[], &sum), Some((c.acc, &c.epilogue)), level)))
             }
         },
@@ -181,7 +177,7 @@ fn function(
 }
 
 /// Adds a function in the runtime's calling convention; `body` gets the place outside of all loops, the scratch memory
-/// after the first [`ALIGN`] bytes, the first tile, and the one after the last.
+/// after the first [`ALIGN`] bytes and the locals, the first tile, and the one after the last.
 fn define<'c>(
     b: &Builder<'c>,
     symbol: &str,
@@ -193,16 +189,20 @@ fn define<'c>(
         let (operands, ints, scratch) = (a[0], a[1], a[3]);
         let number = |n: u32| b.load(Ty::I64, b.byte_offset(ints, 8 * i64::from(n)));
         let symbols: Vec<V<'c>> = (0..shape.kernel.ints).map(number).collect();
-        let mut next = 0;
-        let sources = (0..shape.values.len()).map(|value| {
-            let local = shape.kernel.values[value].role == Role::Local;
-            let pointer = match local {
-                // A sum of products, which is in registers where it is read.
-                true => scratch,
-                false => b.load(Ty::PTR, b.byte_offset(operands, 8 * next)),
+        let (mut next, mut local) = (0, ALIGN as i64);
+        let sources = shape.kernel.values.iter().enumerate().map(|(number, value)| {
+            let pointer = match value.role {
+                Role::Local => {
+                    let pointer = b.byte_offset(scratch, local);
+                    local += phase::bytes(value) as i64;
+                    pointer
+                }
+                _ => {
+                    next += 8;
+                    b.load(Ty::PTR, b.byte_offset(operands, next - 8))
+                }
             };
-            next += i64::from(!local);
-            memory(b, shape, (ValueId(value as u32), pointer), &symbols, scratch)
+            memory(b, shape, (ValueId(number as u32), pointer), &symbols, scratch)
         });
         let sources = sources.collect();
         let indices = shape.indices.iter().map(|s| place::size(b, &symbols, s)).collect();
@@ -217,7 +217,7 @@ fn define<'c>(
             known: vec![],
             extents: Open { shape, indices },
         };
-        body(&place, b.byte_offset(scratch, ALIGN as i64), a[4], a[5]);
+        body(&place, b.byte_offset(scratch, local), a[4], a[5]);
     });
 }
 

@@ -1,13 +1,14 @@
 //! Everything that is no matrix product: a loop nest over extents in registers.
 //!
-//! Free indices are the tiles, the one along the lanes in chunks; reductions are inside. Lanes run along the innermost
-//! free index, or along a reduced one if that is how the operands lie. The order in which points are combined depends on
-//! extents only.
+//! Outer indices are the tiles; of a stage that is alone free ones are, too, the one along the lanes in chunks. The other
+//! free indices, and reductions, are inside. Lanes run along the innermost free index, or along a reduced one if that is
+//! how the operands lie. The order in which points are combined depends on extents only.
 
 use super::place::{Binding, Open, Place, Source};
 use super::shape::Shape;
 use super::tiles::{self, Split};
 use crate::build::{Scalar, Ty, V};
+use crate::cpu::block::round_down;
 use crate::cpu::cost::{self, Lane};
 use crate::cpu::env::{Extents, dtype_of};
 use crate::cpu::level::Level;
@@ -24,11 +25,20 @@ const UNROLL: u32 = 4;
 /// Bodies that cost less are unrolled.
 const CHEAP: f64 = 24.0;
 
-/// A nest of one stage, as it is emitted.
+/// A nest, as it is emitted.
 pub struct Plan<'s> {
-    stage: &'s Stage,
-    /// Free indices but for the one along the lanes.
+    /// The indices that are tiles, one position each.
     outer: Vec<IndexId>,
+    stages: Vec<Loops<'s>>,
+    /// How points are shared out: of the outer indices, and of the lanes of a stage that is alone.
+    pub tiles: Vec<Split>,
+}
+
+/// The loops of a stage.
+struct Loops<'s> {
+    stage: &'s Stage,
+    /// Free indices inside of the outer ones, but for the one along the lanes.
+    inner: Vec<IndexId>,
     /// The index along the lanes, and whether it is reduced.
     lane: Option<(IndexId, bool)>,
     lanes: u32,
@@ -37,8 +47,6 @@ pub struct Plan<'s> {
     reduction: Reduction,
     /// What is stored instead of the reduction, an expression of it.
     finish: Option<(ValueId, &'s Expr)>,
-    /// How points are shared out.
-    pub tiles: Vec<Split>,
 }
 
 /// A sum of products as a stage.
@@ -61,54 +69,30 @@ pub fn sum_of_products(shape: &Shape, c: &Contraction) -> Stage {
     }
 }
 
-/// How a stage is computed at a level, inside of some more free indices. Instead of its result, what `finish` makes of it
-/// is stored, if there is that.
+/// How a nest is computed at a level. Instead of its last stage's result, what `finish` makes of it is stored, if there is
+/// that.
 pub fn plan<'s>(
     shape: &Shape,
-    (outer, stage): (&[IndexId], &'s Stage),
+    (outer, stages): (&[IndexId], &'s [Stage]),
     finish: Option<(ValueId, &'s Expr)>,
     level: Level,
 ) -> Plan<'s> {
-    let kernel = &shape.kernel;
-    let nest = Nest { outer: outer.to_vec(), serial: false, stages: vec![stage.clone()] };
-    let lanes = crate::cpu::nest::lanes(kernel, &nest, level);
-    let mut outer: Vec<IndexId> = outer.iter().chain(&stage.free).copied().collect();
-    let dtype = dtype_of(kernel, &stage.body);
-    let accumulator = match stage.reducer {
-        Reducer::Sum | Reducer::Prod | Reducer::LogSumExp => dtype.accumulator(),
-        _ => dtype,
+    let loops = |stage: &'s Stage, free: &[IndexId]| Loops::of(shape, (stage, free), finish, level);
+    let (outer, stages, chunk) = match stages {
+        [alone] => {
+            let mut alone = loops(alone, &[outer, &alone.free].concat());
+            let chunk = alone.free_lane();
+            (std::mem::take(&mut alone.inner), vec![alone], chunk)
+        }
+        several => {
+            let each = several.iter().map(|stage| loops(stage, &stage.free));
+            (outer.to_vec(), each.collect(), None)
+        }
     };
-    let price = |index: Option<IndexId>| {
-        let extent = |i: IndexId| kernel.indices[i.0 as usize].extent;
-        cost::stage(kernel, stage, index.map(|i| Lane::new(i, extent(i), lanes)))
-    };
-    // An index of one position has nothing to lay along the lanes.
-    let varies = |i: &IndexId| shape.size(*i).known() != Some(1);
-    let last = outer.iter().rev().copied().find(varies);
-    let reduced = stage.reduced.iter().rev().copied().filter(varies).map(|i| (i, true));
-    let choices = last.map(|i| (i, false)).into_iter().chain(reduced);
-    let best = choices.map(|(i, reduced)| (price(Some(i)), i, reduced));
-    let best = best.reduce(|a, b| if b.0 < a.0 { b } else { a });
-    let lane = best.map(|(_, index, reduced)| (index, reduced));
-    let mut tiles: Vec<Split> = Vec::new();
-    if let Some((index, false)) = lane {
-        outer.retain(|i| *i != index);
-        tiles.push(Split { size: shape.size(index).clone(), block: CHUNK });
-    }
-    let each = outer.iter().map(|i| Split { size: shape.size(*i).clone(), block: 1 });
-    tiles.splice(0..0, each);
-    let cheap = cost::expression(kernel, &stage.body, None) <= CHEAP;
-    let repeats = match lane {
-        Some((_, true)) => stage.reducer != Reducer::LogSumExp,
-        _ => stage.reducer != Reducer::None,
-    };
-    let unroll = if cheap && repeats { UNROLL } else { 1 };
-    let conditions = conjuncts(stage.guard.as_ref());
-    let reduction = Reduction { reducer: stage.reducer, dtype: accumulator };
-    Plan { stage, outer, lane, lanes, unroll, conditions, reduction, finish, tiles }
+    let split = |index: IndexId, block| Split { size: shape.size(index).clone(), block };
+    let tiles = outer.iter().map(|i| split(*i, 1)).chain(chunk.map(|i| split(i, CHUNK))).collect();
+    Plan { outer, stages, tiles }
 }
-
-type State<'c> = Vec<V<'c>>;
 
 impl Plan<'_> {
     /// Computes tiles.
@@ -119,15 +103,74 @@ impl Plan<'_> {
             for (index, first) in self.outer.iter().zip(firsts) {
                 place.bindings[index.0 as usize] = Binding::Uniform(*first);
             }
-            match (self.lane, firsts.last()) {
-                (Some((index, false)), Some(low)) => {
-                    let high = b.add(*low, b.index(CHUNK as i64));
-                    let high = b.smin(high, place.extent(index));
-                    self.free_lanes(place, index, (*low, high));
-                }
-                _ => self.points(&[place]),
+            // The first position of a chunk, if lanes are tiles.
+            let low = firsts.get(self.outer.len());
+            for stage in &self.stages {
+                stage.emit(&place, &stage.inner, low.copied());
             }
         });
+    }
+}
+
+type State<'c> = Vec<V<'c>>;
+
+impl<'s> Loops<'s> {
+    /// How a stage is computed that walks these free indices.
+    fn of(
+        shape: &Shape,
+        (stage, free): (&'s Stage, &[IndexId]),
+        finish: Option<(ValueId, &'s Expr)>,
+        level: Level,
+    ) -> Loops<'s> {
+        let kernel = &shape.kernel;
+        let nest = Nest { outer: vec![], serial: false, stages: vec![stage.clone()] };
+        let lanes = crate::cpu::nest::lanes(kernel, &nest, level);
+        let dtype = dtype_of(kernel, &stage.body);
+        let accumulator = match stage.reducer {
+            Reducer::Sum | Reducer::Prod | Reducer::LogSumExp => dtype.accumulator(),
+            _ => dtype,
+        };
+        let price = |index: Option<IndexId>| {
+            let extent = |i: IndexId| kernel.indices[i.0 as usize].extent;
+            cost::stage(kernel, stage, index.map(|i| Lane::new(i, extent(i), lanes)))
+        };
+        // An index of one position has nothing to lay along the lanes.
+        let varies = |i: &IndexId| shape.size(*i).known() != Some(1);
+        let last = free.iter().rev().copied().find(varies);
+        let reduced = stage.reduced.iter().rev().copied().filter(varies).map(|i| (i, true));
+        let choices = last.map(|i| (i, false)).into_iter().chain(reduced);
+        let best = choices.map(|(i, reduced)| (price(Some(i)), i, reduced));
+        let best = best.reduce(|a, b| if b.0 < a.0 { b } else { a });
+        let lane = best.map(|(_, index, reduced)| (index, reduced));
+        let inner = free.iter().copied().filter(|i| lane != Some((*i, false))).collect();
+        let cheap = cost::expression(kernel, &stage.body, None) <= CHEAP;
+        let repeats = match lane {
+            Some((_, true)) => stage.reducer != Reducer::LogSumExp,
+            _ => stage.reducer != Reducer::None,
+        };
+        let unroll = if cheap && repeats { UNROLL } else { 1 };
+        let conditions = conjuncts(stage.guard.as_ref());
+        let reduction = Reduction { reducer: stage.reducer, dtype: accumulator };
+        Loops { stage, inner, lane, lanes, unroll, conditions, reduction, finish }
+    }
+
+    /// The index along the lanes, if it is free.
+    fn free_lane(&self) -> Option<IndexId> {
+        self.lane.filter(|(_, reduced)| !reduced).map(|(index, _)| index)
+    }
+
+    /// Walks some free indices, and the lanes: those of a chunk if its first position is given.
+    fn emit<'c>(&self, place: &Place<'c, '_>, inner: &[IndexId], low: Option<V<'c>>) {
+        let b = place.b;
+        if let Some((index, rest)) = inner.split_first() {
+            return b.for_each(b.index(0), place.extent(*index), 1, |at| {
+                self.emit(&place.with(*index, Binding::Uniform(at)), rest, low);
+            });
+        }
+        let Some(index) = self.free_lane() else { return self.points(std::slice::from_ref(place)) };
+        let end = place.extent(index);
+        let range = low.map(|low| (low, b.smin(b.add(low, b.index(CHUNK as i64)), end)));
+        self.free_lanes(place.clone(), index, range.unwrap_or_else(|| (b.index(0), end)));
     }
 
     /// Moves what does not depend on `inner` out of loops over it.
@@ -149,9 +192,8 @@ impl Plan<'_> {
         inner.push(index);
         self.hoist(&mut place, &inner);
         let step = i64::from(self.lanes);
-        let block = b.index(step * i64::from(self.unroll));
-        let whole = b.mul(b.udiv(b.sub(high, low), block), block);
-        let middle = b.add(low, whole);
+        let block = u64::from(self.lanes * self.unroll);
+        let middle = b.add(low, round_down(b, b.sub(high, low), block));
         b.for_each(low, middle, step * i64::from(self.unroll), |first| {
             let at = |u: i64| place.along(index, b.add(first, b.index(u * step)), self.lanes);
             let places: Vec<Place<'c, '_>> = (0..i64::from(self.unroll)).map(at).collect();
@@ -302,7 +344,7 @@ impl Plan<'_> {
         let step = i64::from(self.lanes);
         let block = step * i64::from(self.unroll);
         let end = place.extent(lane);
-        let middle = b.mul(b.udiv(end, b.index(block)), b.index(block));
+        let middle = round_down(b, end, block as u64);
         let states = b.for_carried(b.index(0), middle, block, states, |first, states| {
             let each = states.chunks(width).enumerate().flat_map(|(u, state)| {
                 let first = b.add(first, b.index(u as i64 * step));

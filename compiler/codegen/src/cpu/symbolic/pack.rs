@@ -3,7 +3,8 @@
 
 use super::place::{Binding, Place};
 use super::shape::Shape;
-use crate::build::V;
+use crate::build::{Cmp, V};
+use crate::cpu::block::round_down;
 use crate::cpu::gemm::micro::Tile;
 use crate::cpu::gemm::transpose;
 use crate::cpu::value::cast;
@@ -80,12 +81,11 @@ impl<'c> Factor<'_> {
         store: impl Fn(V<'c>, V<'c>),
     ) {
         let b = place.b;
-        let step = b.index(lanes as i64);
-        let whole = b.mul(b.udiv(count, step), step);
+        let whole = round_down(b, count, lanes);
         b.for_each(b.index(0), whole, lanes as i64, |at| {
             store(self.lanes(place, (index, b.add(first, at)), None, lanes), at);
         });
-        b.if_true(b.cmp(crate::build::Cmp::Lt, whole, count), || {
+        b.if_true(b.cmp(Cmp::Lt, whole, count), || {
             let left = b.sub(count, whole);
             store(self.lanes(place, (index, b.add(first, whole)), Some(left), lanes), whole);
         });
@@ -151,7 +151,7 @@ impl<'c> Factor<'_> {
     ) {
         let b = place.b;
         let width = b.index(tile.columns() as i64);
-        let full = b.cmp(crate::build::Cmp::Ge, columns.1, width);
+        let full = b.cmp(Cmp::Ge, columns.1, width);
         let simple = plain(place.extents.shape, self).is_some()
             || matches!(self.expr, Expr::Cast(_, e) if matches!(**e, Expr::Load(_)));
         let turned = !beside(self.expr, self.across) && beside(self.expr, self.along) && simple;
@@ -206,10 +206,9 @@ impl<'c> Factor<'_> {
                 }
             }
         };
-        let step = b.index(lanes);
-        let whole = b.mul(b.udiv(depths.1, step), step);
+        let whole = round_down(b, depths.1, tile.lanes);
         b.for_each(b.index(0), whole, lanes, |depth| square(depth, None));
-        b.if_true(b.cmp(crate::build::Cmp::Lt, whole, depths.1), || {
+        b.if_true(b.cmp(Cmp::Lt, whole, depths.1), || {
             square(whole, Some(b.sub(depths.1, whole)));
         });
     }

@@ -10,12 +10,14 @@ use super::place::{Binding, Place, Source};
 use super::shape::Shape;
 use super::tiles::{self, Split};
 use crate::build::{Builder, Cmp, Scalar, Ty, V};
+use crate::cpu::block::round_down;
+use crate::cpu::gemm::Step;
 use crate::cpu::gemm::micro::{Call, Tile};
 use crate::cpu::level::Level;
 use crate::cpu::phase::ALIGN;
 use crate::cpu::value::{Val, register};
 use crate::tuning::Sizes;
-use einmesh_ir::{Expr, IndexId};
+use einmesh_ir::{Expr, IndexId, Load};
 use einmesh_schedule::kernel::Contraction;
 use std::collections::BTreeSet;
 
@@ -25,6 +27,8 @@ const COLUMNS: u64 = 512;
 const FEW_PANELS: i64 = 4;
 /// Up to so many tiles of rows the right factor is.
 const FEW_ROW_TILES: i64 = 2;
+/// A row that is alone is multiplied with so many panels at a time: that many sums hide the latency of an addition.
+const PANELS_OF_A_ROW: u64 = 4;
 /// So many depths ahead a packed panel is asked for.
 const AHEAD: u64 = 12;
 
@@ -105,15 +109,6 @@ struct Scratch<'c> {
     sums: V<'c>,
 }
 
-/// A step along the sum.
-struct Step<'c> {
-    depth: V<'c>,
-    depths: V<'c>,
-    /// Whether it is the first: 0 or 1.
-    first: V<'c>,
-    last: V<'c>,
-}
-
 /// The left factor of a step: at the tile's first row, and how far rows and depths are apart.
 #[derive(Clone, Copy)]
 struct Left<'c> {
@@ -126,12 +121,19 @@ struct Left<'c> {
 struct Panel<'c> {
     /// Counted from the tile's first.
     number: V<'c>,
-    /// Its first column.
-    column: V<'c>,
-    /// How many columns it has.
-    columns: V<'c>,
+    /// Its columns.
+    columns: pack::Part<'c>,
+    /// How many vectors these are at most.
+    vectors: u64,
+    /// Whether they are the columns of a micro-kernel, all of which may be read and written where they lie.
+    whole: V<'c>,
+    right: Right<'c>,
+}
+
+/// Where a panel of the right factor is, how far depths are apart, and how far ahead to ask for more.
+#[derive(Clone, Copy)]
+struct Right<'c> {
     start: V<'c>,
-    /// From one depth to the next.
     depth: V<'c>,
     ahead: V<'c>,
 }
@@ -144,7 +146,8 @@ impl Plan {
             false => self.rows * self.row_stride(),
         };
         let kept = panels * self.rows * self.tile.columns();
-        [lhs, self.depth * self.tile.columns(), kept, self.tile.elements()]
+        let sums = self.tile.elements().max(self.row().elements());
+        [lhs, self.depth * self.tile.columns(), kept, sums]
             .map(|elements| (elements * self.tile.scalar.bytes()).next_multiple_of(ALIGN))
     }
 
@@ -163,19 +166,25 @@ impl Plan {
         self.tile.rows.next_multiple_of(self.tile.lanes)
     }
 
-    /// The micro-kernels: of a number of rows, and of a whole panel or of a single vector.
-    fn micro(&self, rows: u64, narrow: bool) -> Tile {
-        let vectors = if narrow && rows == self.tile.rows { 1 } else { self.tile.vectors };
-        Tile { rows, vectors, ..self.tile }
+    /// The numbers of rows of micro-kernels, largest first.
+    fn row_counts(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.tile.rows).chain(self.fewer.iter().copied())
+    }
+
+    /// The micro-kernel of a row that is alone. What it keeps lies where other rows of its first panel would.
+    fn row(&self) -> Tile {
+        let panels = PANELS_OF_A_ROW.min(self.rows);
+        Tile { rows: 1, vectors: panels * self.tile.vectors, ..self.tile }
     }
 
     /// Adds the micro-kernels to a module.
     pub fn define(&self, b: &Builder<'_>, functions: &mut BTreeSet<String>) {
-        self.micro(self.tile.rows, false).define_once(b, functions);
-        self.micro(self.tile.rows, true).define_once(b, functions);
-        for rows in &self.fewer {
-            self.micro(*rows, false).define_once(b, functions);
+        for rows in self.row_counts() {
+            for vectors in [self.tile.vectors, 1] {
+                Tile { rows, vectors, ..self.tile }.define_once(b, functions);
+            }
         }
+        self.row().define_once(b, functions);
     }
 
     /// Computes tiles.
@@ -257,12 +266,28 @@ impl Plan {
         let b = place.b;
         let width = b.index(self.tile.columns() as i64);
         let left = self.left(place, scratch, step, rows, columns.1);
-        b.for_each(b.index(0), columns.1, self.tile.columns() as i64, |at| {
-            let column = b.add(columns.0, at);
-            let count = b.smin(b.sub(columns.1, at), width);
-            let (start, depth, ahead) = self.right(place, scratch, step, rows.1, (column, count));
+        let mut done = b.index(0);
+        if let Some(load) = self.right_lies(place) {
+            let tile = self.row();
+            let alone = b.cmp(Cmp::Eq, rows.1, b.index(1));
+            let end = b.select(alone, round_down(b, columns.1, tile.columns()), done);
+            b.for_each(done, end, tile.columns() as i64, |at| {
+                let columns = (b.add(columns.0, at), b.index(tile.columns() as i64));
+                let right = self.right_there(place, load, step, columns.0);
+                let whole = b.int(Ty::scalar(Scalar::I1), 1);
+                let number = b.udiv(at, width);
+                let panel = Panel { number, columns, vectors: tile.vectors, whole, right };
+                self.rows(place, scratch, step, (left, &panel), (rows.0, b.index(0), 1));
+            });
+            done = end;
+        }
+        b.for_each(done, columns.1, self.tile.columns() as i64, |at| {
+            let columns = (b.add(columns.0, at), b.smin(b.sub(columns.1, at), width));
+            let vector = b.cmp(Cmp::Eq, columns.1, b.index(self.tile.lanes as i64));
+            let whole = b.or(b.cmp(Cmp::Eq, columns.1, width), vector);
+            let right = self.right(place, scratch, step, rows.1, columns, whole);
             let number = b.udiv(at, width);
-            let panel = Panel { number, column, columns: count, start, depth, ahead };
+            let panel = Panel { number, columns, vectors: self.tile.vectors, whole, right };
             self.multiply(place, scratch, step, (left, &panel), rows);
         });
     }
@@ -314,8 +339,34 @@ impl Plan {
         Left { start: found[0], row: found[1], depth: found[2] }
     }
 
-    /// A panel of the right factor, packed unless there are few rows: where it is, how far depths are apart, and how far
-    /// ahead to ask for more.
+    fn right_factor(&self) -> Factor<'_> {
+        let c = &self.c;
+        Factor { expr: &c.rhs, across: self.n, along: self.k, dtype: c.accumulator }
+    }
+
+    /// The right factor, if its panels can be read where they lie.
+    fn right_lies(&self, place: &Place<'_, '_>) -> Option<&Load> {
+        plain(place.extents.shape, &self.right_factor()).filter(|_| beside(&self.c.rhs, self.n))
+    }
+
+    /// The panel that begins at a column, where it lies.
+    fn right_there<'c>(
+        &self,
+        place: &Place<'c, '_>,
+        load: &Load,
+        step: &Step<'c>,
+        column: V<'c>,
+    ) -> Right<'c> {
+        let place = place.with(self.n, Binding::Uniform(column));
+        let place = place.with(self.k, Binding::Uniform(step.depth));
+        Right {
+            start: place.element(load.value, &load.subs),
+            depth: place.stride(load.value, &load.subs, self.k),
+            ahead: place.b.index((self.tile.columns() * self.tile.scalar.bytes()) as i64),
+        }
+    }
+
+    /// A panel of the right factor, packed unless there are few rows and it is `whole`.
     fn right<'c>(
         &self,
         place: &Place<'c, '_>,
@@ -323,34 +374,22 @@ impl Plan {
         step: &Step<'c>,
         rows: V<'c>,
         columns: pack::Part<'c>,
-    ) -> (V<'c>, V<'c>, V<'c>) {
+        whole: V<'c>,
+    ) -> Right<'c> {
         let b = place.b;
-        let c = &self.c;
-        let factor = Factor { expr: &c.rhs, across: self.n, along: self.k, dtype: c.accumulator };
-        let width = b.index(self.tile.columns() as i64);
-        let row_bytes = (self.tile.columns() * self.tile.scalar.bytes()) as i64;
+        let width = self.tile.columns();
         let packed = || {
             let depths = (step.depth, step.depths);
-            factor.pack_panel(place, &self.tile, scratch.rhs, (columns, depths));
-            vec![scratch.rhs, width, b.index(AHEAD as i64 * row_bytes)]
+            self.right_factor().pack_panel(place, &self.tile, scratch.rhs, (columns, depths));
+            let ahead = b.index((AHEAD * width * self.tile.scalar.bytes()) as i64);
+            Right { start: scratch.rhs, depth: b.index(width as i64), ahead }
         };
-        let lies = plain(place.extents.shape, &factor).filter(|_| beside(&c.rhs, self.n));
-        let found = match lies {
-            None => packed(),
-            Some(load) => {
-                let few = b.index(FEW_ROW_TILES * self.tile.rows as i64);
-                let whole = b.cmp(Cmp::Eq, columns.1, width);
-                let direct = b.and(whole, b.cmp(Cmp::Le, rows, few));
-                let there = || {
-                    let place = place.with(self.n, Binding::Uniform(columns.0));
-                    let place = place.with(self.k, Binding::Uniform(step.depth));
-                    let depth = place.stride(load.value, &load.subs, self.k);
-                    vec![place.element(load.value, &load.subs), depth, b.index(row_bytes)]
-                };
-                b.if_else(direct, there, packed)
-            }
-        };
-        (found[0], found[1], found[2])
+        let Some(load) = self.right_lies(place) else { return packed() };
+        let list = |right: Right<'c>| vec![right.start, right.depth, right.ahead];
+        let few = b.cmp(Cmp::Le, rows, b.index(FEW_ROW_TILES * self.tile.rows as i64));
+        let there = || list(self.right_there(place, load, step, columns.0));
+        let found = b.if_else(b.and(whole, few), there, || list(packed()));
+        Right { start: found[0], depth: found[1], ahead: found[2] }
     }
 
     /// Multiplies the rows of a tile of the result with a panel; after the last step, stores the sums.
@@ -364,12 +403,10 @@ impl Plan {
     ) {
         let b = place.b;
         let mut from = b.index(0);
-        for count in std::iter::once(&self.tile.rows).chain(&self.fewer) {
-            let size = b.index(*count as i64);
-            let whole = b.mul(b.udiv(b.sub(rows.1, from), size), size);
-            let end = b.add(from, whole);
-            b.for_each(from, end, *count as i64, |row| {
-                self.rows(place, scratch, step, (left, panel), (b.add(rows.0, row), row, *count));
+        for count in self.row_counts() {
+            let end = b.add(from, round_down(b, b.sub(rows.1, from), count));
+            b.for_each(from, end, count as i64, |row| {
+                self.rows(place, scratch, step, (left, panel), (b.add(rows.0, row), row, count));
             });
             from = end;
         }
@@ -399,15 +436,15 @@ impl Plan {
             let at = b.add(b.mul(panel.number, b.index(self.rows as i64)), row);
             b.address(scratch.kept, scalar, b.mul(at, width))
         };
-        let full = b.cmp(Cmp::Eq, panel.columns, width);
         let (mut into, mut into_row) = (scratch.sums, width);
         if self.stores_sums {
             let place = place.with(self.m, Binding::Uniform(first));
-            let place = place.with(self.n, Binding::Uniform(panel.column));
+            let place = place.with(self.n, Binding::Uniform(panel.columns.0));
             let target = &self.c.target;
             let result = place.element(target.value, &target.subs);
-            into = b.select(full, result, into);
-            into_row = b.select(full, place.stride(target.value, &target.subs, self.m), into_row);
+            into = b.select(panel.whole, result, into);
+            into_row =
+                b.select(panel.whole, place.stride(target.value, &target.subs, self.m), into_row);
         }
         let into = b.select(step.last, into, kept);
         let into_row = b.select(step.last, into_row, width);
@@ -415,9 +452,9 @@ impl Plan {
             lhs: b.address(left.start, scalar, offset),
             lhs_row: left.row,
             lhs_depth: left.depth,
-            rhs: panel.start,
-            rhs_depth: panel.depth,
-            ahead: panel.ahead,
+            rhs: panel.right.start,
+            rhs_depth: panel.right.depth,
+            ahead: panel.right.ahead,
             depth: step.depths,
             from: kept,
             from_row: width,
@@ -425,20 +462,21 @@ impl Plan {
             into,
             into_row,
         };
-        let wide = self.micro(count, false);
-        match self.micro(count, true) {
-            narrow if narrow == wide => wide.call(b, &call),
-            narrow => {
-                let fits = b.cmp(Cmp::Le, panel.columns, b.index(narrow.columns() as i64));
-                let run = |micro: Tile| {
-                    micro.call(b, &call);
-                    vec![]
-                };
-                b.if_else(fits, || run(narrow), || run(wide));
+        let wide = Tile { rows: count, vectors: panel.vectors, ..self.tile };
+        let narrow = Tile { vectors: 1, ..wide };
+        let run = |micro: Tile| {
+            micro.call(b, &call);
+            vec![]
+        };
+        match panel.vectors == self.tile.vectors && wide != narrow {
+            true => {
+                let fits = b.cmp(Cmp::Le, panel.columns.1, b.index(narrow.columns() as i64));
+                b.if_else(fits, || run(narrow), || run(wide))
             }
-        }
+            false => run(wide),
+        };
         let unfinished = match self.stores_sums {
-            true => b.and(step.last, b.not(full)),
+            true => b.and(step.last, b.not(panel.whole)),
             false => step.last,
         };
         b.if_true(unfinished, || self.store(place, scratch.sums, (first, count), panel));
@@ -463,10 +501,10 @@ impl Plan {
             place.hoist(&c.epilogue, &later, &[c.acc], false);
             let start = b.mul(row, b.index(self.tile.columns() as i64));
             let store = |at: V<'c>, masked: bool| {
-                let column = b.add(panel.column, at);
+                let column = b.add(panel.columns.0, at);
                 let mut place = place.along(self.n, column, self.tile.lanes as u32);
                 if masked {
-                    let mask = place.first_lanes(b.sub(panel.columns, at));
+                    let mask = place.first_lanes(b.sub(panel.columns.1, at));
                     place = place.masked(mask);
                 }
                 let v = b.load(vector, b.address(sums, self.tile.scalar, b.add(start, at)));
@@ -474,10 +512,9 @@ impl Plan {
                 place.sources[c.acc.0 as usize] = Source::Register(Val { v, dtype });
                 place.write(&c.target, place.eval(&c.epilogue));
             };
-            let step = b.index(lanes);
-            let whole = b.mul(b.udiv(panel.columns, step), step);
+            let whole = round_down(b, panel.columns.1, self.tile.lanes);
             b.for_each(b.index(0), whole, lanes, |at| store(at, false));
-            b.if_true(b.cmp(Cmp::Lt, whole, panel.columns), || store(whole, true));
+            b.if_true(b.cmp(Cmp::Lt, whole, panel.columns.1), || store(whole, true));
         });
     }
 }

@@ -83,9 +83,15 @@ impl Shape {
     fn groups(&self) -> Vec<Vec<IndexId>> {
         match &self.kernel.body {
             Body::Nest(Nest { outer, stages, .. }) => {
-                let free: Vec<IndexId> =
-                    outer.iter().chain(stages.iter().flat_map(|s| &s.free)).copied().collect();
-                stages.iter().map(|s| s.reduced.clone()).chain([free]).collect()
+                let mut groups = vec![outer.clone()];
+                for stage in stages {
+                    match stages.len() {
+                        1 => groups[0].extend(&stage.free),
+                        _ => groups.push(stage.free.clone()),
+                    }
+                    groups.push(stage.reduced.clone());
+                }
+                groups
             }
             Body::Contraction(c) => [&c.batch, &c.m, &c.n, &c.k].into_iter().cloned().collect(),
             _ => vec![],
