@@ -27,7 +27,7 @@ pub enum Error {
         /// The elements given.
         got: usize,
     },
-    /// A tensor is larger than an address space.
+    /// A tensor is larger than an address space, or than the memory that is left.
     #[error("a tensor of shape {shape:?} does not fit into memory")]
     TooLarge {
         /// The shape.

@@ -11,6 +11,9 @@ pub(crate) const ALIGNMENT: usize = 64;
 type Word = MaybeUninit<u64>;
 const WORD: usize = size_of::<Word>();
 
+/// So many bytes may be more than there are; of fewer, nobody asks twice.
+const LARGE: usize = 1 << 30;
+
 /// Bytes that several tensors may share until one is written.
 ///
 /// They begin at the first cache line of the allocation, which has as much more as that may take: allocators are
@@ -34,6 +37,19 @@ impl Storage {
         let words = Arc::<[Word]>::new_uninit_slice(words_of(bytes));
         // SAFETY: a word is a value whatever its bytes are, uninitialised ones included.
         Storage { words: unsafe { words.assume_init() }, bytes }
+    }
+
+    /// As [`Storage::uninit`]; `None` if there is no such memory, as far as that is known before it is written.
+    #[inline]
+    pub(crate) fn try_uninit(bytes: usize) -> Option<Storage> {
+        if bytes >= LARGE {
+            // Memory of an `Arc` cannot be asked for yet without ending the process if there is none.
+            let mut trial = Vec::<u8>::new();
+            trial.try_reserve_exact(words_of(bytes) * WORD).ok()?;
+            // An allocation that nobody looks at would not be made.
+            std::hint::black_box(&mut trial);
+        }
+        Some(Storage::uninit(bytes))
     }
 
     /// Zeros.

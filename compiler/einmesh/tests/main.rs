@@ -3,6 +3,7 @@
 mod einsum;
 mod outside;
 mod program;
+mod soundness;
 mod tensor;
 mod ui;
 mod view;

@@ -100,7 +100,8 @@ impl<T: Element, const N: usize> Tensor<T, N> {
         shape: [usize; N],
         fill: impl FnOnce(*mut T),
     ) -> Result<Tensor<T, N>, Error> {
-        let mut storage = Storage::uninit(bytes_of::<T, N>(shape)?);
+        let mut storage = Storage::try_uninit(bytes_of::<T, N>(shape)?)
+            .ok_or_else(|| Error::TooLarge { shape: shape.to_vec() })?;
         // The storage is new, so that this copies nothing.
         fill(storage.make_mut().cast());
         Ok(Tensor::new(shape, storage))

@@ -7,6 +7,7 @@ use crate::error::RunError;
 use crate::memory::aligned;
 use crate::module::TileFn;
 use rayon::prelude::*;
+use std::alloc::handle_alloc_error;
 
 /// So many points of an index space are worth waking a thread for: a matrix product of them takes some 20 µs.
 const SHARED_POINTS: u64 = 1 << 19;
@@ -72,15 +73,15 @@ impl Einsum {
         let order = code.best(shapes);
         let mut bytes = aligned(code.workspace_bytes);
         let mut temporaries = [0u64; MAX_TEMPORARIES];
+        let what = "an intermediate value";
         for (place, temporary) in temporaries.iter_mut().zip(self.temporaries[order]) {
             *place = bytes;
             let own = shapes.product(temporary.element, temporary.extents);
             let end = own.and_then(|own| bytes.checked_add(aligned(own)));
             let end = end.filter(|end| *end <= isize::MAX as u64 / 2);
-            let what = "an intermediate value";
             bytes = end.ok_or(Mismatch::TooLarge { einsum: self.text, what })?;
         }
-        memory::with(For::Call, bytes as usize, |memory| {
+        let done = memory::with(For::Call, bytes as usize, |memory| {
             for step in code.orders[order] {
                 let mut addresses = [std::ptr::null_mut(); MAX_OPERANDS];
                 for (address, place) in addresses.iter_mut().zip(step.operands) {
@@ -105,7 +106,7 @@ impl Einsum {
                 }
             }
         });
-        Ok(())
+        Ok(done.ok_or(Mismatch::TooLarge { einsum: self.text, what })?)
     }
 
     /// # Safety
@@ -133,7 +134,8 @@ impl Einsum {
         // SAFETY: the macro found a phase's function to begin there.
         let function = unsafe { std::mem::transmute::<*const u8, TileFn>(entry) };
         let run = |begin: u64, end: u64| {
-            memory::with(For::Tiles, code.scratch_bytes as usize, |scratch| {
+            let bytes = code.scratch_bytes as usize;
+            let done = memory::with(For::Tiles, bytes, |scratch| {
                 // SAFETY: the operands are as the code expects them, each tile is computed by one call, and the
                 // scratch memory is this thread's.
                 unsafe {
@@ -147,6 +149,10 @@ impl Einsum {
                     );
                 }
             });
+            // A few megabytes at most.
+            if let (None, Some(layout)) = (done, memory::layout(bytes)) {
+                handle_alloc_error(layout);
+            }
         };
         if points < SHARED_POINTS || tiles < 2 {
             return if tiles > 0 {

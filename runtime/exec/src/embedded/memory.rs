@@ -1,7 +1,7 @@
 //! Memory that calls need for themselves, kept by each thread.
 
 use crate::memory::ALIGNMENT;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ptr::null_mut;
 
@@ -17,24 +17,14 @@ pub(super) struct Block {
 impl Block {
     const EMPTY: Block = Block { memory: null_mut(), bytes: 0 };
 
-    fn new(bytes: usize) -> Block {
-        let Some(layout) = Block::layout(bytes) else {
-            return Block::EMPTY;
+    /// `None` if there is no such memory.
+    fn new(bytes: usize) -> Option<Block> {
+        let Some(layout) = layout(bytes) else {
+            return Some(Block::EMPTY);
         };
         // SAFETY: the layout is not of zero bytes.
         let memory = unsafe { alloc(layout) };
-        if memory.is_null() {
-            handle_alloc_error(layout);
-        }
-        Block { memory, bytes }
-    }
-
-    /// `None` of no bytes.
-    fn layout(bytes: usize) -> Option<Layout> {
-        (bytes > 0).then(|| {
-            Layout::from_size_align(bytes, ALIGNMENT)
-                .expect("sizes are checked to be those of memory")
-        })
+        (!memory.is_null()).then_some(Block { memory, bytes })
     }
 
     pub(super) fn start(&self) -> *mut u8 {
@@ -44,11 +34,18 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if let Some(layout) = Block::layout(self.bytes) {
+        if let Some(layout) = layout(self.bytes) {
             // SAFETY: it was allocated with this layout.
             unsafe { dealloc(self.memory, layout) };
         }
     }
+}
+
+/// How memory of so many bytes is asked for; `None` of no bytes.
+pub(super) fn layout(bytes: usize) -> Option<Layout> {
+    (bytes > 0).then(|| {
+        Layout::from_size_align(bytes, ALIGNMENT).expect("sizes are checked to be those of memory")
+    })
 }
 
 thread_local! {
@@ -67,13 +64,13 @@ pub(super) enum For {
     Tiles,
 }
 
-/// Runs `work` with at least so many bytes.
+/// Runs `work` with at least so many bytes; `None` if there is no such memory.
 ///
 /// The thread's memory is taken out of its place meanwhile: a call inside of `work`, which rayon may make while it
 /// waits, finds none and gets memory of its own.
-pub(super) fn with<R>(purpose: For, bytes: usize, work: impl FnOnce(*mut u8) -> R) -> R {
+pub(super) fn with<R>(purpose: For, bytes: usize, work: impl FnOnce(*mut u8) -> R) -> Option<R> {
     if bytes == 0 {
-        return work(null_mut());
+        return Some(work(null_mut()));
     }
     let place = match purpose {
         For::Call => &OF_CALLS,
@@ -83,11 +80,11 @@ pub(super) fn with<R>(purpose: For, bytes: usize, work: impl FnOnce(*mut u8) -> 
     let mut block = place.try_with(|kept| kept.replace(Block::EMPTY)).unwrap_or(Block::EMPTY);
     if block.bytes < bytes {
         drop(block);
-        block = Block::new(bytes);
+        block = Block::new(bytes)?;
     }
     let result = work(block.start());
     if block.bytes <= KEPT {
         let _ = place.try_with(|kept| kept.set(block));
     }
-    result
+    Some(result)
 }

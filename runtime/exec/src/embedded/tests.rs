@@ -100,7 +100,8 @@ fn calls_inside_of_calls_have_memory_of_their_own() {
         // SAFETY: as above, and they were written.
         let kept = unsafe { std::slice::from_raw_parts(outer, 4096) };
         assert!(kept.iter().all(|byte| *byte == 0xAB));
-    });
+    })
+    .expect("there is memory");
 }
 
 #[test]
@@ -132,6 +133,18 @@ fn sizes_that_no_memory_has_are_refused() {
     let error = unsafe { einsum.call(&[], std::ptr::null_mut(), &shapes) };
     let error = error.expect_err("too many");
     assert!(error.to_string().contains("larger than code or memory can have it"), "{error}");
+}
+
+#[test]
+fn memory_that_is_not_there_is_an_error() {
+    let einsum = einsum(&TWICE, "x86-64-v3");
+    let (rows, columns) = (1 << 30, 1 << 30);
+    let shapes = einsum.shapes_of(&[&[rows, columns], &[columns]]).expect("they fit");
+    let operands = [std::ptr::null(); 2];
+    // SAFETY: there is no memory for the intermediate value, so that nothing is read or written.
+    let error = unsafe { einsum.call(&operands, std::ptr::null_mut(), &shapes) };
+    let error = error.expect_err("no machine has so much memory");
+    assert!(error.to_string().starts_with("an intermediate value of"), "{error}");
 }
 
 #[test]
