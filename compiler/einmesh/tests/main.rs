@@ -1,8 +1,10 @@
 //! The facade from outside, as a user's crate sees it.
 
+mod builds;
 mod einsum;
 mod outside;
 mod program;
+mod rustc;
 mod soundness;
 mod tensor;
 mod ui;
