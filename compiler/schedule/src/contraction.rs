@@ -29,6 +29,20 @@ pub struct Product {
 /// More factors than this are left to the nest; rewriting has split longer products already.
 const MAX_FACTORS: usize = 6;
 
+/// The reduced indices, in the order in which the left factor is subscripted with them: then they lie in memory as one,
+/// in whatever order the source names them.
+fn summed(c: &Comprehension, lhs: &Expr) -> Vec<IndexId> {
+    let mut subscripts = Vec::new();
+    lhs.walk(&mut |e| {
+        if let Expr::Index(index) = e {
+            subscripts.push(*index);
+        }
+    });
+    let mut k: Vec<IndexId> = c.reduced_indices().collect();
+    k.sort_by_key(|index| subscripts.iter().position(|i| i == index));
+    k
+}
+
 /// Reads a comprehension as a product, if it is one that a matrix kernel computes well.
 pub fn classify(program: &Program, c: &Comprehension) -> Option<Product> {
     if c.reducer != Reducer::Sum || c.store.is_some() {
@@ -59,7 +73,7 @@ pub fn classify(program: &Program, c: &Comprehension) -> Option<Product> {
     if m.is_empty() && n.is_empty() {
         return None;
     }
-    let k: Vec<IndexId> = c.reduced_indices().collect();
+    let k = summed(c, &lhs);
     let (lhs, rhs) = match &c.guard {
         None => (lhs, rhs),
         Some(guard) => {

@@ -4,6 +4,7 @@ mod address;
 mod amx;
 mod argsort;
 mod block;
+mod collapse;
 mod cost;
 mod dot;
 mod env;
@@ -198,6 +199,7 @@ fn compile(
 
 /// Adds the phases of a kernel.
 fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug> {
+    let kernel = &collapse::collapsed(kernel);
     match &kernel.body {
         Body::Nest(nest) => nest::emit(phases, kernel, nest),
         Body::Contraction(c) => contraction(phases, kernel, c),
