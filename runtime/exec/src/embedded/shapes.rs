@@ -124,7 +124,8 @@ impl Einsum {
                 "as many extents as the operand has dimensions"
             );
             for (position, (extent, got)) in operand.extents.iter().zip(*shape).enumerate() {
-                let got = *got as u64;
+                // Larger ones are refused below; a symbol that is not known yet is negative.
+                let got = (*got as u64).min(i64::MAX as u64);
                 let expected = match *extent {
                     Extent::Fixed(expected) => expected,
                     Extent::Symbol(symbol) => {

@@ -105,6 +105,17 @@ fn calls_inside_of_calls_have_memory_of_their_own() {
 }
 
 #[test]
+fn extents_beyond_all_numbers_are_errors() {
+    let einsum = einsum(&ONCE, "x86-64-v3");
+    // Arrays without elements may have any.
+    for huge in [usize::MAX, isize::MAX as usize + 1, isize::MAX as usize] {
+        for shapes in [[&[0, huge][..], &[4]], [&[0, 4], &[huge]], [&[0, huge], &[huge]]] {
+            einsum.shapes_of(&shapes).expect_err("no extent is so large");
+        }
+    }
+}
+
+#[test]
 fn shapes_that_do_not_fit_are_named() {
     let einsum = einsum(&ONCE, "x86-64-v3");
     let wrong = einsum.shapes_of(&[&[2, 3], &[4]]).expect_err("3 is not 4");
