@@ -1,7 +1,7 @@
 //! What the expansions of macros call.
 
 pub use crate::program::{Call, Leaves, Saved};
-use crate::{AsView, Element, Error, Tensor, TensorView};
+use crate::{AsView, Element, TensorView};
 
 pub use crate::einsum::{Operand, call};
 pub use einmesh_exec::embedded::{
@@ -15,19 +15,4 @@ pub fn view<T: Element, const N: usize>(
     argument: &(impl AsView<T, N> + ?Sized),
 ) -> TensorView<'_, T, N> {
     argument.as_view()
-}
-
-/// A tensor whose elements `fill` writes, given where they are.
-///
-/// # Safety
-///
-/// `fill` must write every element, as far as it returns; the memory has as many as the shape says and begins at a
-/// multiple of 64 bytes.
-#[inline]
-pub unsafe fn filled<T: Element, const N: usize>(
-    shape: [usize; N],
-    fill: impl FnOnce(*mut T),
-) -> Result<Tensor<T, N>, Error> {
-    // SAFETY: the caller's promise.
-    unsafe { Tensor::filled(shape, fill) }
 }

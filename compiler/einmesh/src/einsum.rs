@@ -101,6 +101,7 @@ impl<T: Element, const N: usize> Operand for TensorView<'_, T, N> {
 ///
 /// `einsum` is a description that the macro wrote for operands of the types that these have, in this order and with as many
 /// dims, and for a result of type `T` with `N` dims.
+#[inline]
 pub unsafe fn call<T: Element, const N: usize, const OPERANDS: usize>(
     einsum: &'static Einsum,
     operands: [&dyn Operand; OPERANDS],
@@ -111,14 +112,9 @@ pub unsafe fn call<T: Element, const N: usize, const OPERANDS: usize>(
     for (extent, own) in shape.iter_mut().zip(einsum.result) {
         *extent = known.extent(*own) as usize;
     }
-    let mut done = Ok(());
-    // SAFETY: if the call fails, its elements are not written, and the tensor is dropped without being read. Else they
-    // are, since the shapes were checked and the caller vouches for the description.
-    let result = unsafe {
-        Tensor::filled(shape, |memory: *mut T| {
-            done = einsum.call(&starts, memory.cast(), &known);
-        })
-    };
-    done?;
-    result
+    // SAFETY: if the call succeeds, it has written all elements, since the shapes were checked and the caller vouches for
+    // the description.
+    unsafe {
+        Tensor::filled(shape, |memory: *mut T| Ok(einsum.call(&starts, memory.cast(), &known)?))
+    }
 }

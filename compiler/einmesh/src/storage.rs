@@ -80,7 +80,7 @@ impl Storage {
 
     /// As [`Storage::make_mut`], of memory that is not shared.
     #[inline]
-    fn start_mut(&mut self) -> *mut u8 {
+    pub(crate) fn start_mut(&mut self) -> *mut u8 {
         let words = Arc::get_mut(&mut self.words).expect("the memory is not shared");
         let start = words.as_mut_ptr().cast::<u8>();
         start.wrapping_add(start.addr().wrapping_neg() % ALIGNMENT)

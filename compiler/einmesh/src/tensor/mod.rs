@@ -86,6 +86,7 @@ impl<T: Element, const N: usize> Tensor<T, N> {
         unsafe {
             Tensor::filled(shape, |target: *mut T| {
                 target.copy_from_nonoverlapping(elements.as_ptr(), expected);
+                Ok(())
             })
         }
     }
@@ -94,16 +95,15 @@ impl<T: Element, const N: usize> Tensor<T, N> {
     ///
     /// # Safety
     ///
-    /// If `fill` returns, it has written all elements.
+    /// If `fill` returns `Ok`, it has written all elements.
     #[inline]
     pub(crate) unsafe fn filled(
         shape: [usize; N],
-        fill: impl FnOnce(*mut T),
+        fill: impl FnOnce(*mut T) -> Result<(), Error>,
     ) -> Result<Tensor<T, N>, Error> {
         let mut storage = Storage::try_uninit(bytes_of::<T, N>(shape)?)
             .ok_or_else(|| Error::TooLarge { shape: shape.to_vec() })?;
-        // The storage is new, so that this copies nothing.
-        fill(storage.make_mut().cast());
+        fill(storage.start_mut().cast())?;
         Ok(Tensor::new(shape, storage))
     }
 
