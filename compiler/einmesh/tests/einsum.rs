@@ -1,5 +1,6 @@
 //! `einsum!` with extents that are known when it is compiled.
 
+use crate::number::Number;
 use einmesh::prelude::*;
 
 /// Numbers that are sums of few small powers of two: their products and sums are exact.
@@ -102,31 +103,8 @@ fn all_element_types() {
     assert_eq!(y, Tensor::from([false, true, false, true]));
 }
 
-trait Number {
-    fn of(n: usize) -> Self;
-}
-
-macro_rules! number {
-    ($($element:ident: $of:expr;)*) => {$(
-        impl Number for $element {
-            fn of(n: usize) -> $element {
-                let of: fn(usize) -> $element = $of;
-                of(n)
-            }
-        }
-    )*};
-}
-
-number! {
-    f64: |n| n as f64;
-    bf16: |n| bf16::from_f32(n as f32);
-    f16: |n| f16::from_f32(n as f32);
-    i64: |n| n as i64;
-    i32: |n| n as i32;
-}
-
 fn number<T: Number>(n: usize) -> T {
-    T::of(n)
+    T::of(n as i64)
 }
 
 #[test]

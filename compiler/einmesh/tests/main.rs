@@ -2,6 +2,7 @@
 
 mod builds;
 mod einsum;
+mod number;
 mod outside;
 mod program;
 mod rustc;

@@ -5,37 +5,12 @@
 
 mod fenced;
 
+use crate::number::Number;
 use einmesh::prelude::*;
 use einmesh::{Element, bf16, f16};
 use fenced::{Fenced, Side};
 use ndarray::ArrayView2;
 use std::process::Command;
-
-/// Numbers whose products and short sums are exact in all types.
-trait Number: Element {
-    fn of(n: i64) -> Self;
-}
-
-macro_rules! number {
-    ($($element:ident: $of:expr;)*) => {$(
-        impl Number for $element {
-            fn of(n: i64) -> $element {
-                let of: fn(i64) -> $element = $of;
-                of(n)
-            }
-        }
-    )*};
-}
-
-number! {
-    f32: |n| n as f32;
-    f64: |n| n as f64;
-    bf16: |n| bf16::from_f32(n as f32);
-    f16: |n| f16::from_f32(n as f32);
-    i64: |n| n;
-    i32: |n| n as i32;
-    bool: |n| n > 0;
-}
 
 /// Small numbers, as many as a matrix has.
 fn numbers(rows: usize, columns: usize) -> Vec<i64> {

@@ -65,7 +65,7 @@ fn error(diagnostic: &Diagnostic, sources: &SourceMap, places: &Places) -> syn::
     for label in &diagnostic.labels {
         let snippet = sources.snippet(label.span);
         if !label.message.is_empty() && !snippet.is_empty() {
-            message += &format!("\n  `{snippet}`: {}", label.message);
+            message += &format!("\n  `{}`: {}", snippet.trim(), label.message);
         }
     }
     for note in &diagnostic.notes {
