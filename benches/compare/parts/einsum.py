@@ -45,15 +45,20 @@ def build(system, case):
 
 def check(bench, case, ready):
     """The largest difference of the checksums from float64, relative to the sum of absolute values."""
-    from peers_common import GOLDEN, checksum
     from safetensors.numpy import load_file
     if OURS not in ready:
         return {}
     path = bench.folder / "einsum.safetensors"
     ready[OURS].ask("write", path=str(path))
-    got = checksum(next(iter(load_file(path).values())))
-    want = next(c["checksum"] for c in json.loads((GOLDEN / "einsum.json").read_text())["cases"] if c["name"] == case.name)
-    return dict(error=max(abs(got[k] - want[k]) for k in ("weighted", "abs_sum")) / (want["abs_sum"] or 1.0))
+    return dict(error=difference(case.name, next(iter(load_file(path).values()))))
+
+
+def difference(name, result):
+    """How far a result's checksums are from those of float64, relative to the sum of absolute values."""
+    from peers_common import GOLDEN, checksum
+    got = checksum(result)
+    want = next(c["checksum"] for c in json.loads((GOLDEN / "einsum.json").read_text())["cases"] if c["name"] == name)
+    return max(abs(got[k] - want[k]) for k in ("weighted", "abs_sum")) / (want["abs_sum"] or 1.0)
 
 
 def section(bench):

@@ -26,7 +26,7 @@ pub fn run(case: &Case, operands: Vec<(Vec<usize>, Vec<f32>)>, product: impl Pro
 
 /// Contracts along a path.
 fn along(path: &[Vec<usize>], operands: &[Named], result: &[u8], product: impl Product) -> Named {
-    let mut made: Vec<Option<Named>> = Vec::new();
+    let mut made: Vec<Named> = Vec::new();
     // Operands that are left: below their number those given, from there those made.
     let mut left: Vec<usize> = (0..operands.len()).collect();
     for (number, step) in path.iter().enumerate() {
@@ -35,7 +35,7 @@ fn along(path: &[Vec<usize>], operands: &[Named], result: &[u8], product: impl P
         let taken: Vec<usize> = step.iter().rev().map(|at| left.remove(*at)).collect();
         let get = |at: usize| match at.checked_sub(operands.len()) {
             None => &operands[at],
-            Some(at) => made[at].as_ref().expect("it is used once"),
+            Some(at) => &made[at],
         };
         let kept = |name: &u8| result.contains(name) || left.iter().any(|other| get(*other).has(*name));
         let last = number + 1 == path.len();
@@ -49,9 +49,9 @@ fn along(path: &[Vec<usize>], operands: &[Named], result: &[u8], product: impl P
             _ => unreachable!("a path contracts one or two"),
         };
         left.push(operands.len() + made.len());
-        made.push(Some(next));
+        made.push(next);
     }
-    made.pop().flatten().expect("a path has a step")
+    made.pop().expect("a path has a step")
 }
 
 /// The dimensions of an intermediate value: those of both first, then the left's, then the right's.

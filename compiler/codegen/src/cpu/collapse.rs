@@ -38,7 +38,7 @@ fn pairs(c: &Contraction) -> Vec<Pair> {
 impl Pair {
     /// Whether the two occur side by side wherever either occurs, over whole extents.
     fn is_one(self, kernel: &Kernel) -> bool {
-        contractions(kernel).iter().all(|c| {
+        let together = contractions(kernel).iter().all(|c| {
             let grouped = [&c.batch, &c.m, &c.n, &c.k].into_iter().all(|group| {
                 let at = |index| group.iter().position(|i| *i == index);
                 match (at(self.outer), at(self.inner)) {
@@ -48,13 +48,11 @@ impl Pair {
                 }
             });
             let apart = [&c.lhs, &c.rhs, &c.epilogue].into_iter().any(|e| self.apart(kernel, e));
-            let target = self.within(kernel, c.target.value, &c.target.subs);
-            let stored = match target {
-                Some(_) => true,
-                None => !c.target.subs.iter().any(|s| self.mentioned(s)),
-            };
-            grouped && !apart && stored && !c.target.store && self.alike(kernel)
-        })
+            let stored = self.within(kernel, c.target.value, &c.target.subs).is_some()
+                || !c.target.subs.iter().any(|s| self.mentioned(s));
+            grouped && !apart && stored && !c.target.store
+        });
+        together && self.alike(kernel)
     }
 
     fn mentioned(self, expr: &Expr) -> bool {

@@ -178,7 +178,7 @@ fn compile(
             shared: &mut shared,
         };
         let before = builder.operations();
-        build(&mut phases, kernel)
+        build(&mut phases, &collapse::collapsed(kernel))
             .and_then(|()| match builder.operations() - before {
                 more if more > MOST_OPERATIONS => {
                     Err(CompilerBug::new(format!("{more} operations are too many for a kernel")))
@@ -199,7 +199,6 @@ fn compile(
 
 /// Adds the phases of a kernel.
 fn build(phases: &mut Phases<'_, '_>, kernel: &Kernel) -> Result<(), CompilerBug> {
-    let kernel = &collapse::collapsed(kernel);
     match &kernel.body {
         Body::Nest(nest) => nest::emit(phases, kernel, nest),
         Body::Contraction(c) => contraction(phases, kernel, c),
